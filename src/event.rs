@@ -1,0 +1,139 @@
+//! What the library tells its host: events, the reasons of ends, the list of connections.
+//!
+//! The library prints nothing. All that it has to say goes through the one hook of
+//! [`Builder::on_event`](super::Builder::on_event).
+
+use super::error::Error;
+use super::handle::ConnectionId;
+use super::types::StatusCode;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Something that happened. Each one is told once, on the thread on which it happened.
+#[derive(Debug)]
+#[non_exhaustive]
+#[allow(missing_docs)] // of the fields, which have one meaning in all of them
+pub enum Event {
+    /// A connection's thread has begun. Exactly one `Closed` follows.
+    #[non_exhaustive]
+    Opened { id: ConnectionId, peer: SocketAddr },
+    /// A request has been read up to its body; its handler is called next.
+    #[non_exhaustive]
+    Request {
+        id: ConnectionId,
+        method: String,
+        target: String,
+    },
+    /// A response is on its way: it leaves before its connection next waits for the client.
+    #[non_exhaustive]
+    Responded {
+        id: ConnectionId,
+        status: StatusCode,
+    },
+    /// A request was refused, its handler returned an [`Error`], or its response could not be sent as the
+    /// handler made it.
+    #[non_exhaustive]
+    Failed { id: ConnectionId, error: Error },
+    /// A handler panicked, or the reader or closure of its response did. The client gets a 500, or an early
+    /// end if the response has begun; the server goes on. The message is empty if the panic had no text.
+    #[non_exhaustive]
+    HandlerPanicked { id: ConnectionId, message: String },
+    /// A connection is gone. The last event about it.
+    #[non_exhaustive]
+    Closed {
+        id: ConnectionId,
+        reason: CloseReason,
+    },
+    /// A client could not be accepted, for example for want of descriptors. The server tries again, at most a
+    /// second later.
+    #[non_exhaustive]
+    AcceptFailed { error: io::Error },
+    /// A connection got no thread. It was sent away, with a 503 where that could be done at once.
+    #[non_exhaustive]
+    SpawnFailed { error: io::Error },
+    /// A client was dropped without an answer: every connection was busy, and enough other clients were just
+    /// being told so.
+    #[non_exhaustive]
+    TurnedAway { peer: SocketAddr },
+    /// The event hook panicked, and is told so. If it panics again, nobody is told.
+    #[non_exhaustive]
+    HookPanicked { message: String },
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The last response said `Connection: close`: the client wanted it, the handler did, or the rest of the
+    /// request's body was not worth reading.
+    Completed,
+    /// The client ended it between two requests.
+    PeerClosed,
+    /// It broke, or the client ended it in the middle of a request or response.
+    PeerLost,
+    /// No request came for `idle_timeout`.
+    IdleTimeout,
+    /// A head took longer than `header_timeout`.
+    HeadTimeout,
+    /// A request's body made no progress for `body_timeout`, or came slower than `min_rate`.
+    BodyTimeout,
+    /// The client took nothing of a response for `write_timeout`, or took it slower than `min_rate`.
+    WriteTimeout,
+    /// A request was refused with this status code.
+    Refused(StatusCode),
+    /// The response's reader or closure failed after the head had been made.
+    ResponseFailed,
+    /// The handler, or the response's reader or closure, panicked.
+    HandlerPanicked,
+    /// [`Handle::destroy`](super::Handle::destroy), the end of a grace, or the drop of the owner.
+    Destroyed,
+    /// [`Handle::drain`](super::Handle::drain) found it waiting, or let a response be its last.
+    Drained,
+    /// [`Handle::close_idle`](super::Handle::close_idle) found it waiting for a request.
+    IdleClosed,
+    /// [`Handle::close`](super::Handle::close) named it.
+    HandleClosed,
+    /// It had waited longest for a request when a new connection needed its place.
+    Evicted,
+    /// It came while every place was taken, and was told so with a 503.
+    Busy,
+    /// The system refused what every connection needs, such as a timeout on its socket.
+    SetupFailed,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// Not one byte has come.
+    New,
+    /// A head has begun.
+    Head,
+    /// A handler runs, perhaps reading the body.
+    Handling,
+    /// The response is being sent.
+    Responding,
+    /// Waiting for the next request.
+    Idle,
+    /// The last response has been sent; what the client still sends is thrown away.
+    Closing,
+}
+
+/// One connection, as [`Handle::connections`](super::Handle::connections) found it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// Its number.
+    pub id: ConnectionId,
+    /// Its other end, as the system told it when it was accepted.
+    pub peer: SocketAddr,
+    /// When it was accepted.
+    pub opened: Instant,
+    /// What it is doing.
+    pub state: ConnectionState,
+    /// For how long it has been doing that.
+    pub state_age: Duration,
+    /// How many requests it has made, the present one included.
+    pub requests: u64,
+}

@@ -1,0 +1,279 @@
+//! The head of a request: bytes in, a request line and fields out, no I/O.
+//!
+//! 1. Lines end with CRLF and nothing else; a bare CR, a bare LF or another control byte is an error at
+//!    the moment it arrives (RFC 9112 §2.2 allows more, and two readers could then disagree).
+//! 2. Each line is parsed once, when it is complete, however small the pieces it came in.
+//! 3. Nothing is corrected: what is not exactly the grammar is refused.
+
+use super::error::Error;
+use super::headers::Headers;
+use super::types::{StatusCode, Version};
+use super::urlencoded;
+
+/// A parsed head. It is kept by its connection and filled anew for each request.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    /// Percent-decoded.
+    pub(crate) path: String,
+    pub(crate) version: Version,
+    pub(crate) headers: Headers,
+    /// Where the line that is being read starts, and up to where it holds no control byte.
+    line: usize,
+    scanned: usize,
+}
+
+/// How much head a client may send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadLimits {
+    pub(crate) bytes: usize,
+    pub(crate) fields: usize,
+}
+
+impl Head {
+    pub(crate) fn new() -> Head {
+        Head {
+            method: String::new(),
+            target: String::new(),
+            path: String::new(),
+            version: Version::Http11,
+            headers: Headers::default(),
+            line: 0,
+            scanned: 0,
+        }
+    }
+
+    /// Forgets the last head.
+    pub(crate) fn clear(&mut self) {
+        self.method.clear(); // a head whose request line has not been read has no method
+        self.version = Version::Http11;
+        self.headers.clear();
+        self.line = 0;
+        self.scanned = 0;
+    }
+
+    /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None`
+    /// for "read more". `bytes` starts at the same byte in every call for one head.
+    pub(crate) fn parse(&mut self, bytes: &[u8], max: HeadLimits) -> Result<Option<usize>, Error> {
+        while let Some(end) = line_end(bytes, &mut self.scanned)? {
+            let next = end.saturating_add(2);
+            if next > max.bytes {
+                return Err(self.too_large(max));
+            }
+            let line = bytes.get(self.line..end).unwrap_or_default();
+            let is_first = self.line == 0;
+            self.line = next;
+            self.scanned = next;
+            match (line, self.method.is_empty()) {
+                ([], false) => return Ok(Some(next)),
+                // RFC 9112 §2.2: an empty line in front is ignored. One is enough.
+                ([], true) if is_first => {}
+                ([], true) => {
+                    return Err(Error::bad_request("empty lines before the request line"))
+                }
+                (line, true) => self.request_line(line)?,
+                (line, false) => {
+                    if self.headers.len() >= max.fields {
+                        let why = format!("the head has more than {} fields", max.fields);
+                        return Err(Error::new(StatusCode::HEADER_FIELDS_TOO_LARGE, why));
+                    }
+                    let (name, value) = field_line(line)?;
+                    self.headers.push(name, value);
+                }
+            }
+        }
+        match bytes.len() >= max.bytes {
+            true => Err(self.too_large(max)),
+            false => Ok(None),
+        }
+    }
+
+    fn too_large(&self, max: HeadLimits) -> Error {
+        let (status, what) = match self.method.is_empty() {
+            true => (StatusCode::URI_TOO_LONG, "request line"),
+            false => (StatusCode::HEADER_FIELDS_TOO_LARGE, "head"),
+        };
+        Error::new(
+            status,
+            format!("the {what} is larger than {} bytes", max.bytes),
+        )
+    }
+
+    /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
+    fn request_line(&mut self, line: &[u8]) -> Result<(), Error> {
+        let line = std::str::from_utf8(line).unwrap_or_default(); // an empty one is refused below
+        let mut words = line.split(' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (method, target, version) = (word(), word(), word());
+        if words.next().is_some() || target.is_empty() || version.is_empty() {
+            return Err(Error::bad_request(
+                "the request line is not `method target version`",
+            ));
+        }
+        if !is_token(method.as_bytes()) {
+            return Err(Error::bad_request("the method is not a token"));
+        }
+        self.version = parse_version(version.as_bytes())?;
+        self.method.push_str(method);
+        self.target.clear();
+        self.target.push_str(target);
+        self.split_target()
+    }
+
+    /// RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
+    fn split_target(&mut self) -> Result<(), Error> {
+        if self.method == "CONNECT" {
+            return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "this is no proxy"));
+        }
+        let mut local = self.target.as_str();
+        if let Some(host) = self.authority() {
+            // RFC 9110 §4.2.1: an empty host is invalid; §4.2.4: so is user information here.
+            if host.is_empty() || !is_authority(host) {
+                return Err(Error::bad_request(
+                    "the target's authority is not `host[:port]`",
+                ));
+            }
+            let (_, rest) = local.split_once("://").unwrap_or_default();
+            local = rest.get(host.len()..).unwrap_or_default();
+        } else if !local.starts_with('/') && (local, self.method.as_str()) != ("*", "OPTIONS") {
+            return Err(Error::bad_request("the target is not a path"));
+        }
+        let (path, query) = local.split_once('?').unwrap_or((local, ""));
+        if !is_encoded(path, is_path_byte) || !is_encoded(query, is_query_byte) {
+            return Err(Error::bad_request(
+                "the target has a byte that must be percent-encoded",
+            ));
+        }
+        // RFC 9110 §4.2.3: `http://host` means `http://host/`.
+        let path = if path.is_empty() { "/" } else { path };
+        self.path = urlencoded::decode(path.as_bytes(), false);
+        Ok(())
+    }
+
+    /// Without its `?`.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The authority of a target in absolute form.
+    pub(crate) fn authority(&self) -> Option<&str> {
+        let (scheme, rest) = self.target.split_once("://")?;
+        let is_http = ["http", "https"]
+            .iter()
+            .any(|each| scheme.eq_ignore_ascii_case(each));
+        is_http.then(|| rest.split(['/', '?']).next().unwrap_or_default())
+    }
+}
+
+/// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be
+/// harmless.
+pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Error> {
+    let rest = bytes.get(*scanned..).unwrap_or_default();
+    let harmless = rest
+        .iter()
+        .position(|&byte| is_control(byte))
+        .unwrap_or(rest.len());
+    *scanned = scanned.saturating_add(harmless);
+    match rest.get(harmless..).unwrap_or_default() {
+        [] | [b'\r'] => Ok(None),
+        [b'\r', b'\n', ..] => Ok(Some(*scanned)),
+        [b'\r', ..] => Err(Error::bad_request("a CR without its LF")),
+        [b'\n', ..] => Err(Error::bad_request(
+            "a line that ends with LF instead of CRLF",
+        )),
+        _ => Err(Error::bad_request("a control byte in a line")),
+    }
+}
+
+/// Parses `name: value`. RFC 9112 §5.1: white space before the colon is refused, and §5.2: so are folded
+/// lines. Both have smuggled requests.
+pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+    let colon = line.iter().position(|&byte| byte == b':').unwrap_or(0);
+    let (name, value) = line.split_at(colon);
+    match (is_token(name), value.split_first()) {
+        (true, Some((_, value))) => Ok((name, trim(value))),
+        _ => Err(Error::bad_request("a field line that is not `name: value`")),
+    }
+}
+
+/// Without the spaces and tabs around it.
+pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+/// RFC 9112 §2.3: the name is case-sensitive, each number is one digit.
+fn parse_version(version: &[u8]) -> Result<Version, Error> {
+    match version {
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            match version.starts_with(b"HTTP/1.") {
+                true => Ok(Version::Http11), // RFC 9110 §2.5: later ones as the highest that we know
+                false => Err(Error::new(
+                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                    "only HTTP/1.1 and HTTP/1.0 are served",
+                )),
+            }
+        }
+        _ => Err(Error::bad_request(
+            "the version is not `HTTP/` and two digits",
+        )),
+    }
+}
+
+/// RFC 9110 §7.2: `host [ ":" port ]`, where the host may be empty.
+pub(crate) fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((ip, port))) if ip.parse::<std::net::Ipv6Addr>().is_ok() => ("", port),
+        Some(_) => return false,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let is_number =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok();
+    let is_port = digits.is_empty() || (digits.len() < port.len() && is_number);
+    is_port && is_encoded(host, is_name_byte)
+}
+
+/// Whether every byte is allowed, and every `%` begins a whole percent-encoding (RFC 3986 §2.1).
+fn is_encoded(text: &str, allowed: fn(u8) -> bool) -> bool {
+    let mut rest = text.as_bytes();
+    loop {
+        rest = match rest {
+            [] => return true,
+            [b'%', a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
+            [byte, after @ ..] if allowed(*byte) => after,
+            _ => return false,
+        }
+    }
+}
+
+/// RFC 3986 §3.2.2: `reg-name`, which IPv4 addresses match too.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+}
+
+/// RFC 3986 §3.3: `pchar` and the slash.
+fn is_path_byte(byte: u8) -> bool {
+    is_name_byte(byte) || b":@/".contains(&byte)
+}
+
+/// RFC 3986 §3.4, and what browsers leave unencoded there, as in `?ids[]=1`: nothing that frames a
+/// message, and nobody splits a query at them.
+fn is_query_byte(byte: u8) -> bool {
+    is_path_byte(byte) || b"?[]{}|\\^`".contains(&byte)
+}
+
+/// RFC 9110 §5.6.2.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(allowed)
+}
+
+/// What may not stand in a field value: all controls but the tab (RFC 9110 §5.5).
+pub(crate) fn is_control(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f
+}

@@ -1,0 +1,67 @@
+//! The fields of a request's head, in the order in which they came, repeated ones included.
+//!
+//! [`head`](super::head) has checked them: names are tokens, values hold no control byte but a tab.
+
+use std::fmt;
+use std::ops::Range;
+
+/// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
+#[derive(Default)]
+pub struct Headers {
+    /// All names and values, one after the other.
+    bytes: Vec<u8>,
+    fields: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Headers {
+    /// The first value of that name, if it is UTF-8. Values may hold any byte above 127 (`obs-text`,
+    /// RFC 9110 §5.5): [`get_bytes`](Headers::get_bytes) has those too.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get_bytes(name)?).ok()
+    }
+
+    /// The first value of that name as it was sent, without the white space around it.
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        let is_it = |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
+        self.iter().find(is_it).map(|(_, value)| value)
+    }
+
+    /// Every name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
+        let slice = move |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
+        let name = move |range| std::str::from_utf8(slice(range)).unwrap_or_default();
+        self.fields
+            .iter()
+            .map(move |field| (name(&field.0), slice(&field.1)))
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.fields.clear();
+    }
+
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.fields.push((start..middle, middle..self.bytes.len()));
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let readable = |(name, value)| (name, String::from_utf8_lossy(value));
+        f.debug_map().entries(self.iter().map(readable)).finish()
+    }
+}

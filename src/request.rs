@@ -1,0 +1,272 @@
+//! What a handler sees: a request's head, and its body as a reader with limits.
+//!
+//! A body is read from the connection while the handler asks for it, and never past its end.
+
+use super::error::Error;
+use super::event::CloseReason;
+use super::framing::{BodyDecoder, BodyState, Terms};
+use super::handle::{CancelToken, ConnectionId};
+use super::head::Head;
+use super::headers::Headers;
+use super::registry::Registration;
+use super::stream::Stream;
+use super::types::{StatusCode, Version};
+use super::urlencoded;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A request, as the handler gets it. It borrows from its connection and ends with the handler.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub(crate) head: &'a Head,
+    pub(crate) registration: &'a Registration,
+    pub(crate) body: Body<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// The method: any token, with its case (RFC 9110 §9.1). For `HEAD` the library leaves out the body of
+    /// what the handler returns; `CONNECT` never reaches a handler.
+    pub fn method(&self) -> &'a str {
+        &self.head.method
+    }
+
+    /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. It is valid by RFC 3986, or
+    /// the request would have been refused with 400; only the bytes `` []{}|\^` `` are tolerated in a
+    /// query, as browsers send them.
+    pub fn target(&self) -> &'a str {
+        &self.head.target
+    }
+
+    /// The path, percent-decoded once; `*` for the target `*`.
+    ///
+    /// `%2F` becomes a slash and `%00` a NUL, as in no path that came undecoded; what is not UTF-8
+    /// becomes U+FFFD. Dot segments stay: `/a/../b` is `/a/../b`. So check what you use: the path that
+    /// this returns, not [`target`](Request::target).
+    pub fn path(&self) -> &'a str {
+        &self.head.path
+    }
+
+    /// The query as it was sent, without its `?`; `None` if there is no `?`.
+    pub fn query(&self) -> Option<&'a str> {
+        self.head.query()
+    }
+
+    /// The first value of that name in the query, decoded as forms are: `+` is a space, and what is not
+    /// UTF-8 becomes U+FFFD. `?a` and `?a=` have an empty value for `a`.
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        let mut pairs = urlencoded::pairs(self.head.query()?.as_bytes());
+        pairs.find(|(each, _)| each == name).map(|(_, value)| value)
+    }
+
+    /// The version that the client speaks.
+    pub fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// All the fields.
+    pub fn headers(&self) -> &'a Headers {
+        &self.head.headers
+    }
+
+    /// The first value of that field, if there is one and it is UTF-8; see [`Headers::get_bytes`].
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.head.headers.get(name)
+    }
+
+    /// The other end of the connection, as the system told it when it was accepted.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.registration.life.peer
+    }
+
+    /// The connection's number, the same in events and for [`Handle::close`](super::Handle::close).
+    pub fn connection_id(&self) -> ConnectionId {
+        self.registration.life.id
+    }
+
+    /// What tells this handler that its connection has been cut. It may be kept and sent elsewhere.
+    pub fn cancel_token(&self) -> CancelToken {
+        CancelToken::new(self.registration)
+    }
+
+    /// The body. A handler need not read it.
+    pub fn body(&mut self) -> &mut Body<'a> {
+        &mut self.body
+    }
+}
+
+/// A request's body, read from the client as the handler reads it.
+///
+/// As a [`Read`] it ends where the body ends, and fails with an [`io::Error`] that carries an [`Error`]; `?`
+/// in a handler that returns `Result<_, Error>` takes it out again, so that the client gets the right status
+/// code. After a failure every read fails. If the client waits for a `100 Continue`, it is sent when the
+/// first read has to wait.
+#[derive(Debug)]
+pub struct Body<'a> {
+    pub(crate) stream: &'a mut Stream,
+    pub(crate) incoming: &'a mut Incoming,
+    pub(crate) registration: &'a Registration,
+    pub(crate) head: &'a Head,
+}
+
+/// How far a body has been read. It outlives the handler.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    decoder: BodyDecoder,
+    received: u64,
+    limit: u64,
+    continue_due: bool,
+    /// The status code that reading it has failed with.
+    pub(crate) failure: Option<StatusCode>,
+}
+
+impl Incoming {
+    pub(crate) fn new(terms: &Terms, limit: u64) -> Incoming {
+        let decoder = BodyDecoder::new(terms.length);
+        let continue_due = terms.expects_continue;
+        Incoming {
+            decoder,
+            received: 0,
+            limit,
+            continue_due,
+            failure: None,
+        }
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.decoder.state == BodyState::Done
+    }
+
+    /// Whether what is left is certain to come, and so little that reading it is cheaper than a new
+    /// connection.
+    pub(crate) fn is_worth_finishing(&self) -> bool {
+        let is_little = matches!(self.decoder.state, BodyState::Data(left) if left <= 64 * 1024);
+        is_little && !self.decoder.chunked && !self.continue_due && self.failure.is_none()
+    }
+}
+
+impl Body<'_> {
+    /// The length that the client declared; `None` if it sends the body in chunks.
+    pub fn len(&self) -> Option<u64> {
+        let left = match self.incoming.decoder.state {
+            BodyState::Data(left) => left,
+            BodyState::DataEnd | BodyState::Size | BodyState::Trailers | BodyState::Done => 0,
+        };
+        let is_fixed = !self.incoming.decoder.chunked;
+        is_fixed.then_some(self.incoming.received.saturating_add(left))
+    }
+
+    /// Whether there is certainly no body.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// Replaces [`Builder::max_body_bytes`](super::Builder::max_body_bytes) for this body, for example on the
+    /// one path that takes uploads.
+    pub fn set_limit(&mut self, bytes: u64) {
+        self.incoming.limit = bytes;
+    }
+
+    /// Reads the rest of the body.
+    ///
+    /// # Errors
+    /// As [`Error`] lists them; 413 comes as soon as the limit is known to be exceeded.
+    pub fn read_to_vec(&mut self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads the rest of the body as UTF-8.
+    ///
+    /// # Errors
+    /// As [`read_to_vec`](Body::read_to_vec), and 400 if it is not UTF-8.
+    pub fn read_to_text(&mut self) -> Result<String, Error> {
+        let text = String::from_utf8(self.read_to_vec()?);
+        text.map_err(|_| Error::bad_request("the body is not valid UTF-8"))
+    }
+
+    /// Reads the rest of the body as a form's names and values, decoded, in their order.
+    ///
+    /// # Errors
+    /// As [`read_to_vec`](Body::read_to_vec), and 415 if its type is not `application/x-www-form-urlencoded`.
+    pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
+        let content_type = self.head.headers.get("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Error::new(status, "the content type is not that of a form"));
+        }
+        Ok(urlencoded::pairs(&self.read_to_vec()?).collect())
+    }
+
+    fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            if self.registration.life.is_cut() {
+                return Err(Error::Cut);
+            }
+            let left = match self.incoming.decoder.state {
+                BodyState::Done => return Ok(0),
+                BodyState::Data(left) => left,
+                BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
+                    match self.incoming.decoder.advance(self.stream.buffered())? {
+                        Some(n) => self.stream.consume(n),
+                        None => drop(self.wait(Stream::fill)?),
+                    }
+                    continue;
+                }
+            };
+            let limit = self.incoming.limit;
+            if self.incoming.received.saturating_add(left) > limit {
+                let why = format!("the body is larger than {limit} bytes");
+                return Err(Error::new(StatusCode::CONTENT_TOO_LARGE, why));
+            }
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+            let target = buf.get_mut(..wanted).unwrap_or_default();
+            let n = self.wait(|stream, timeout| stream.read(target, timeout))?;
+            let count = u64::try_from(n).unwrap_or(u64::MAX);
+            self.incoming.received = self.incoming.received.saturating_add(count);
+            self.incoming.decoder.consume_data(count);
+            return Ok(n);
+        }
+    }
+
+    /// Reads from the client in the given way.
+    fn wait(
+        &mut self,
+        read: impl FnOnce(&mut Stream, Option<Duration>) -> Result<usize, CloseReason>,
+    ) -> Result<usize, Error> {
+        // RFC 9110 §10.1.1: it may be left out when the client has not waited.
+        if std::mem::take(&mut self.incoming.continue_due) && self.stream.buffered().is_empty() {
+            self.stream
+                .output()
+                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let timeout = self.registration.registry.config.body_timeout;
+        let read = read(self.stream, timeout);
+        let slow = Error::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
+        match read {
+            _ if self.registration.life.is_cut() => Err(Error::Cut),
+            Ok(0) => Err(Error::bad_request("the body ended early")),
+            Ok(_) if self.stream.reads_too_slowly() => Err(slow),
+            Ok(n) => Ok(n),
+            Err(CloseReason::BodyTimeout) => Err(slow),
+            Err(_) => Err(Error::Io(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if let Some(status) = self.incoming.failure {
+            return Err(Error::new(status, "reading the body has failed already").into());
+        }
+        self.read_some(buf).map_err(|error| {
+            self.incoming.failure = Some(error.status());
+            error.into()
+        })
+    }
+}

@@ -1,0 +1,454 @@
+//! A server's life: built, bound, running; and the accept loop.
+
+use super::connection::{self, panic_message, Handler};
+use super::event::Event;
+use super::handle::{Handle, Outcome};
+use super::head::HeadLimits;
+use super::registry::{Registry, Service, Step, SHORTEST_NAP};
+use super::request::Request;
+use super::response::Response;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle, ScopedJoinHandle};
+use std::time::Duration;
+
+/// What was decided before the server began. [`Builder`] says what each one means.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) max_connections: usize,
+    pub(crate) header_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) min_rate: Option<u32>,
+    pub(crate) max_head: HeadLimits,
+    pub(crate) max_body_bytes: u64,
+    pub(crate) stack_size: usize,
+    on_event: Option<Hook>,
+}
+
+struct Hook(Box<dyn Fn(&Event) + Send + Sync>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+impl Config {
+    /// Tells the hook, if there is one. A hook that panics is told so, once.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(Hook(hook)) = &self.on_event {
+            let tell = |event| catch_unwind(AssertUnwindSafe(|| hook(&event)));
+            if let Err(panic) = tell(event()) {
+                let message = panic_message(panic);
+                let _ = tell(Event::HookPanicked { message }).map_err(panic_message);
+            }
+        }
+    }
+
+    /// Refuses what could only fail later, naming the setting.
+    fn check(&self) -> io::Result<()> {
+        let zero = Some(Duration::ZERO);
+        let wrong = [
+            (
+                self.max_connections == 0,
+                "max_connections is 0: nobody could connect",
+            ),
+            (
+                self.header_timeout == zero,
+                "header_timeout is zero: use None to turn it off",
+            ),
+            (
+                self.idle_timeout == zero,
+                "idle_timeout is zero: use None to turn it off",
+            ),
+            (
+                self.body_timeout == zero,
+                "body_timeout is zero: use None to turn it off",
+            ),
+            (
+                self.write_timeout == zero,
+                "write_timeout is zero: use None to turn it off",
+            ),
+            (
+                self.min_rate == Some(0),
+                "min_rate is 0: use None to turn it off",
+            ),
+            (
+                self.max_head.bytes < 64,
+                "max_head_bytes is below 64: no request would fit",
+            ),
+            (
+                self.max_head.fields == 0,
+                "max_headers is 0: HTTP/1.1 requires a Host",
+            ),
+            (
+                self.stack_size < 65_536,
+                "stack_size is below 64 KiB, which the library itself needs",
+            ),
+        ];
+        match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
+            Some((_, why)) => Err(io::Error::new(io::ErrorKind::InvalidInput, *why)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use std::time::Duration;
+/// let server = hardstop::Server::builder()
+///     .max_connections(64)
+///     .idle_timeout(Duration::from_secs(30))
+///     .write_timeout(None)
+///     .on_event(|event| eprintln!("{event:?}"))
+///     .bind("127.0.0.1:0")?;
+/// # drop(server);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is bound"]
+pub struct Builder {
+    config: Config,
+}
+
+impl Builder {
+    /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
+    ///
+    /// When all are taken, the one that has waited longest for a request makes room for a new client. If none
+    /// waits, the new one gets a 503 with `Retry-After`. Up to 8 clients at a time are told so on threads of
+    /// their own, beyond this number; further ones are dropped, with an event.
+    pub fn max_connections(mut self, connections: usize) -> Builder {
+        self.config.max_connections = connections;
+        self
+    }
+
+    /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
+    pub fn header_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
+        self.config.header_timeout = timeout.into();
+        self
+    }
+
+    /// How long a connection may wait for a request to begin, the first one included: 75 s unless set, longer
+    /// than the 60 s of common proxies, so that it is they who end it.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
+        self.config.idle_timeout = timeout.into();
+        self
+    }
+
+    /// How long reading a body may go without a byte: 30 s unless set. Answered with 408.
+    pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
+        self.config.body_timeout = timeout.into();
+        self
+    }
+
+    /// How long sending may go without a byte being taken: 30 s unless set. Ends the connection.
+    pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
+        self.config.write_timeout = timeout.into();
+        self
+    }
+
+    /// The fewest bytes a second at which a body may come and a response be taken: 240 unless set.
+    ///
+    /// Only time counts in which the connection is blocked reading that body or writing that response, and only
+    /// beyond 5 s of it: slow handlers, long polls and server-sent events are not touched.
+    pub fn min_rate(mut self, bytes_per_second: impl Into<Option<u32>>) -> Builder {
+        self.config.min_rate = bytes_per_second.into();
+        self
+    }
+
+    /// How large a head may be: 16 KiB unless set. Answered with 431, or 414 if its first line does not fit.
+    pub fn max_head_bytes(mut self, bytes: usize) -> Builder {
+        self.config.max_head.bytes = bytes;
+        self
+    }
+
+    /// How many fields a head may have: 100 unless set. Answered with 431.
+    pub fn max_headers(mut self, fields: usize) -> Builder {
+        self.config.max_head.fields = fields;
+        self
+    }
+
+    /// How large a body may be that is read: 1 MiB unless set. Reading a larger one fails, which is answered
+    /// with 413. [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
+    pub fn max_body_bytes(mut self, bytes: u64) -> Builder {
+        self.config.max_body_bytes = bytes;
+        self
+    }
+
+    /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, so that 256 of them
+    /// fit into a small address space.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.config.stack_size = bytes;
+        self
+    }
+
+    /// The one hook that is told what happens.
+    ///
+    /// It is called on the thread on which it happens, outside of any lock, and may call every method of
+    /// [`Handle`]. That thread waits for it.
+    pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
+        self.config.on_event = Some(Hook(Box::new(hook)));
+        self
+    }
+
+    /// Opens the port, without serving yet: clients that connect wait.
+    ///
+    /// # Errors
+    /// When a setting makes no sense, or the address cannot be listened on. The message names it.
+    pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
+        let name = |what: &str, error: &io::Error| {
+            let text = error.to_string(); // such as `Permission denied (os error 13)`
+            let why = text
+                .split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_lowercase();
+            io::Error::new(error.kind(), format!("cannot listen on {what}: {why}"))
+        };
+        let addrs = addr
+            .to_socket_addrs()
+            .map_err(|error| name("that address", &error))?;
+        let addrs: Vec<SocketAddr> = addrs.collect();
+        let names: Vec<String> = addrs.iter().map(|addr| addr.to_string()).collect();
+        let listener = TcpListener::bind(&*addrs);
+        self.listener(listener.map_err(|error| name(&names.join(" or "), &error))?)
+    }
+
+    /// Uses a listener that was made elsewhere. It is made nonblocking, and is closed by a stop; a clone of
+    /// it that someone keeps would hold the port open.
+    ///
+    /// # Errors
+    /// When a setting makes no sense, or the listener cannot be made nonblocking.
+    pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
+        self.config.check()?;
+        let local_addr = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        Ok(Server {
+            registry: Arc::new(Registry::new(listener, local_addr, self.config)),
+        })
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        let seconds = |n| Some(Duration::from_secs(n));
+        let config = Config {
+            max_connections: 256,
+            header_timeout: seconds(10),
+            idle_timeout: seconds(75),
+            body_timeout: seconds(30),
+            write_timeout: seconds(30),
+            min_rate: Some(240),
+            max_head: HeadLimits {
+                bytes: 16 * 1024,
+                fields: 100,
+            },
+            max_body_bytes: 1024 * 1024,
+            stack_size: 256 * 1024,
+            on_event: None,
+        };
+        Builder { config }
+    }
+}
+
+/// A server whose port is open. It serves once it [runs](Server::run); dropping it closes the port.
+#[derive(Debug)]
+#[must_use = "dropping a server closes its port"]
+pub struct Server {
+    registry: Arc<Registry>,
+}
+
+impl Server {
+    /// Opens the port with the default settings, as [`Builder::bind`] does.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on. The message names it.
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Server> {
+        Server::builder().bind(addr)
+    }
+
+    /// The settings, to be changed before the port is opened.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The address that it listens on; the port that the system chose, if it was asked for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.registry.local_addr
+    }
+
+    /// What stops it, from anywhere.
+    pub fn handle(&self) -> Handle {
+        Handle::new(&self.registry)
+    }
+
+    /// Serves on this thread, until it has been stopped and every connection is gone.
+    ///
+    /// Each connection has a thread, on which `handler` is called for one request after the other. The
+    /// handler may borrow from the caller. It is dropped before this returns. If it panics, the client gets
+    /// a 500 and the server goes on (with `panic = "abort"`, the process ends).
+    ///
+    /// When this returns, no thread and no descriptor of the server is left. A handler that ignores its
+    /// [`CancelToken`](super::CancelToken) holds it back.
+    pub fn run<F, R>(self, handler: F)
+    where
+        F: Fn(&mut Request<'_>) -> R + Sync,
+        R: Into<Response>,
+    {
+        let service = self.registry.begin_service();
+        serve(service, handler);
+    }
+
+    /// Serves on threads of its own, and returns at once.
+    ///
+    /// # Errors
+    /// When the system has no thread for it. The port is closed then.
+    pub fn spawn<F, R>(self, handler: F) -> io::Result<Running>
+    where
+        F: Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+        R: Into<Response>,
+    {
+        let handle = self.handle();
+        let service = self.registry.begin_service();
+        let builder = thread::Builder::new().name(String::from("hardstop-accept"));
+        let thread = builder.spawn(move || {
+            serve(service, handler);
+            drop(self); // it lived as long as its accept loop
+        })?;
+        Ok(Running {
+            handle,
+            thread: Mutex::new(Some(thread)),
+            destroys: true,
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.registry.destroy();
+    }
+}
+
+/// A server that runs on threads of its own. Dropping it destroys the server, without waiting.
+#[derive(Debug)]
+#[must_use = "dropping it destroys the server"]
+pub struct Running {
+    handle: Handle,
+    /// Until somebody has joined it.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    destroys: bool,
+}
+
+impl Running {
+    /// What stops it, from anywhere.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The address that it listens on, or did.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.local_addr()
+    }
+
+    /// The same as [`Handle::destroy`].
+    pub fn destroy(&self) -> usize {
+        self.handle.destroy()
+    }
+
+    /// The same as [`Handle::shutdown`].
+    pub fn shutdown(&self, grace: Duration) -> Outcome {
+        self.handle.shutdown(grace)
+    }
+
+    /// Waits until the server has been stopped and no thread and no descriptor of it is left; `false`, at
+    /// once, on one of the server's own threads. It does not stop the server.
+    pub fn join(&self) -> bool {
+        if self.handle.is_own_thread() {
+            return false;
+        }
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            let _ = thread.join(); // only a panic in the drop of the handler's state would be in it
+        }
+        true
+    }
+
+    /// Lets the server run on without an owner, until a [`Handle`] stops it.
+    pub fn detach(mut self) -> Handle {
+        self.destroys = false;
+        self.handle()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.destroys {
+            self.handle.destroy();
+        }
+    }
+}
+
+/// Runs the accept loop; when it returns, the handler has been dropped, then the service.
+fn serve<F, R>(service: Service, handler: F)
+where
+    F: Fn(&mut Request<'_>) -> R + Sync,
+    R: Into<Response>,
+{
+    let registry = Arc::clone(service.on_this_thread());
+    let handler = handler; // dropped before `service`, which tells that it has been
+    accept_loop(&registry, &|request| handler(request).into());
+}
+
+/// Starts a thread for each connection, and joins them all before it returns.
+fn accept_loop(registry: &Arc<Registry>, handler: &Handler<'_>) {
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        let mut nap = SHORTEST_NAP;
+        let mut reap_at: usize = 64;
+        loop {
+            match registry.next_step(&mut nap, threads.len()) {
+                Step::Start => {
+                    let thread = thread::Builder::new().name(String::from("hardstop"));
+                    let thread = thread.stack_size(registry.config.stack_size);
+                    match thread.spawn_scoped(scope, move || connection::serve(registry, handler)) {
+                        Ok(thread) => threads.push(thread),
+                        Err(error) => {
+                            connection::turn_away(registry);
+                            registry.config.tell(|| Event::SpawnFailed { error });
+                        }
+                    }
+                    if threads.len() >= reap_at {
+                        reap(&mut threads);
+                        reap_at = threads.len().saturating_mul(2).max(64);
+                    }
+                }
+                Step::Reap => reap(&mut threads),
+                Step::End => break,
+            }
+        }
+        // A scope alone would return before the system's threads are gone.
+        join(threads);
+    });
+}
+
+/// Joins those that have ended.
+fn reap(threads: &mut Vec<ScopedJoinHandle<'_, ()>>) {
+    let (ended, running) = threads.drain(..).partition(|thread| thread.is_finished());
+    *threads = running;
+    join(ended);
+}
+
+fn join(threads: Vec<ScopedJoinHandle<'_, ()>>) {
+    for thread in threads {
+        let _ = thread.join(); // it has caught every panic
+    }
+}

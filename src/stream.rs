@@ -1,0 +1,268 @@
+//! A connection's bytes: one buffer in each direction, and the clocks that bound every wait.
+//!
+//! 1. Output is collected and leaves before anything waits for input, so that a client never waits for
+//!    a response that is still here, and the answers to pipelined requests leave together.
+//! 2. A socket's timeouts are set only when they change: a request that comes in one piece and fits
+//!    costs one read and one write.
+//! 3. What ends a transfer is named as the reason for the end of its connection; that a read timed out is
+//!    `BodyTimeout` here, whatever was waited for.
+//! 4. What was read too far stays in the buffer and is the next to be read.
+
+use super::event::CloseReason;
+use super::server::Config;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+/// The size at which the input buffer starts; it grows while a head does not fit.
+const INPUT_BYTES: usize = 4 * 1024;
+
+/// How much output is collected before it is written.
+pub(crate) const OUTPUT_BYTES: usize = 16 * 1024;
+
+/// What a waiting connection may keep of its output buffer.
+const KEPT_OUTPUT_BYTES: usize = 1024;
+
+/// For how long a transfer may block before its rate counts.
+const RATE_GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    tcp: TcpStream,
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    output: Vec<u8>,
+    /// What the socket's read timeout was last set to; outer `None`: never.
+    read_timeout: Option<Option<Duration>>,
+    read_pace: Pace,
+    write_pace: Pace,
+}
+
+impl Stream {
+    /// Takes a fresh socket over, whatever its modes are. Fails if it cannot be given those without which
+    /// nothing bounds a wait.
+    pub(crate) fn new(tcp: TcpStream, config: &Config) -> io::Result<Stream> {
+        tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
+        tcp.set_write_timeout(config.write_timeout)?;
+        let _ = tcp.set_nodelay(true); // only speed is lost without it
+        let pace = Pace {
+            blocked: Duration::ZERO,
+            bytes: 0,
+            min_rate: config.min_rate,
+        };
+        Ok(Stream {
+            tcp,
+            input: Vec::new(),
+            start: 0,
+            end: 0,
+            output: Vec::new(),
+            read_timeout: None,
+            read_pace: pace,
+            write_pace: pace,
+        })
+    }
+
+    /// What has been read and not been consumed.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        self.input.get(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.start = self.start.saturating_add(n).min(self.end);
+    }
+
+    /// Throws away what has been read and not been consumed.
+    pub(crate) fn discard(&mut self) {
+        self.start = self.end;
+    }
+
+    /// Starts to measure the rates of a new request's body and of its response's.
+    pub(crate) fn begin_exchange(&mut self) {
+        self.read_pace.restart();
+        self.write_pace.restart();
+    }
+
+    /// Gives memory back before a long wait.
+    pub(crate) fn rest(&mut self) {
+        if self.output.capacity() > KEPT_OUTPUT_BYTES {
+            self.output = Vec::new();
+        }
+        if self.input.len() > INPUT_BYTES && self.start == self.end {
+            self.input = Vec::new();
+        }
+    }
+
+    /// Waits for more input and adds it to the buffer; zero is the end of it.
+    pub(crate) fn fill(&mut self, timeout: Option<Duration>) -> Result<usize, CloseReason> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        } else if self.start > 0 && self.end == self.input.len() {
+            self.input.copy_within(self.start..self.end, 0);
+            self.end = self.end.saturating_sub(self.start);
+            self.start = 0;
+        }
+        if self.end == self.input.len() {
+            // Whoever reads the buffer refuses what exceeds a limit, so this ends.
+            self.input
+                .resize(self.input.len().saturating_mul(2).max(INPUT_BYTES), 0);
+        }
+        self.before_read(timeout)?;
+        let free = self.input.get_mut(self.end..).unwrap_or_default();
+        let n = timed_read(&mut self.tcp, free, &mut self.read_pace)?;
+        self.end = self.end.saturating_add(n);
+        Ok(n)
+    }
+
+    /// Reads into the caller's memory: first what is buffered, then, for a large piece, without the
+    /// buffer between; zero is the end.
+    pub(crate) fn read(
+        &mut self,
+        buf: &mut [u8],
+        timeout: Option<Duration>,
+    ) -> Result<usize, CloseReason> {
+        if self.buffered().is_empty() {
+            if buf.len() >= INPUT_BYTES {
+                self.before_read(timeout)?;
+                return timed_read(&mut self.tcp, buf, &mut self.read_pace);
+            }
+            self.fill(timeout)?;
+        }
+        let n = self.buffered().len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..n), self.buffered().get(..n)) {
+            to.copy_from_slice(from);
+        }
+        self.consume(n);
+        Ok(n)
+    }
+
+    fn before_read(&mut self, timeout: Option<Duration>) -> Result<(), CloseReason> {
+        self.flush()?;
+        if self.read_timeout != Some(timeout) {
+            self.tcp
+                .set_read_timeout(timeout)
+                .map_err(|_| CloseReason::PeerLost)?;
+            self.read_timeout = Some(timeout);
+        }
+        Ok(())
+    }
+
+    /// Whether the body that is being read has come too slowly so far.
+    pub(crate) fn reads_too_slowly(&self) -> bool {
+        self.read_pace.is_too_slow()
+    }
+
+    /// The buffer that output is collected in, for those who make it in place.
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Adds to the output; it leaves with the next [`flush`](Stream::flush), or when it is much.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+        if self.output.len().saturating_add(bytes.len()) > OUTPUT_BYTES {
+            // What is there and the beginning of this leave together, the rest without a copy.
+            let room = OUTPUT_BYTES
+                .saturating_sub(self.output.len())
+                .min(bytes.len());
+            let (first, rest) = bytes.split_at(room);
+            self.output.extend_from_slice(first);
+            self.flush()?;
+            if rest.len() >= OUTPUT_BYTES {
+                return self.write(rest);
+            }
+            bytes = rest;
+        }
+        self.output.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes all that has been collected.
+    pub(crate) fn flush(&mut self) -> Result<(), CloseReason> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let mut output = std::mem::take(&mut self.output);
+        let written = self.write(&output);
+        output.clear();
+        self.output = output;
+        written
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+        while !bytes.is_empty() {
+            let began = Instant::now();
+            match self.tcp.write(bytes) {
+                Ok(0) => return Err(CloseReason::PeerLost),
+                Ok(n) => {
+                    bytes = bytes.get(n..).unwrap_or_default();
+                    self.write_pace.note(began, n);
+                    if !bytes.is_empty() && self.write_pace.is_too_slow() {
+                        return Err(CloseReason::WriteTimeout);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => return Err(CloseReason::WriteTimeout),
+                Err(_) => return Err(CloseReason::PeerLost),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the reading side: what the kernel holds already can still be read, on Linux.
+    pub(crate) fn end_reading(&self) {
+        let _ = self.tcp.shutdown(Shutdown::Read); // the peer may be gone already
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(crate) fn end_writing(&self) {
+        let _ = self.tcp.shutdown(Shutdown::Write); // the peer may be gone already
+    }
+}
+
+fn timed_read(tcp: &mut TcpStream, buf: &mut [u8], pace: &mut Pace) -> Result<usize, CloseReason> {
+    let began = Instant::now();
+    loop {
+        match tcp.read(buf) {
+            Ok(n) => {
+                pace.note(began, n);
+                return Ok(n);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) => return Err(CloseReason::BodyTimeout),
+            Err(_) => return Err(CloseReason::PeerLost),
+        }
+    }
+}
+
+/// Unix says `WouldBlock` for a timeout, Windows says `TimedOut`.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// How many bytes came or went in how much time spent blocked. A handler's own time does not count.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    blocked: Duration,
+    bytes: u64,
+    min_rate: Option<u32>,
+}
+
+impl Pace {
+    fn restart(&mut self) {
+        self.blocked = Duration::ZERO;
+        self.bytes = 0;
+    }
+
+    fn note(&mut self, began: Instant, bytes: usize) {
+        self.blocked = self.blocked.saturating_add(began.elapsed());
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    fn is_too_slow(&self) -> bool {
+        let rate = u64::from(self.min_rate.unwrap_or(0));
+        self.blocked > RATE_GRACE && self.bytes < rate.saturating_mul(self.blocked.as_secs())
+    }
+}

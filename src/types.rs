@@ -1,0 +1,96 @@
+//! The small words of a message: its status code and its version. Pure values.
+
+use std::fmt;
+
+/// The version that a request was made in. Responses always say `HTTP/1.1` (RFC 9110 §6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Version {
+    /// `HTTP/1.0`
+    Http10,
+    /// `HTTP/1.1`, or a later 1.x, which is served as 1.1.
+    Http11,
+}
+
+/// A response's status code.
+///
+/// It can be made from any number, so that `with_status(404)` stays short; one that no final response
+/// can carry (below 200 or above 599) leaves as a 500, with an event that says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StatusCode(u16);
+
+macro_rules! status_codes {
+    ($($code:literal $name:ident $reason:literal,)+) => {
+        impl StatusCode {
+            $(#[doc = concat!(stringify!($code), " ", $reason)]
+            pub const $name: StatusCode = StatusCode($code);)+
+
+            /// The reason phrase of RFC 9110 §15, or an empty one.
+            pub fn reason(self) -> &'static str {
+                match self.0 {
+                    $($code => $reason,)+
+                    _ => "",
+                }
+            }
+        }
+    };
+}
+
+status_codes! {
+    200 OK "OK",
+    201 CREATED "Created",
+    202 ACCEPTED "Accepted",
+    204 NO_CONTENT "No Content",
+    205 RESET_CONTENT "Reset Content",
+    206 PARTIAL_CONTENT "Partial Content",
+    301 MOVED_PERMANENTLY "Moved Permanently",
+    302 FOUND "Found",
+    303 SEE_OTHER "See Other",
+    304 NOT_MODIFIED "Not Modified",
+    307 TEMPORARY_REDIRECT "Temporary Redirect",
+    308 PERMANENT_REDIRECT "Permanent Redirect",
+    400 BAD_REQUEST "Bad Request",
+    401 UNAUTHORIZED "Unauthorized",
+    403 FORBIDDEN "Forbidden",
+    404 NOT_FOUND "Not Found",
+    405 METHOD_NOT_ALLOWED "Method Not Allowed",
+    408 REQUEST_TIMEOUT "Request Timeout",
+    409 CONFLICT "Conflict",
+    412 PRECONDITION_FAILED "Precondition Failed",
+    413 CONTENT_TOO_LARGE "Content Too Large",
+    414 URI_TOO_LONG "URI Too Long",
+    415 UNSUPPORTED_MEDIA_TYPE "Unsupported Media Type",
+    416 RANGE_NOT_SATISFIABLE "Range Not Satisfiable",
+    417 EXPECTATION_FAILED "Expectation Failed",
+    421 MISDIRECTED_REQUEST "Misdirected Request",
+    422 UNPROCESSABLE_CONTENT "Unprocessable Content",
+    426 UPGRADE_REQUIRED "Upgrade Required",
+    429 TOO_MANY_REQUESTS "Too Many Requests",
+    431 HEADER_FIELDS_TOO_LARGE "Request Header Fields Too Large",
+    500 INTERNAL_SERVER_ERROR "Internal Server Error",
+    501 NOT_IMPLEMENTED "Not Implemented",
+    502 BAD_GATEWAY "Bad Gateway",
+    503 SERVICE_UNAVAILABLE "Service Unavailable",
+    504 GATEWAY_TIMEOUT "Gateway Timeout",
+    505 HTTP_VERSION_NOT_SUPPORTED "HTTP Version Not Supported",
+}
+
+impl StatusCode {
+    /// The number.
+    pub fn as_u16(self) -> u16 {
+        self.0
+    }
+}
+
+impl From<u16> for StatusCode {
+    fn from(code: u16) -> StatusCode {
+        StatusCode(code)
+    }
+}
+
+/// The number, and the reason phrase where there is one.
+impl fmt::Display for StatusCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(format!("{} {}", self.0, self.reason()).trim_end())
+    }
+}
