@@ -1,30 +1,25 @@
 //! One connection, on its own thread: wait, head, handler, response, again.
 //!
 //! 1. Whatever happens here, panics included, the thread ends by ending its registration.
-//! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the
-//!    connection ends.
-//! 3. Where bytes of a request may be unread, the end lingers (RFC 9112 §9.6): closing at once would reset
-//!    the connection and destroy the response on its way.
+//! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
+//! 3. Where bytes of a request may be unread, the end lingers (RFC 9112 §9.6): closing at once would reset the
+//!    connection and destroy the response on its way.
 //!
 //! Every function that can end the connection returns the reason as its error.
 
 use super::date::DateCache;
 use super::encode::{push_head, Framing};
-use super::error::Error;
-use super::event::{CloseReason, ConnectionState, Event};
-use super::framing::{self, Terms};
-use super::handle::Phase;
+use super::framing;
 use super::head::Head;
-use super::registry::{Registration, Registry};
-use super::request::{Body, Incoming, Request};
-use super::response::{BodyWriter, Payload, Response, PIECE_BYTES};
-use super::server::Config;
+use super::registry::Registration;
+use super::response::Payload;
 use super::stream::Stream;
-use super::types::{StatusCode, Version};
+use super::{Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
+use super::{Handle, Phase, Request, Response, StatusCode, Version};
 use std::any::Any;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Write};
+use std::net::Shutdown;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A handler, whatever its own type is.
@@ -35,38 +30,51 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// The whole life of a connection's thread.
-pub(crate) fn serve(registry: &Arc<Registry>, handler: &Handler<'_>) {
-    let (registration, tcp) = match registry.take_job() {
+pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
+    let config = &server.registry.config;
+    let (life, tcp) = match server.registry.take_job() {
         Some(job) => job,
         None => return,
     };
-    let (id, peer) = (registration.life.id, registration.life.peer);
-    registry.config.tell(|| Event::Opened { id, peer });
-    let served = catch_unwind(AssertUnwindSafe(|| {
-        match Stream::new(tcp, &registry.config) {
-            Ok(stream) => Connection::new(stream, &registration).serve(handler),
-            Err(_) => CloseReason::SetupFailed,
+    let (id, peer) = (life.id, life.peer);
+    let mut registration = Registration::new(server, life);
+    config.tell(|| Event::Opened { id, peer });
+    let served = catch_unwind(AssertUnwindSafe(|| match Stream::new(tcp, config) {
+        Ok(stream) => {
+            let (registration, head, date) = (&registration, Head::default(), DateCache::default());
+            let body = Body::new(stream, &registration.life, config.body_timeout);
+            let has_served = false;
+            Connection {
+                body,
+                registration,
+                config,
+                head,
+                date,
+                has_served,
+            }
+            .serve(handler)
         }
+        Err(_) => CloseReason::SetupFailed,
     }));
-    let reason = served.unwrap_or_else(|panic| {
+    registration.reason = Some(served.unwrap_or_else(|panic| {
         // Only a destructor of the user's can get here, for example that of a response's reader.
         let message = panic_message(panic);
-        registry
-            .config
-            .tell(|| Event::HandlerPanicked { id, message });
+        config.tell(|| Event::HandlerPanicked { id, message });
         CloseReason::HandlerPanicked
-    });
-    registration.end(reason);
+    }));
 }
 
 /// Ends a connection for which there is no thread, without waiting for it.
-pub(crate) fn turn_away(registry: &Arc<Registry>) {
-    if let Some((_registration, mut tcp)) = registry.take_job() {
-        let text = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 1\r\n\r\n";
+pub(crate) fn turn_away(server: &Handle, error: io::Error) {
+    if let Some((life, mut tcp)) = server.registry.take_job() {
+        let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+                    Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
         if tcp.set_nonblocking(true).is_ok() {
-            let _ = tcp.write(text); // a favour: it may fail
+            let _ = tcp.write(text.as_bytes()); // a favour: it may fail
         }
+        drop(Registration::new(server, life));
     }
+    server.registry.config.tell(|| Event::SpawnFailed { error });
 }
 
 /// The text of a panic. What is no text is leaked: its drop is the user's code and could panic again.
@@ -81,29 +89,16 @@ pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
 }
 
 struct Connection<'a> {
-    stream: Stream,
+    body: Body,
     registration: &'a Registration,
-    config: &'a Config,
+    config: &'a Builder,
     head: Head,
     date: DateCache,
     /// Whether a request has been made: the state is `New` before, and `Idle` after.
     has_served: bool,
 }
 
-impl<'a> Connection<'a> {
-    fn new(stream: Stream, registration: &'a Registration) -> Connection<'a> {
-        let config = &registration.registry.config;
-        let (head, date) = (Head::new(), DateCache::default());
-        Connection {
-            stream,
-            registration,
-            config,
-            head,
-            date,
-            has_served: false,
-        }
-    }
-
+impl Connection<'_> {
     fn serve(mut self, handler: &Handler<'_>) -> CloseReason {
         if self.registration.life.refused {
             let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -121,11 +116,11 @@ impl<'a> Connection<'a> {
         self.head.clear();
         let mut deadline = None; // of the head; it has none before its first byte
         loop {
-            let bytes = self.stream.buffered();
+            let bytes = self.body.stream.buffered();
             let waiting = bytes.is_empty() && deadline.is_none();
-            match self.head.parse(bytes, self.config.max_head) {
+            match self.head.parse(bytes, self.config) {
                 Ok(Some(n)) => {
-                    self.stream.consume(n);
+                    self.body.stream.consume(n);
                     return Ok(());
                 }
                 Ok(None) => {}
@@ -140,49 +135,47 @@ impl<'a> Connection<'a> {
                     deadline = Some(Instant::now().checked_add(limit)); // `None`: never
                     self.registration.life.enter(ConnectionState::Head)?;
                 }
-                timeout = deadline
-                    .flatten()
-                    .map(|at| at.saturating_duration_since(Instant::now()));
+                let left = |at: Instant| at.saturating_duration_since(Instant::now());
+                timeout = deadline.flatten().map(left);
             }
             let filled = match timeout {
                 Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
-                timeout => self.stream.fill(timeout),
+                timeout => self.body.stream.fill(timeout),
             };
-            match filled {
+            match (filled, waiting) {
                 _ if self.registration.life.is_cut() => return Err(CloseReason::Destroyed),
-                Ok(0) if !waiting => {
-                    return Err(self.refuse(Error::bad_request("the head ended early")));
+                (Ok(0) | Err(CloseReason::PeerLost), true) => return Err(CloseReason::PeerClosed),
+                (Err(CloseReason::BodyTimeout), true) => return Err(CloseReason::IdleTimeout),
+                (Ok(0), false) => {
+                    return Err(self.refuse(Error::bad_request("the head ended early")))
                 }
-                Ok(0) => return Err(CloseReason::PeerClosed),
-                Ok(_) => {}
-                Err(CloseReason::BodyTimeout) if waiting => return Err(CloseReason::IdleTimeout),
-                Err(CloseReason::BodyTimeout) => {
+                (Err(CloseReason::BodyTimeout), false) => {
                     let status = StatusCode::REQUEST_TIMEOUT;
                     return Err(self.refuse(Error::new(status, "the head took too long")));
                 }
-                Err(CloseReason::PeerLost) if waiting => return Err(CloseReason::PeerClosed),
-                Err(reason) => return Err(reason),
+                (Ok(_), _) => {}
+                (Err(reason), _) => return Err(reason),
             }
         }
     }
 
     /// Sends what is due and declares that this connection waits for a request.
     fn begin_wait(&mut self) -> Result<(), CloseReason> {
-        self.stream.flush()?;
+        self.body.stream.flush()?;
         if self.has_served {
-            self.stream.rest();
+            self.body.stream.rest();
             let life = &self.registration.life;
             life.enter(ConnectionState::Idle)?;
             // A drain that came before that line has not found this connection idle.
             if self.is_draining() && life.drain(ConnectionState::Idle) {
-                self.stream.end_reading();
+                self.body.stream.shut_down(Shutdown::Read);
             }
         }
         Ok(())
     }
 
     fn is_draining(&self) -> bool {
-        self.registration.registry.phase() != Phase::Accepting
+        self.registration.handle.phase() != Phase::Accepting
     }
 
     /// Has a request answered.
@@ -192,24 +185,18 @@ impl<'a> Connection<'a> {
             Err(error) => return Err(self.refuse(error)),
         };
         let registration = self.registration;
-        let is_destroyed = || registration.registry.phase() == Phase::Destroyed;
-        registration.life.begin_request(is_destroyed)?;
+        registration.life.enter(ConnectionState::Handling)?;
+        if registration.handle.phase() == Phase::Destroyed {
+            return Err(CloseReason::Destroyed); // it has begun, and comes here next
+        }
         self.has_served = true;
-        let (id, method, target) = (registration.life.id, &self.head.method, &self.head.target);
-        self.config.tell(|| Event::Request {
-            id,
-            method: method.clone(),
-            target: target.clone(),
+        self.config.tell(|| {
+            let id = registration.life.id;
+            let (method, target) = (self.head.method.clone(), self.head.target.clone());
+            Event::Request { id, method, target }
         });
-        self.stream.begin_exchange();
-        let mut incoming = Incoming::new(&terms, self.config.max_body_bytes);
-        let (head, stream, incoming_now) = (&self.head, &mut self.stream, &mut incoming);
-        let body = Body {
-            stream,
-            incoming: incoming_now,
-            registration,
-            head,
-        };
+        self.body.begin(&terms, self.config.max_body_bytes);
+        let (head, body) = (&self.head, &mut self.body);
         let mut request = Request {
             head,
             registration,
@@ -218,30 +205,25 @@ impl<'a> Connection<'a> {
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         self.registration.life.enter(ConnectionState::Responding)?;
         match called {
-            Ok(response) => self.answer(response, &terms, &mut incoming),
+            Ok(response) => self.answer(response, terms.keep_alive),
             Err(panic) => {
                 self.tell_panic(panic);
                 let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR);
-                let _ = self.answer(response.closing(), &terms, &mut incoming); // it ends in any case
+                let _ = self.answer(response.closing(), false); // it ends in any case
                 Err(CloseReason::HandlerPanicked)
             }
         }
     }
 
     /// Sends the response, then reads what is left of the body or ends the connection.
-    fn answer(
-        &mut self,
-        response: Response,
-        terms: &Terms,
-        incoming: &mut Incoming,
-    ) -> Result<(), CloseReason> {
-        let can_go_on = incoming.is_complete() || incoming.is_worth_finishing();
-        let wanted = terms.keep_alive && can_go_on && !response.closing;
-        if self.respond(response, wanted && !self.is_draining())? && self.finish_body(incoming) {
+    fn answer(&mut self, response: Response, keep_alive: bool) -> Result<(), CloseReason> {
+        let can_go_on = self.body.is_complete() || self.body.is_worth_finishing();
+        let wanted = keep_alive && can_go_on && !response.closing;
+        if self.respond(response, wanted && !self.is_draining())? && self.body.finish(LINGER_TIME) {
             return Ok(());
         }
-        self.close(!incoming.is_complete());
-        Err(match incoming.failure {
+        self.close(!self.body.is_complete());
+        Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => CloseReason::PeerLost,
             Some(status) => CloseReason::Refused(status),
@@ -257,7 +239,7 @@ impl<'a> Connection<'a> {
             response.defect = Some("the status code is not one of a final response");
         }
         if let Some(why) = response.defect {
-            response = Response::from(Error::Io(io::Error::new(ErrorKind::InvalidData, why)));
+            response = Response::from(Error::Io(io::Error::new(io::ErrorKind::InvalidData, why)));
         }
         if let Some(error) = response.failure.take() {
             self.config.tell(|| Event::Failed { id, error });
@@ -271,13 +253,8 @@ impl<'a> Connection<'a> {
             (true, Version::Http10) => Some("keep-alive"),
             (true, Version::Http11) => None,
         };
-        push_head(
-            self.stream.output(),
-            &response,
-            framing,
-            connection,
-            self.date.now(),
-        );
+        let (out, date) = (self.body.stream.output(), self.date.now());
+        push_head(out, &response, framing, connection, date);
         if self.head.method != "HEAD" && !matches!(framing, Framing::None | Framing::Length(0)) {
             let payload = response.payload;
             let sent = catch_unwind(AssertUnwindSafe(|| self.send(payload, framing)));
@@ -291,96 +268,47 @@ impl<'a> Connection<'a> {
     }
 
     fn send(&mut self, payload: Payload, framing: Framing) -> Result<(), CloseReason> {
-        match payload {
-            Payload::Bytes(bytes) => self.stream.push(&bytes),
-            Payload::Reader(reader, length) => self.send_exactly(reader, length),
-            Payload::Stream(write) => {
-                let (life, chunked) = (&self.registration.life, framing == Framing::Chunked);
-                let mut writer = BodyWriter::new(&mut self.stream, life, chunked);
-                let sent = write(&mut writer).and_then(|()| writer.finish());
-                match (sent, writer.fault) {
-                    (Ok(()), _) => Ok(()),
-                    (Err(_), Some(reason)) => Err(reason),
-                    (Err(error), None) => Err(self.response_failed(error)),
+        let (write, length) = match payload {
+            Payload::Bytes(bytes) => return self.body.stream.push(&bytes),
+            Payload::Stream(write, length) => (write, length),
+        };
+        let mut writer = BodyWriter {
+            stream: &mut self.body.stream,
+            life: &self.registration.life,
+            chunked: framing == Framing::Chunked,
+            left: length.unwrap_or(u64::MAX),
+            pending: Vec::new(),
+            fault: None,
+        };
+        let written = write(&mut writer);
+        let is_whole = writer.left == 0;
+        let sent = match written {
+            Err(error) if !is_whole => Err(error),
+            written => writer.finish().and(written),
+        };
+        match (sent, writer.fault) {
+            (_, Some(reason)) => Err(reason),
+            (Ok(()), None) => Ok(()),
+            (Err(error), None) => {
+                let (id, error) = (self.registration.life.id, error.into());
+                self.config.tell(|| Event::Failed { id, error });
+                match is_whole {
+                    true => Ok(()), // there was more than the length: the client has what it was told of
+                    false => Err(self.abort(CloseReason::ResponseFailed)),
                 }
             }
         }
     }
 
-    /// Sends as much of a reader as was declared.
-    fn send_exactly(
-        &mut self,
-        mut reader: Box<dyn Read + Send>,
-        mut left: u64,
-    ) -> Result<(), CloseReason> {
-        let mut piece = vec![
-            0;
-            usize::try_from(left)
-                .unwrap_or(PIECE_BYTES)
-                .min(PIECE_BYTES)
-        ];
-        while left > 0 {
-            let n = match reader.read(&mut piece) {
-                Ok(0) => {
-                    let why = "the response's reader ended before its length";
-                    return Err(self.response_failed(io::Error::new(ErrorKind::UnexpectedEof, why)));
-                }
-                Ok(n) => n,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.response_failed(error)),
-            };
-            let due = usize::try_from(left).unwrap_or(n).min(n);
-            self.stream.push(piece.get(..due).unwrap_or_default())?;
-            left = left.saturating_sub(u64::try_from(due).unwrap_or(left));
-            if due < n {
-                let why = "the response's reader went on after its length";
-                self.tell_failed(io::Error::new(ErrorKind::InvalidData, why));
-            }
-        }
-        Ok(())
-    }
-
-    fn response_failed(&mut self, error: io::Error) -> CloseReason {
-        self.tell_failed(error);
-        self.abort(CloseReason::ResponseFailed)
-    }
-
-    /// Sends what there is of a response that cannot be finished: earlier ones may stand before it, and the
-    /// client sees that it is cut short.
+    /// Sends what there is of a response that cannot be finished: earlier ones may stand before it, and the client sees
+    /// that it is cut short.
     fn abort(&mut self, reason: CloseReason) -> CloseReason {
-        self.stream.flush().err().unwrap_or(reason)
-    }
-
-    fn tell_failed(&self, error: io::Error) {
-        let id = self.registration.life.id;
-        self.config.tell(|| Event::Failed {
-            id,
-            error: error.into(),
-        });
+        self.body.stream.flush().err().unwrap_or(reason)
     }
 
     fn tell_panic(&self, panic: Box<dyn Any + Send>) {
         let (id, message) = (self.registration.life.id, panic_message(panic));
         self.config.tell(|| Event::HandlerPanicked { id, message });
-    }
-
-    /// Reads what the handler has left of the body; `true` when it is all read.
-    fn finish_body(&mut self, incoming: &mut Incoming) -> bool {
-        let (registration, head, stream) = (self.registration, &self.head, &mut self.stream);
-        let mut body = Body {
-            stream,
-            incoming,
-            registration,
-            head,
-        };
-        let began = Instant::now();
-        let mut scratch = [0; 1024];
-        while !body.incoming.is_complete() && began.elapsed() < LINGER_TIME {
-            if body.read(&mut scratch).is_err() {
-                return false;
-            }
-        }
-        body.incoming.is_complete()
     }
 
     /// Answers what is wrong with a request, and ends the connection.
@@ -404,18 +332,13 @@ impl<'a> Connection<'a> {
     fn close(&mut self, unread: bool) {
         let began = Instant::now();
         let cut = self.registration.life.enter(ConnectionState::Closing);
-        if cut.and_then(|()| self.stream.flush()).is_err() {
-            return;
-        }
-        if unread || !self.stream.buffered().is_empty() {
-            self.stream.end_writing();
+        let stream = &mut self.body.stream;
+        if cut.and_then(|()| stream.flush()).is_ok() && (unread || !stream.buffered().is_empty()) {
+            stream.shut_down(Shutdown::Write);
             let mut read: usize = 0;
             while read < LINGER_BYTES && began.elapsed() < LINGER_TIME {
-                self.stream.discard();
-                match self
-                    .stream
-                    .fill(Some(LINGER_TIME.saturating_sub(began.elapsed())))
-                {
+                stream.consume(usize::MAX);
+                match stream.fill(Some(LINGER_TIME.saturating_sub(began.elapsed()))) {
                     Ok(n) if n > 0 => read = read.saturating_add(n),
                     _ => return,
                 }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The last date that was made, and the second it is good for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct DateCache {
     second: Option<u64>,
     text: String,

@@ -1,10 +1,10 @@
 //! A response's head as bytes. Pure.
 //!
-//! What comes from a handler was checked when it was set: names are tokens, values have no control
-//! bytes. The fields that frame the message are made here and nowhere else.
+//! What comes from a handler was checked when it was set: names are tokens, values have no control bytes. The fields
+//! that frame the message are made here and nowhere else.
 
-use super::response::{Payload, Response};
-use super::types::{StatusCode, Version};
+use super::response::Payload;
+use super::{Response, StatusCode, Version};
 
 /// How the body is framed on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Framing {
             (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::None,
             (_, StatusCode::RESET_CONTENT) => Framing::Length(0), // RFC 9110 §15.3.6
             (Payload::Bytes(b), _) => Framing::Length(u64::try_from(b.len()).unwrap_or(u64::MAX)),
-            (Payload::Reader(_, length), _) => Framing::Length(*length),
+            (Payload::Stream(_, Some(length)), _) => Framing::Length(*length),
             _ if version == Version::Http11 => Framing::Chunked,
             _ => Framing::UntilClose,
         }
@@ -50,8 +50,8 @@ pub(crate) fn push_head(
         Framing::Length(n) => push(&[format!("\r\nContent-Length: {n}").as_bytes()]),
         Framing::Chunked => push(&[b"\r\nTransfer-Encoding: chunked"]),
     }
-    if let Some(content_type) = &response.content_type {
-        push(&[b"\r\nContent-Type: ", content_type.as_bytes()]);
+    if !response.content_type.is_empty() {
+        push(&[b"\r\nContent-Type: ", &response.content_type]);
     }
     if let Some(value) = connection {
         push(&[b"\r\nConnection: ", value.as_bytes()]);

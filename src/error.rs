@@ -1,9 +1,9 @@
 //! What a request can fail with, and the status code that answers it.
 //!
-//! An [`Error`] travels inside a [`std::io::Error`] wherever a body is used as a plain [`std::io::Read`],
-//! and comes out again whole: `io::copy(req.body(), ..)?` answers with the right status code.
+//! An [`Error`] travels inside a [`std::io::Error`] wherever a body is used as a plain [`std::io::Read`], and comes out
+//! again whole: `io::copy(req.body(), ..)?` answers with the right status code.
 
-use super::types::StatusCode;
+use super::StatusCode;
 use std::borrow::Cow;
 use std::{fmt, io};
 

@@ -3,12 +3,27 @@
 //! The library prints nothing. All that it has to say goes through the one hook of
 //! [`Builder::on_event`](super::Builder::on_event).
 
-use super::error::Error;
-use super::handle::ConnectionId;
-use super::types::StatusCode;
+use super::{Error, StatusCode};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+/// A connection's number: counted from 1 as they are accepted, and never used again by the same server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub(crate) u64);
+
+impl From<ConnectionId> for u64 {
+    fn from(id: ConnectionId) -> u64 {
+        id.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Something that happened. Each one is told once, on the thread on which it happened.
 #[derive(Debug)]
@@ -31,12 +46,12 @@ pub enum Event {
         id: ConnectionId,
         status: StatusCode,
     },
-    /// A request was refused, its handler returned an [`Error`], or its response could not be sent as the
-    /// handler made it.
+    /// A request was refused, its handler returned an [`Error`], or its response could not be sent as the handler made
+    /// it.
     #[non_exhaustive]
     Failed { id: ConnectionId, error: Error },
-    /// A handler panicked, or the reader or closure of its response did. The client gets a 500, or an early
-    /// end if the response has begun; the server goes on. The message is empty if the panic had no text.
+    /// A handler panicked, or the reader or closure of its response did. The client gets a 500, or an early end if the
+    /// response has begun; the server goes on. The message is empty if the panic had no text.
     #[non_exhaustive]
     HandlerPanicked { id: ConnectionId, message: String },
     /// A connection is gone. The last event about it.
@@ -45,15 +60,15 @@ pub enum Event {
         id: ConnectionId,
         reason: CloseReason,
     },
-    /// A client could not be accepted, for example for want of descriptors. The server tries again, at most a
-    /// second later.
+    /// A client could not be accepted, for example for want of descriptors. The server tries again, at most a second
+    /// later.
     #[non_exhaustive]
     AcceptFailed { error: io::Error },
     /// A connection got no thread. It was sent away, with a 503 where that could be done at once.
     #[non_exhaustive]
     SpawnFailed { error: io::Error },
-    /// A client was dropped without an answer: every connection was busy, and enough other clients were just
-    /// being told so.
+    /// A client was dropped without an answer: every connection was busy, and enough other clients were just being told
+    /// so.
     #[non_exhaustive]
     TurnedAway { peer: SocketAddr },
     /// The event hook panicked, and is told so. If it panics again, nobody is told.
@@ -65,8 +80,8 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The last response said `Connection: close`: the client wanted it, the handler did, or the rest of the
-    /// request's body was not worth reading.
+    /// The last response said `Connection: close`: the client wanted it, the handler did, or the rest of the request's
+    /// body was not worth reading.
     Completed,
     /// The client ended it between two requests.
     PeerClosed,
@@ -132,8 +147,8 @@ pub struct ConnectionInfo {
     pub opened: Instant,
     /// What it is doing.
     pub state: ConnectionState,
-    /// For how long it has been doing that.
-    pub state_age: Duration,
+    /// Since when.
+    pub since: Instant,
     /// How many requests it has made, the present one included.
     pub requests: u64,
 }

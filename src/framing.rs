@@ -4,13 +4,11 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::error::Error;
 use super::head::{field_line, is_authority, line_end, trim, Head};
-use super::types::{StatusCode, Version};
 use super::urlencoded::hex_digit;
+use super::{Error, StatusCode, Version};
 
 /// What a head asks of the connection.
-#[derive(Debug)]
 pub(crate) struct Terms {
     /// `None`: it comes in chunks.
     pub(crate) length: Option<u64>,
@@ -22,51 +20,39 @@ pub(crate) struct Terms {
 
 /// Reads the fields that decide where the request ends and what happens next.
 pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
-    let (mut length, mut coding, mut host) = (None, None, None);
-    let (mut close, mut keep_alive, mut expects_continue) = (false, false, false);
-    for (name, value) in head.headers.iter() {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let previous = if is("content-length") {
-            length.replace(value)
-        } else if is("transfer-encoding") {
-            coding.replace(value)
-        } else if is("host") {
-            host.replace(value)
-        } else if is("connection") {
-            for option in value.split(|&byte| byte == b',').map(trim) {
-                close |= option.eq_ignore_ascii_case(b"close");
-                keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            }
-            None
-        } else if is("expect") && head.version == Version::Http11 {
-            // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
-            expects_continue = value.eq_ignore_ascii_case(b"100-continue");
-            if !expects_continue {
-                let status = StatusCode::EXPECTATION_FAILED;
-                return Err(Error::new(status, "only 100-continue can be expected"));
-            }
-            None
-        } else {
-            None
-        };
-        if previous.is_some() {
-            return Err(Error::bad_request("a field came twice that must come once"));
-        }
-    }
-    check_host(head, host)?;
-    let length = match (coding, length) {
+    let headers = &head.headers;
+    let is_new = head.version == Version::Http11;
+    check_host(head, headers.get_only("host")?)?;
+    let length = match (
+        headers.get_only("transfer-encoding")?,
+        headers.get_only("content-length")?,
+    ) {
         (None, None) => Some(0),
         (None, Some(length)) => Some(content_length(length)?),
-        // RFC 9112 §6.1: HTTP/1.0 has no transfer codings, so the framing is faulty.
-        (Some(coding), None) if head.version == Version::Http11 => check_coding(coding)?,
-        // RFC 9112 §6.3: with both, one of them is a lie or an attack.
+        (Some(coding), None) if is_new => check_coding(coding)?,
+        // RFC 9112 §6.3: with both, one of them is a lie or an attack; §6.1: HTTP/1.0 has no such codings.
         (Some(_), _) => return Err(Error::bad_request("Transfer-Encoding where it cannot be")),
     };
+    // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
+    let expects = headers.get_only("expect")?.filter(|_| is_new);
+    if expects.map_or(false, |value| !value.eq_ignore_ascii_case(b"100-continue")) {
+        let status = StatusCode::EXPECTATION_FAILED;
+        return Err(Error::new(status, "only 100-continue can be expected"));
+    }
+    let connection = headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let options = connection.flat_map(|(_, value)| value.split(|&byte| byte == b',').map(trim));
+    let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
+    for option in options {
+        close |= option.eq_ignore_ascii_case(b"close");
+        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+    }
+    let expects_continue = expects.is_some() && length != Some(0);
     Ok(Terms {
         length,
-        expects_continue: expects_continue && length != Some(0),
-        // RFC 9112 §9.3.
-        keep_alive: !close && (keep_alive || head.version == Version::Http11),
+        keep_alive: keep_alive && !close,
+        expects_continue,
     })
 }
 
@@ -116,9 +102,7 @@ fn check_coding(value: &[u8]) -> Result<Option<u64>, Error> {
 /// How many bytes of chunk extensions and trailers one body may have, and one line of them.
 const EXTRA_BYTES: usize = 4096;
 
-/// Knows where in a body the reader is, and reads what the chunked coding (RFC 9112 §7.1) puts between the
-/// data.
-#[derive(Debug)]
+/// Knows where in a body the reader is, and reads what the chunked coding (RFC 9112 §7.1) puts between the data.
 pub(crate) struct BodyDecoder {
     pub(crate) state: BodyState,
     pub(crate) chunked: bool,
@@ -165,8 +149,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Reads the next line between data: `Some(n)` when it took `n` bytes, `None` for "read more".
-    /// `bytes` starts where the last line or piece of data ended.
+    /// Reads the next line between data: `Some(n)` when it took `n` bytes, `None` for "read more". `bytes` starts where
+    /// the last line or piece of data ended.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
         let end = line_end(bytes, &mut self.scanned)?;
         let line = bytes.get(..self.scanned).unwrap_or_default();

@@ -1,17 +1,15 @@
 //! The head of a request: bytes in, a request line and fields out, no I/O.
 //!
-//! 1. Lines end with CRLF and nothing else; a bare CR, a bare LF or another control byte is an error at
-//!    the moment it arrives (RFC 9112 §2.2 allows more, and two readers could then disagree).
+//! 1. Lines end with CRLF and nothing else; a bare CR, a bare LF or another control byte is an error at the moment it
+//!    arrives (RFC 9112 §2.2 allows more, and two readers could then disagree).
 //! 2. Each line is parsed once, when it is complete, however small the pieces it came in.
 //! 3. Nothing is corrected: what is not exactly the grammar is refused.
 
-use super::error::Error;
-use super::headers::Headers;
-use super::types::{StatusCode, Version};
 use super::urlencoded;
+use super::{Builder, Error, Headers, StatusCode, Version};
 
 /// A parsed head. It is kept by its connection and filled anew for each request.
-#[derive(Debug)]
+#[derive(Default)]
 pub(crate) struct Head {
     pub(crate) method: String,
     pub(crate) target: String,
@@ -24,41 +22,20 @@ pub(crate) struct Head {
     scanned: usize,
 }
 
-/// How much head a client may send.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HeadLimits {
-    pub(crate) bytes: usize,
-    pub(crate) fields: usize,
-}
-
 impl Head {
-    pub(crate) fn new() -> Head {
-        Head {
-            method: String::new(),
-            target: String::new(),
-            path: String::new(),
-            version: Version::Http11,
-            headers: Headers::default(),
-            line: 0,
-            scanned: 0,
-        }
-    }
-
-    /// Forgets the last head.
+    /// Forgets the last head. One whose request line has not been read has no method.
     pub(crate) fn clear(&mut self) {
-        self.method.clear(); // a head whose request line has not been read has no method
-        self.version = Version::Http11;
+        self.method.clear();
         self.headers.clear();
-        self.line = 0;
-        self.scanned = 0;
+        (self.version, self.line, self.scanned) = (Version::Http11, 0, 0);
     }
 
-    /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None`
-    /// for "read more". `bytes` starts at the same byte in every call for one head.
-    pub(crate) fn parse(&mut self, bytes: &[u8], max: HeadLimits) -> Result<Option<usize>, Error> {
+    /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None` for "read
+    /// more". `bytes` starts at the same byte in every call for one head.
+    pub(crate) fn parse(&mut self, bytes: &[u8], max: &Builder) -> Result<Option<usize>, Error> {
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
             let next = end.saturating_add(2);
-            if next > max.bytes {
+            if next > max.max_head_bytes {
                 return Err(self.too_large(max));
             }
             let line = bytes.get(self.line..end).unwrap_or_default();
@@ -74,8 +51,8 @@ impl Head {
                 }
                 (line, true) => self.request_line(line)?,
                 (line, false) => {
-                    if self.headers.len() >= max.fields {
-                        let why = format!("the head has more than {} fields", max.fields);
+                    if self.headers.len() >= max.max_headers {
+                        let why = format!("the head has more than {} fields", max.max_headers);
                         return Err(Error::new(StatusCode::HEADER_FIELDS_TOO_LARGE, why));
                     }
                     let (name, value) = field_line(line)?;
@@ -83,20 +60,20 @@ impl Head {
                 }
             }
         }
-        match bytes.len() >= max.bytes {
+        match bytes.len() >= max.max_head_bytes {
             true => Err(self.too_large(max)),
             false => Ok(None),
         }
     }
 
-    fn too_large(&self, max: HeadLimits) -> Error {
+    fn too_large(&self, max: &Builder) -> Error {
         let (status, what) = match self.method.is_empty() {
             true => (StatusCode::URI_TOO_LONG, "request line"),
             false => (StatusCode::HEADER_FIELDS_TOO_LARGE, "head"),
         };
         Error::new(
             status,
-            format!("the {what} is larger than {} bytes", max.bytes),
+            format!("the {what} is larger than {} bytes", max.max_head_bytes),
         )
     }
 
@@ -166,8 +143,7 @@ impl Head {
     }
 }
 
-/// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be
-/// harmless.
+/// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be harmless.
 pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Error> {
     let rest = bytes.get(*scanned..).unwrap_or_default();
     let harmless = rest
@@ -186,8 +162,8 @@ pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize
     }
 }
 
-/// Parses `name: value`. RFC 9112 §5.1: white space before the colon is refused, and §5.2: so are folded
-/// lines. Both have smuggled requests.
+/// Parses `name: value`. RFC 9112 §5.1: white space before the colon is refused, and §5.2: so are folded lines. Both
+/// have smuggled requests.
 pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let colon = line.iter().position(|&byte| byte == b':').unwrap_or(0);
     let (name, value) = line.split_at(colon);
@@ -207,16 +183,12 @@ pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
 
 /// RFC 9112 §2.3: the name is case-sensitive, each number is one digit.
 fn parse_version(version: &[u8]) -> Result<Version, Error> {
+    let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
     match version {
         b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11), // RFC 9110 §2.5
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            match version.starts_with(b"HTTP/1.") {
-                true => Ok(Version::Http11), // RFC 9110 §2.5: later ones as the highest that we know
-                false => Err(Error::new(
-                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                    "only HTTP/1.1 and HTTP/1.0 are served",
-                )),
-            }
+            Err(Error::new(status, "only HTTP/1.1 and HTTP/1.0 are served"))
         }
         _ => Err(Error::bad_request(
             "the version is not `HTTP/` and two digits",
@@ -261,8 +233,8 @@ fn is_path_byte(byte: u8) -> bool {
     is_name_byte(byte) || b":@/".contains(&byte)
 }
 
-/// RFC 3986 §3.4, and what browsers leave unencoded there, as in `?ids[]=1`: nothing that frames a
-/// message, and nobody splits a query at them.
+/// RFC 3986 §3.4, and what browsers leave unencoded there, as in `?ids[]=1`: nothing that frames a message, and nobody
+/// splits a query at them.
 fn is_query_byte(byte: u8) -> bool {
     is_path_byte(byte) || b"?[]{}|\\^`".contains(&byte)
 }

@@ -2,6 +2,7 @@
 //!
 //! [`head`](super::head) has checked them: names are tokens, values hold no control byte but a tab.
 
+use super::Error;
 use std::fmt;
 use std::ops::Range;
 
@@ -14,8 +15,8 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// The first value of that name, if it is UTF-8. Values may hold any byte above 127 (`obs-text`,
-    /// RFC 9110 §5.5): [`get_bytes`](Headers::get_bytes) has those too.
+    /// The first value of that name, if it is UTF-8. Values may hold any byte above 127 (`obs-text`, RFC 9110 §5.5):
+    /// [`get_bytes`](Headers::get_bytes) has those too.
     pub fn get(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.get_bytes(name)?).ok()
     }
@@ -24,6 +25,17 @@ impl Headers {
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         let is_it = |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
         self.iter().find(is_it).map(|(_, value)| value)
+    }
+
+    /// The value of a field that must not come twice: two readers could each take another one.
+    pub(crate) fn get_only(&self, name: &str) -> Result<Option<&[u8]>, Error> {
+        let mut all = self
+            .iter()
+            .filter(|(each, _)| each.eq_ignore_ascii_case(name));
+        match (all.next(), all.next()) {
+            (_, Some(_)) => Err(Error::bad_request("a field came twice that must come once")),
+            (first, None) => Ok(first.map(|(_, value)| value)),
+        }
     }
 
     /// Every name and value.
@@ -35,14 +47,8 @@ impl Headers {
             .map(move |field| (name(&field.0), slice(&field.1)))
     }
 
-    /// How many fields there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.fields.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
     }
 
     pub(crate) fn clear(&mut self) {

@@ -2,47 +2,44 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
-use super::error::Error;
-use super::event::CloseReason;
 use super::framing::{BodyDecoder, BodyState, Terms};
-use super::handle::{CancelToken, ConnectionId};
 use super::head::Head;
-use super::headers::Headers;
+use super::life::Life;
 use super::registry::Registration;
-use super::stream::Stream;
-use super::types::{StatusCode, Version};
-use super::urlencoded;
+use super::stream::{Stream, Timeout};
+use super::{
+    urlencoded, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version,
+};
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A request, as the handler gets it. It borrows from its connection and ends with the handler.
-#[derive(Debug)]
 pub struct Request<'a> {
     pub(crate) head: &'a Head,
     pub(crate) registration: &'a Registration,
-    pub(crate) body: Body<'a>,
+    pub(crate) body: &'a mut Body,
 }
 
 impl<'a> Request<'a> {
-    /// The method: any token, with its case (RFC 9110 §9.1). For `HEAD` the library leaves out the body of
-    /// what the handler returns; `CONNECT` never reaches a handler.
+    /// The method: any token, with its case (RFC 9110 §9.1). For `HEAD` the library leaves out the body of what the
+    /// handler returns; `CONNECT` never reaches a handler.
     pub fn method(&self) -> &'a str {
         &self.head.method
     }
 
-    /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. It is valid by RFC 3986, or
-    /// the request would have been refused with 400; only the bytes `` []{}|\^` `` are tolerated in a
-    /// query, as browsers send them.
+    /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. It is valid by RFC 3986, or the request would
+    /// have been refused with 400; only the bytes `` []{}|\^` `` are tolerated in a query, as browsers send them.
     pub fn target(&self) -> &'a str {
         &self.head.target
     }
 
     /// The path, percent-decoded once; `*` for the target `*`.
     ///
-    /// `%2F` becomes a slash and `%00` a NUL, as in no path that came undecoded; what is not UTF-8
-    /// becomes U+FFFD. Dot segments stay: `/a/../b` is `/a/../b`. So check what you use: the path that
-    /// this returns, not [`target`](Request::target).
+    /// `%2F` becomes a slash and `%00` a NUL, as in no path that came undecoded; what is not UTF-8 becomes U+FFFD. Dot
+    /// segments stay: `/a/../b` is `/a/../b`. So check what you use: the path that this returns, not
+    /// [`target`](Request::target).
     pub fn path(&self) -> &'a str {
         &self.head.path
     }
@@ -52,8 +49,8 @@ impl<'a> Request<'a> {
         self.head.query()
     }
 
-    /// The first value of that name in the query, decoded as forms are: `+` is a space, and what is not
-    /// UTF-8 becomes U+FFFD. `?a` and `?a=` have an empty value for `a`.
+    /// The first value of that name in the query, decoded as forms are: `+` is a space, and what is not UTF-8 becomes
+    /// U+FFFD. `?a` and `?a=` have an empty value for `a`.
     pub fn query_value(&self, name: &str) -> Option<String> {
         let mut pairs = urlencoded::pairs(self.head.query()?.as_bytes());
         pairs.find(|(each, _)| each == name).map(|(_, value)| value)
@@ -90,70 +87,80 @@ impl<'a> Request<'a> {
     }
 
     /// The body. A handler need not read it.
-    pub fn body(&mut self) -> &mut Body<'a> {
-        &mut self.body
+    pub fn body(&mut self) -> &mut Body {
+        let content_type = self.header("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        self.body.is_form = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        self.body
     }
 }
 
 /// A request's body, read from the client as the handler reads it.
 ///
-/// As a [`Read`] it ends where the body ends, and fails with an [`io::Error`] that carries an [`Error`]; `?`
-/// in a handler that returns `Result<_, Error>` takes it out again, so that the client gets the right status
-/// code. After a failure every read fails. If the client waits for a `100 Continue`, it is sent when the
-/// first read has to wait.
-#[derive(Debug)]
-pub struct Body<'a> {
-    pub(crate) stream: &'a mut Stream,
-    pub(crate) incoming: &'a mut Incoming,
-    pub(crate) registration: &'a Registration,
-    pub(crate) head: &'a Head,
-}
-
-/// How far a body has been read. It outlives the handler.
-#[derive(Debug)]
-pub(crate) struct Incoming {
+/// As a [`Read`] it ends where the body ends, and fails with an [`io::Error`] that carries an [`Error`]; `?` in a
+/// handler that returns `Result<_, Error>` takes it out again, so that the client gets the right status code. After a
+/// failure every read fails. If the client waits for a `100 Continue`, it is sent when the first read has to wait.
+pub struct Body {
+    pub(crate) stream: Stream,
+    life: Arc<Life>,
+    timeout: Timeout,
     decoder: BodyDecoder,
     received: u64,
     limit: u64,
     continue_due: bool,
+    is_form: bool,
     /// The status code that reading it has failed with.
     pub(crate) failure: Option<StatusCode>,
 }
 
-impl Incoming {
-    pub(crate) fn new(terms: &Terms, limit: u64) -> Incoming {
-        let decoder = BodyDecoder::new(terms.length);
-        let continue_due = terms.expects_continue;
-        Incoming {
-            decoder,
+impl Body {
+    pub(crate) fn new(stream: Stream, life: &Arc<Life>, timeout: Timeout) -> Body {
+        Body {
+            stream,
+            life: Arc::clone(life),
+            timeout,
+            decoder: BodyDecoder::new(Some(0)),
             received: 0,
-            limit,
-            continue_due,
+            limit: 0,
+            continue_due: false,
+            is_form: false,
             failure: None,
         }
+    }
+
+    /// Makes this the body of a new request.
+    pub(crate) fn begin(&mut self, terms: &Terms, limit: u64) {
+        self.stream.begin_exchange();
+        self.decoder = BodyDecoder::new(terms.length);
+        self.continue_due = terms.expects_continue;
+        (self.received, self.limit, self.failure) = (0, limit, None);
     }
 
     pub(crate) fn is_complete(&self) -> bool {
         self.decoder.state == BodyState::Done
     }
 
-    /// Whether what is left is certain to come, and so little that reading it is cheaper than a new
-    /// connection.
+    /// Whether what is left is certain to come, and so little that reading it is cheaper than a new connection.
     pub(crate) fn is_worth_finishing(&self) -> bool {
         let is_little = matches!(self.decoder.state, BodyState::Data(left) if left <= 64 * 1024);
         is_little && !self.decoder.chunked && !self.continue_due && self.failure.is_none()
     }
-}
 
-impl Body<'_> {
+    /// Reads what the handler has left of it, for at most that time; `true` when it is all read.
+    pub(crate) fn finish(&mut self, time: Duration) -> bool {
+        let (began, mut scratch) = (Instant::now(), [0; 1024]);
+        while !self.is_complete() && began.elapsed() < time && self.read(&mut scratch).is_ok() {}
+        self.is_complete()
+    }
+
     /// The length that the client declared; `None` if it sends the body in chunks.
     pub fn len(&self) -> Option<u64> {
-        let left = match self.incoming.decoder.state {
+        let left = match self.decoder.state {
             BodyState::Data(left) => left,
             BodyState::DataEnd | BodyState::Size | BodyState::Trailers | BodyState::Done => 0,
         };
-        let is_fixed = !self.incoming.decoder.chunked;
-        is_fixed.then_some(self.incoming.received.saturating_add(left))
+        let is_fixed = !self.decoder.chunked;
+        is_fixed.then_some(self.received.saturating_add(left))
     }
 
     /// Whether there is certainly no body.
@@ -161,10 +168,10 @@ impl Body<'_> {
         self.len() == Some(0)
     }
 
-    /// Replaces [`Builder::max_body_bytes`](super::Builder::max_body_bytes) for this body, for example on the
-    /// one path that takes uploads.
+    /// Replaces [`Builder::max_body_bytes`](super::Builder::max_body_bytes) for this body, for example on the one path
+    /// that takes uploads.
     pub fn set_limit(&mut self, bytes: u64) {
-        self.incoming.limit = bytes;
+        self.limit = bytes;
     }
 
     /// Reads the rest of the body.
@@ -191,9 +198,7 @@ impl Body<'_> {
     /// # Errors
     /// As [`read_to_vec`](Body::read_to_vec), and 415 if its type is not `application/x-www-form-urlencoded`.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
-        let content_type = self.head.headers.get("content-type").unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !self.is_form {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Error::new(status, "the content type is not that of a form"));
         }
@@ -202,22 +207,22 @@ impl Body<'_> {
 
     fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         loop {
-            if self.registration.life.is_cut() {
+            if self.life.is_cut() {
                 return Err(Error::Cut);
             }
-            let left = match self.incoming.decoder.state {
+            let left = match self.decoder.state {
                 BodyState::Done => return Ok(0),
                 BodyState::Data(left) => left,
                 BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
-                    match self.incoming.decoder.advance(self.stream.buffered())? {
+                    match self.decoder.advance(self.stream.buffered())? {
                         Some(n) => self.stream.consume(n),
                         None => drop(self.wait(Stream::fill)?),
                     }
                     continue;
                 }
             };
-            let limit = self.incoming.limit;
-            if self.incoming.received.saturating_add(left) > limit {
+            let limit = self.limit;
+            if self.received.saturating_add(left) > limit {
                 let why = format!("the body is larger than {limit} bytes");
                 return Err(Error::new(StatusCode::CONTENT_TOO_LARGE, why));
             }
@@ -225,28 +230,26 @@ impl Body<'_> {
             let target = buf.get_mut(..wanted).unwrap_or_default();
             let n = self.wait(|stream, timeout| stream.read(target, timeout))?;
             let count = u64::try_from(n).unwrap_or(u64::MAX);
-            self.incoming.received = self.incoming.received.saturating_add(count);
-            self.incoming.decoder.consume_data(count);
+            self.received = self.received.saturating_add(count);
+            self.decoder.consume_data(count);
             return Ok(n);
         }
     }
 
     /// Reads from the client in the given way.
-    fn wait(
-        &mut self,
-        read: impl FnOnce(&mut Stream, Option<Duration>) -> Result<usize, CloseReason>,
-    ) -> Result<usize, Error> {
+    fn wait<F>(&mut self, read: F) -> Result<usize, Error>
+    where
+        F: FnOnce(&mut Stream, Timeout) -> Result<usize, CloseReason>,
+    {
         // RFC 9110 §10.1.1: it may be left out when the client has not waited.
-        if std::mem::take(&mut self.incoming.continue_due) && self.stream.buffered().is_empty() {
-            self.stream
-                .output()
-                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if std::mem::take(&mut self.continue_due) && self.stream.buffered().is_empty() {
+            let text = b"HTTP/1.1 100 Continue\r\n\r\n";
+            self.stream.output().extend_from_slice(text);
         }
-        let timeout = self.registration.registry.config.body_timeout;
-        let read = read(self.stream, timeout);
+        let read = read(&mut self.stream, self.timeout);
         let slow = Error::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
         match read {
-            _ if self.registration.life.is_cut() => Err(Error::Cut),
+            _ if self.life.is_cut() => Err(Error::Cut),
             Ok(0) => Err(Error::bad_request("the body ended early")),
             Ok(_) if self.stream.reads_too_slowly() => Err(slow),
             Ok(n) => Ok(n),
@@ -256,16 +259,16 @@ impl Body<'_> {
     }
 }
 
-impl Read for Body<'_> {
+impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
-        if let Some(status) = self.incoming.failure {
+        if let Some(status) = self.failure {
             return Err(Error::new(status, "reading the body has failed already").into());
         }
         self.read_some(buf).map_err(|error| {
-            self.incoming.failure = Some(error.status());
+            self.failure = Some(error.status());
             error.into()
         })
     }

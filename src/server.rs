@@ -1,13 +1,8 @@
 //! A server's life: built, bound, running; and the accept loop.
 
 use super::connection::{self, panic_message, Handler};
-use super::event::Event;
-use super::handle::{Handle, Outcome};
-use super::head::HeadLimits;
-use super::registry::{Registry, Service, Step, SHORTEST_NAP};
-use super::request::Request;
-use super::response::Response;
-use std::fmt;
+use super::registry::{Registry, Step, SHORTEST_NAP};
+use super::{Event, Handle, Outcome, Request, Response};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -15,88 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
 
-/// What was decided before the server began. [`Builder`] says what each one means.
-#[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) max_connections: usize,
-    pub(crate) header_timeout: Option<Duration>,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) body_timeout: Option<Duration>,
-    pub(crate) write_timeout: Option<Duration>,
-    pub(crate) min_rate: Option<u32>,
-    pub(crate) max_head: HeadLimits,
-    pub(crate) max_body_bytes: u64,
-    pub(crate) stack_size: usize,
-    on_event: Option<Hook>,
-}
-
-struct Hook(Box<dyn Fn(&Event) + Send + Sync>);
-
-impl fmt::Debug for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook")
-    }
-}
-
-impl Config {
-    /// Tells the hook, if there is one. A hook that panics is told so, once.
-    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
-        if let Some(Hook(hook)) = &self.on_event {
-            let tell = |event| catch_unwind(AssertUnwindSafe(|| hook(&event)));
-            if let Err(panic) = tell(event()) {
-                let message = panic_message(panic);
-                let _ = tell(Event::HookPanicked { message }).map_err(panic_message);
-            }
-        }
-    }
-
-    /// Refuses what could only fail later, naming the setting.
-    fn check(&self) -> io::Result<()> {
-        let zero = Some(Duration::ZERO);
-        let wrong = [
-            (
-                self.max_connections == 0,
-                "max_connections is 0: nobody could connect",
-            ),
-            (
-                self.header_timeout == zero,
-                "header_timeout is zero: use None to turn it off",
-            ),
-            (
-                self.idle_timeout == zero,
-                "idle_timeout is zero: use None to turn it off",
-            ),
-            (
-                self.body_timeout == zero,
-                "body_timeout is zero: use None to turn it off",
-            ),
-            (
-                self.write_timeout == zero,
-                "write_timeout is zero: use None to turn it off",
-            ),
-            (
-                self.min_rate == Some(0),
-                "min_rate is 0: use None to turn it off",
-            ),
-            (
-                self.max_head.bytes < 64,
-                "max_head_bytes is below 64: no request would fit",
-            ),
-            (
-                self.max_head.fields == 0,
-                "max_headers is 0: HTTP/1.1 requires a Host",
-            ),
-            (
-                self.stack_size < 65_536,
-                "stack_size is below 64 KiB, which the library itself needs",
-            ),
-        ];
-        match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
-            Some((_, why)) => Err(io::Error::new(io::ErrorKind::InvalidInput, *why)),
-            None => Ok(()),
-        }
-    }
-}
+type Hook = Box<dyn Fn(&Event) + Send + Sync>;
 
 /// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
 ///
@@ -114,89 +28,100 @@ impl Config {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "a builder does nothing until it is bound"]
 pub struct Builder {
-    config: Config,
+    pub(crate) max_connections: usize,
+    pub(crate) header_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) min_rate: Option<u32>,
+    pub(crate) max_head_bytes: usize,
+    pub(crate) max_headers: usize,
+    pub(crate) max_body_bytes: u64,
+    pub(crate) stack_size: usize,
+    on_event: Option<Hook>,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        let seconds = |n| Some(Duration::from_secs(n));
+        Builder {
+            max_connections: 256,
+            header_timeout: seconds(10),
+            idle_timeout: seconds(75),
+            body_timeout: seconds(30),
+            write_timeout: seconds(30),
+            min_rate: Some(240),
+            max_head_bytes: 16 * 1024,
+            max_headers: 100,
+            max_body_bytes: 1024 * 1024,
+            stack_size: 256 * 1024,
+            on_event: None,
+        }
+    }
+}
+
+/// Each setter takes the builder and gives it back.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)+) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, value: $type) -> Builder {
+            self.$name = value.into();
+            self
+        })+
+    };
 }
 
 impl Builder {
-    /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
-    ///
-    /// When all are taken, the one that has waited longest for a request makes room for a new client. If none
-    /// waits, the new one gets a 503 with `Retry-After`. Up to 8 clients at a time are told so on threads of
-    /// their own, beyond this number; further ones are dropped, with an event.
-    pub fn max_connections(mut self, connections: usize) -> Builder {
-        self.config.max_connections = connections;
-        self
-    }
+    setters! {
+        /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
+        ///
+        /// When all are taken, the one that has waited longest for a request makes room for a new client. If none
+        /// waits, the new one gets a 503 with `Retry-After`. Up to 8 clients at a time are told so on threads of their
+        /// own, beyond this number; further ones are dropped, with an event.
+        max_connections: usize;
 
-    /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
-    pub fn header_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
-        self.config.header_timeout = timeout.into();
-        self
-    }
+        /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
+        header_timeout: impl Into<Option<Duration>>;
 
-    /// How long a connection may wait for a request to begin, the first one included: 75 s unless set, longer
-    /// than the 60 s of common proxies, so that it is they who end it.
-    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
-        self.config.idle_timeout = timeout.into();
-        self
-    }
+        /// How long a connection may wait for a request to begin, the first one included: 75 s unless set, longer than
+        /// the 60 s of common proxies, so that it is they who end it.
+        idle_timeout: impl Into<Option<Duration>>;
 
-    /// How long reading a body may go without a byte: 30 s unless set. Answered with 408.
-    pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
-        self.config.body_timeout = timeout.into();
-        self
-    }
+        /// How long reading a body may go without a byte: 30 s unless set. Answered with 408.
+        body_timeout: impl Into<Option<Duration>>;
 
-    /// How long sending may go without a byte being taken: 30 s unless set. Ends the connection.
-    pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
-        self.config.write_timeout = timeout.into();
-        self
-    }
+        /// How long sending may go without a byte being taken: 30 s unless set. Ends the connection.
+        write_timeout: impl Into<Option<Duration>>;
 
-    /// The fewest bytes a second at which a body may come and a response be taken: 240 unless set.
-    ///
-    /// Only time counts in which the connection is blocked reading that body or writing that response, and only
-    /// beyond 5 s of it: slow handlers, long polls and server-sent events are not touched.
-    pub fn min_rate(mut self, bytes_per_second: impl Into<Option<u32>>) -> Builder {
-        self.config.min_rate = bytes_per_second.into();
-        self
-    }
+        /// The fewest bytes a second at which a body may come and a response be taken: 240 unless set.
+        ///
+        /// Only time counts in which the connection is blocked reading that body or writing that response, and only
+        /// beyond 5 s of it: slow handlers, long polls and server-sent events are not touched.
+        min_rate: impl Into<Option<u32>>;
 
-    /// How large a head may be: 16 KiB unless set. Answered with 431, or 414 if its first line does not fit.
-    pub fn max_head_bytes(mut self, bytes: usize) -> Builder {
-        self.config.max_head.bytes = bytes;
-        self
-    }
+        /// How large a head may be: 16 KiB unless set. Answered with 431, or 414 if its first line does not fit.
+        max_head_bytes: usize;
 
-    /// How many fields a head may have: 100 unless set. Answered with 431.
-    pub fn max_headers(mut self, fields: usize) -> Builder {
-        self.config.max_head.fields = fields;
-        self
-    }
+        /// How many fields a head may have: 100 unless set. Answered with 431.
+        max_headers: usize;
 
-    /// How large a body may be that is read: 1 MiB unless set. Reading a larger one fails, which is answered
-    /// with 413. [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
-    pub fn max_body_bytes(mut self, bytes: u64) -> Builder {
-        self.config.max_body_bytes = bytes;
-        self
-    }
+        /// How large a body may be that is read: 1 MiB unless set. Reading a larger one fails, which is answered with
+        /// 413. [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
+        max_body_bytes: u64;
 
-    /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, so that 256 of them
-    /// fit into a small address space.
-    pub fn stack_size(mut self, bytes: usize) -> Builder {
-        self.config.stack_size = bytes;
-        self
+        /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, so that 256 of them fit
+        /// into a small address space.
+        stack_size: usize;
     }
 
     /// The one hook that is told what happens.
     ///
-    /// It is called on the thread on which it happens, outside of any lock, and may call every method of
-    /// [`Handle`]. That thread waits for it.
+    /// It is called on the thread on which it happens, outside of any lock, and may call every method of [`Handle`].
+    /// That thread waits for it.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
-        self.config.on_event = Some(Hook(Box::new(hook)));
+        self.on_event = Some(Box::new(hook));
         self
     }
 
@@ -205,66 +130,67 @@ impl Builder {
     /// # Errors
     /// When a setting makes no sense, or the address cannot be listened on. The message names it.
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
-        let name = |what: &str, error: &io::Error| {
-            let text = error.to_string(); // such as `Permission denied (os error 13)`
-            let why = text
-                .split(" (os error")
-                .next()
-                .unwrap_or_default()
-                .to_lowercase();
+        let explain = |what: &str, error: io::Error| {
+            let text = error.to_string().to_lowercase(); // `permission denied (os error 13)`
+            let why = text.split(" (os error").next().unwrap_or_default();
             io::Error::new(error.kind(), format!("cannot listen on {what}: {why}"))
         };
-        let addrs = addr
-            .to_socket_addrs()
-            .map_err(|error| name("that address", &error))?;
-        let addrs: Vec<SocketAddr> = addrs.collect();
+        let addrs = addr.to_socket_addrs();
+        let addrs: Vec<SocketAddr> = addrs.map_err(|e| explain("that address", e))?.collect();
         let names: Vec<String> = addrs.iter().map(|addr| addr.to_string()).collect();
         let listener = TcpListener::bind(&*addrs);
-        self.listener(listener.map_err(|error| name(&names.join(" or "), &error))?)
+        self.listener(listener.map_err(|error| explain(&names.join(" or "), error))?)
     }
 
-    /// Uses a listener that was made elsewhere. It is made nonblocking, and is closed by a stop; a clone of
-    /// it that someone keeps would hold the port open.
+    /// Uses a listener that was made elsewhere. It is made nonblocking, and is closed by a stop; a clone of it that
+    /// someone keeps would hold the port open.
     ///
     /// # Errors
     /// When a setting makes no sense, or the listener cannot be made nonblocking.
     pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
-        self.config.check()?;
+        self.check()?;
         let local_addr = listener.local_addr()?;
         listener.set_nonblocking(true)?;
+        let registry = Arc::new(Registry::new(listener, local_addr, self));
         Ok(Server {
-            registry: Arc::new(Registry::new(listener, local_addr, self.config)),
+            handle: Handle { registry },
         })
     }
-}
 
-impl Default for Builder {
-    fn default() -> Builder {
-        let seconds = |n| Some(Duration::from_secs(n));
-        let config = Config {
-            max_connections: 256,
-            header_timeout: seconds(10),
-            idle_timeout: seconds(75),
-            body_timeout: seconds(30),
-            write_timeout: seconds(30),
-            min_rate: Some(240),
-            max_head: HeadLimits {
-                bytes: 16 * 1024,
-                fields: 100,
-            },
-            max_body_bytes: 1024 * 1024,
-            stack_size: 256 * 1024,
-            on_event: None,
+    /// Tells the hook, if there is one. A hook that panics is told so, once.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(hook) = &self.on_event {
+            let tell = |event| catch_unwind(AssertUnwindSafe(|| hook(&event)));
+            if let Err(panic) = tell(event()) {
+                let message = panic_message(panic);
+                let _ = tell(Event::HookPanicked { message }).map_err(panic_message);
+            }
+        }
+    }
+
+    /// Refuses what could only fail later, naming the setting.
+    fn check(&self) -> io::Result<()> {
+        let is_zero = |timeout| timeout == Some(Duration::ZERO);
+        let wrong = match self {
+            _ if self.max_connections == 0 => "max_connections is 0: nobody could connect",
+            _ if is_zero(self.header_timeout) => "header_timeout is zero: use None to turn it off",
+            _ if is_zero(self.idle_timeout) => "idle_timeout is zero: use None to turn it off",
+            _ if is_zero(self.body_timeout) => "body_timeout is zero: use None to turn it off",
+            _ if is_zero(self.write_timeout) => "write_timeout is zero: use None to turn it off",
+            _ if self.min_rate == Some(0) => "min_rate is 0: use None to turn it off",
+            _ if self.max_head_bytes < 64 => "max_head_bytes is below 64: no request would fit",
+            _ if self.max_headers == 0 => "max_headers is 0: HTTP/1.1 requires a Host",
+            _ if self.stack_size < 65_536 => "stack_size is below 64 KiB: the library needs some",
+            _ => return Ok(()),
         };
-        Builder { config }
+        Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
     }
 }
 
 /// A server whose port is open. It serves once it [runs](Server::run); dropping it closes the port.
-#[derive(Debug)]
 #[must_use = "dropping a server closes its port"]
 pub struct Server {
-    registry: Arc<Registry>,
+    handle: Handle,
 }
 
 impl Server {
@@ -283,19 +209,19 @@ impl Server {
 
     /// The address that it listens on; the port that the system chose, if it was asked for port 0.
     pub fn local_addr(&self) -> SocketAddr {
-        self.registry.local_addr
+        self.handle.registry.local_addr
     }
 
     /// What stops it, from anywhere.
     pub fn handle(&self) -> Handle {
-        Handle::new(&self.registry)
+        self.handle.clone()
     }
 
     /// Serves on this thread, until it has been stopped and every connection is gone.
     ///
-    /// Each connection has a thread, on which `handler` is called for one request after the other. The
-    /// handler may borrow from the caller. It is dropped before this returns. If it panics, the client gets
-    /// a 500 and the server goes on (with `panic = "abort"`, the process ends).
+    /// Each connection has a thread, on which `handler` is called for one request after the other. The handler may
+    /// borrow from the caller. It is dropped before this returns. If it panics, the client gets a 500 and the server
+    /// goes on (with `panic = "abort"`, the process ends).
     ///
     /// When this returns, no thread and no descriptor of the server is left. A handler that ignores its
     /// [`CancelToken`](super::CancelToken) holds it back.
@@ -304,8 +230,12 @@ impl Server {
         F: Fn(&mut Request<'_>) -> R + Sync,
         R: Into<Response>,
     {
-        let service = self.registry.begin_service();
-        serve(service, handler);
+        let (server, handler) = (self, handler); // dropped after the handler, it tells that this is gone
+        server
+            .handle
+            .registry
+            .begin_service(Some(thread::current().id()));
+        accept_loop(&server.handle, &|request| handler(request).into());
     }
 
     /// Serves on threads of its own, and returns at once.
@@ -318,28 +248,26 @@ impl Server {
         R: Into<Response>,
     {
         let handle = self.handle();
-        let service = self.registry.begin_service();
-        let builder = thread::Builder::new().name(String::from("hardstop-accept"));
-        let thread = builder.spawn(move || {
-            serve(service, handler);
-            drop(self); // it lived as long as its accept loop
-        })?;
+        self.handle.registry.begin_service(None);
+        let thread = thread::Builder::new().name(String::from("hardstop-accept"));
+        let thread = thread.spawn(move || self.run(handler))?;
+        let (thread, destroys) = (Mutex::new(Some(thread)), true);
         Ok(Running {
             handle,
-            thread: Mutex::new(Some(thread)),
-            destroys: true,
+            thread,
+            destroys,
         })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.registry.destroy();
+        self.handle.destroy();
+        self.handle.registry.end_service();
     }
 }
 
 /// A server that runs on threads of its own. Dropping it destroys the server, without waiting.
-#[derive(Debug)]
 #[must_use = "dropping it destroys the server"]
 pub struct Running {
     handle: Handle,
@@ -356,7 +284,7 @@ impl Running {
 
     /// The address that it listens on, or did.
     pub fn local_addr(&self) -> SocketAddr {
-        self.handle.local_addr()
+        self.handle.registry.local_addr
     }
 
     /// The same as [`Handle::destroy`].
@@ -369,10 +297,10 @@ impl Running {
         self.handle.shutdown(grace)
     }
 
-    /// Waits until the server has been stopped and no thread and no descriptor of it is left; `false`, at
-    /// once, on one of the server's own threads. It does not stop the server.
+    /// Waits until the server has been stopped and no thread and no descriptor of it is left; `false`, at once, on one
+    /// of the server's own threads. It does not stop the server.
     pub fn join(&self) -> bool {
-        if self.handle.is_own_thread() {
+        if self.handle.registry.lock().is_own_thread() {
             return false;
         }
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -397,38 +325,19 @@ impl Drop for Running {
     }
 }
 
-/// Runs the accept loop; when it returns, the handler has been dropped, then the service.
-fn serve<F, R>(service: Service, handler: F)
-where
-    F: Fn(&mut Request<'_>) -> R + Sync,
-    R: Into<Response>,
-{
-    let registry = Arc::clone(service.on_this_thread());
-    let handler = handler; // dropped before `service`, which tells that it has been
-    accept_loop(&registry, &|request| handler(request).into());
-}
-
 /// Starts a thread for each connection, and joins them all before it returns.
-fn accept_loop(registry: &Arc<Registry>, handler: &Handler<'_>) {
+fn accept_loop(server: &Handle, handler: &Handler<'_>) {
     thread::scope(|scope| {
         let mut threads = Vec::new();
         let mut nap = SHORTEST_NAP;
-        let mut reap_at: usize = 64;
         loop {
-            match registry.next_step(&mut nap, threads.len()) {
+            match server.next_step(&mut nap, threads.len()) {
                 Step::Start => {
                     let thread = thread::Builder::new().name(String::from("hardstop"));
-                    let thread = thread.stack_size(registry.config.stack_size);
-                    match thread.spawn_scoped(scope, move || connection::serve(registry, handler)) {
+                    let thread = thread.stack_size(server.registry.config.stack_size);
+                    match thread.spawn_scoped(scope, move || connection::serve(server, handler)) {
                         Ok(thread) => threads.push(thread),
-                        Err(error) => {
-                            connection::turn_away(registry);
-                            registry.config.tell(|| Event::SpawnFailed { error });
-                        }
-                    }
-                    if threads.len() >= reap_at {
-                        reap(&mut threads);
-                        reap_at = threads.len().saturating_mul(2).max(64);
+                        Err(error) => connection::turn_away(server, error),
                     }
                 }
                 Step::Reap => reap(&mut threads),

@@ -1,15 +1,14 @@
 //! A connection's bytes: one buffer in each direction, and the clocks that bound every wait.
 //!
-//! 1. Output is collected and leaves before anything waits for input, so that a client never waits for
-//!    a response that is still here, and the answers to pipelined requests leave together.
-//! 2. A socket's timeouts are set only when they change: a request that comes in one piece and fits
-//!    costs one read and one write.
-//! 3. What ends a transfer is named as the reason for the end of its connection; that a read timed out is
-//!    `BodyTimeout` here, whatever was waited for.
+//! 1. Output is collected and leaves before anything waits for input, so that a client never waits for a response that
+//!    is still here, and the answers to pipelined requests leave together.
+//! 2. A socket's timeouts are set only when they change: a request that comes in one piece and fits costs one read and
+//!    one write.
+//! 3. What ends a transfer is named as the reason for the end of its connection; that a read timed out is `BodyTimeout`
+//!    here, whatever was waited for.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
-use super::event::CloseReason;
-use super::server::Config;
+use super::{Builder, CloseReason};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -26,37 +25,35 @@ const KEPT_OUTPUT_BYTES: usize = 1024;
 /// For how long a transfer may block before its rate counts.
 const RATE_GRACE: Duration = Duration::from_secs(5);
 
-#[derive(Debug)]
+/// `None` waits for ever.
+pub(crate) type Timeout = Option<Duration>;
+
 pub(crate) struct Stream {
     tcp: TcpStream,
-    input: Vec<u8>,
-    start: usize,
-    end: usize,
+    input: Input,
     output: Vec<u8>,
     /// What the socket's read timeout was last set to; outer `None`: never.
-    read_timeout: Option<Option<Duration>>,
+    read_timeout: Option<Timeout>,
     read_pace: Pace,
     write_pace: Pace,
 }
 
 impl Stream {
-    /// Takes a fresh socket over, whatever its modes are. Fails if it cannot be given those without which
-    /// nothing bounds a wait.
-    pub(crate) fn new(tcp: TcpStream, config: &Config) -> io::Result<Stream> {
+    /// Takes a fresh socket over, whatever its modes are. Fails if it cannot be given those without which nothing
+    /// bounds a wait.
+    pub(crate) fn new(tcp: TcpStream, config: &Builder) -> io::Result<Stream> {
         tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
         tcp.set_write_timeout(config.write_timeout)?;
         let _ = tcp.set_nodelay(true); // only speed is lost without it
         let pace = Pace {
-            blocked: Duration::ZERO,
-            bytes: 0,
             min_rate: config.min_rate,
+            ..Pace::default()
         };
+        let (input, output) = (Input::default(), Vec::new());
         Ok(Stream {
             tcp,
-            input: Vec::new(),
-            start: 0,
-            end: 0,
-            output: Vec::new(),
+            input,
+            output,
             read_timeout: None,
             read_pace: pace,
             write_pace: pace,
@@ -65,22 +62,23 @@ impl Stream {
 
     /// What has been read and not been consumed.
     pub(crate) fn buffered(&self) -> &[u8] {
-        self.input.get(self.start..self.end).unwrap_or_default()
+        self.input
+            .bytes
+            .get(self.input.start..self.input.end)
+            .unwrap_or_default()
     }
 
     pub(crate) fn consume(&mut self, n: usize) {
-        self.start = self.start.saturating_add(n).min(self.end);
-    }
-
-    /// Throws away what has been read and not been consumed.
-    pub(crate) fn discard(&mut self) {
-        self.start = self.end;
+        self.input.start = self.input.start.saturating_add(n).min(self.input.end);
     }
 
     /// Starts to measure the rates of a new request's body and of its response's.
     pub(crate) fn begin_exchange(&mut self) {
-        self.read_pace.restart();
-        self.write_pace.restart();
+        let pace = Pace {
+            min_rate: self.read_pace.min_rate,
+            ..Pace::default()
+        };
+        (self.read_pace, self.write_pace) = (pace, pace);
     }
 
     /// Gives memory back before a long wait.
@@ -88,40 +86,23 @@ impl Stream {
         if self.output.capacity() > KEPT_OUTPUT_BYTES {
             self.output = Vec::new();
         }
-        if self.input.len() > INPUT_BYTES && self.start == self.end {
-            self.input = Vec::new();
+        if self.input.bytes.len() > INPUT_BYTES && self.buffered().is_empty() {
+            self.input = Input::default();
         }
     }
 
     /// Waits for more input and adds it to the buffer; zero is the end of it.
-    pub(crate) fn fill(&mut self, timeout: Option<Duration>) -> Result<usize, CloseReason> {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
-        } else if self.start > 0 && self.end == self.input.len() {
-            self.input.copy_within(self.start..self.end, 0);
-            self.end = self.end.saturating_sub(self.start);
-            self.start = 0;
-        }
-        if self.end == self.input.len() {
-            // Whoever reads the buffer refuses what exceeds a limit, so this ends.
-            self.input
-                .resize(self.input.len().saturating_mul(2).max(INPUT_BYTES), 0);
-        }
+    pub(crate) fn fill(&mut self, timeout: Timeout) -> Result<usize, CloseReason> {
         self.before_read(timeout)?;
-        let free = self.input.get_mut(self.end..).unwrap_or_default();
+        let free = self.input.make_room();
         let n = timed_read(&mut self.tcp, free, &mut self.read_pace)?;
-        self.end = self.end.saturating_add(n);
+        self.input.end = self.input.end.saturating_add(n);
         Ok(n)
     }
 
-    /// Reads into the caller's memory: first what is buffered, then, for a large piece, without the
-    /// buffer between; zero is the end.
-    pub(crate) fn read(
-        &mut self,
-        buf: &mut [u8],
-        timeout: Option<Duration>,
-    ) -> Result<usize, CloseReason> {
+    /// Reads into the caller's memory: first what is buffered, then, for a large piece, without the buffer between;
+    /// zero is the end.
+    pub(crate) fn read(&mut self, buf: &mut [u8], timeout: Timeout) -> Result<usize, CloseReason> {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
@@ -129,20 +110,17 @@ impl Stream {
             }
             self.fill(timeout)?;
         }
-        let n = self.buffered().len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..n), self.buffered().get(..n)) {
-            to.copy_from_slice(from);
-        }
+        let n = self.buffered().read(buf).unwrap_or(0); // a slice does not fail
         self.consume(n);
         Ok(n)
     }
 
-    fn before_read(&mut self, timeout: Option<Duration>) -> Result<(), CloseReason> {
+    fn before_read(&mut self, timeout: Timeout) -> Result<(), CloseReason> {
         self.flush()?;
         if self.read_timeout != Some(timeout) {
             self.tcp
                 .set_read_timeout(timeout)
-                .map_err(|_| CloseReason::PeerLost)?;
+                .or(Err(CloseReason::PeerLost))?;
             self.read_timeout = Some(timeout);
         }
         Ok(())
@@ -159,19 +137,12 @@ impl Stream {
     }
 
     /// Adds to the output; it leaves with the next [`flush`](Stream::flush), or when it is much.
-    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
         if self.output.len().saturating_add(bytes.len()) > OUTPUT_BYTES {
-            // What is there and the beginning of this leave together, the rest without a copy.
-            let room = OUTPUT_BYTES
-                .saturating_sub(self.output.len())
-                .min(bytes.len());
-            let (first, rest) = bytes.split_at(room);
-            self.output.extend_from_slice(first);
             self.flush()?;
-            if rest.len() >= OUTPUT_BYTES {
-                return self.write(rest);
+            if bytes.len() > OUTPUT_BYTES {
+                return self.write(bytes); // without a copy
             }
-            bytes = rest;
         }
         self.output.extend_from_slice(bytes);
         Ok(())
@@ -179,9 +150,6 @@ impl Stream {
 
     /// Writes all that has been collected.
     pub(crate) fn flush(&mut self) -> Result<(), CloseReason> {
-        if self.output.is_empty() {
-            return Ok(());
-        }
         let mut output = std::mem::take(&mut self.output);
         let written = self.write(&output);
         output.clear();
@@ -201,22 +169,40 @@ impl Stream {
                         return Err(CloseReason::WriteTimeout);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(CloseReason::WriteTimeout),
-                Err(_) => return Err(CloseReason::PeerLost),
+                Err(error) => check(&error, CloseReason::WriteTimeout)?,
             }
         }
         Ok(())
     }
 
-    /// Ends the reading side: what the kernel holds already can still be read, on Linux.
-    pub(crate) fn end_reading(&self) {
-        let _ = self.tcp.shutdown(Shutdown::Read); // the peer may be gone already
+    /// Ends one direction. Of what would be read, Linux still gives what it holds already.
+    pub(crate) fn shut_down(&self, direction: Shutdown) {
+        let _ = self.tcp.shutdown(direction); // the peer may be gone already, which is as good
     }
+}
 
-    /// Tells the peer that nothing more will come.
-    pub(crate) fn end_writing(&self) {
-        let _ = self.tcp.shutdown(Shutdown::Write); // the peer may be gone already
+/// What has been read; from `start` to `end` it has not been consumed.
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    /// Memory after what is there. Whoever reads the buffer refuses what exceeds a limit, so that it does not grow for
+    /// ever.
+    fn make_room(&mut self) -> &mut [u8] {
+        if self.start > 0 && (self.start == self.end || self.end == self.bytes.len()) {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end = self.end.saturating_sub(self.start);
+            self.start = 0;
+        }
+        if self.end == self.bytes.len() {
+            self.bytes
+                .resize(self.end.saturating_mul(2).max(INPUT_BYTES), 0);
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 }
 
@@ -228,20 +214,27 @@ fn timed_read(tcp: &mut TcpStream, buf: &mut [u8], pace: &mut Pace) -> Result<us
                 pace.note(began, n);
                 return Ok(n);
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_timeout(&error) => return Err(CloseReason::BodyTimeout),
-            Err(_) => return Err(CloseReason::PeerLost),
+            Err(error) => check(&error, CloseReason::BodyTimeout)?,
         }
     }
 }
 
-/// Unix says `WouldBlock` for a timeout, Windows says `TimedOut`.
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+/// Tells what an error means; one that means nothing is no error. Unix says `WouldBlock` for a timeout, Windows says
+/// `TimedOut`.
+fn check(error: &io::Error, timeout: CloseReason) -> Result<(), CloseReason> {
+    let is_timeout = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    match error.kind() == ErrorKind::Interrupted {
+        true => Ok(()),
+        false => Err(if is_timeout {
+            timeout
+        } else {
+            CloseReason::PeerLost
+        }),
+    }
 }
 
 /// How many bytes came or went in how much time spent blocked. A handler's own time does not count.
-#[derive(Debug, Clone, Copy)]
+#[derive(Default, Clone, Copy)]
 struct Pace {
     blocked: Duration,
     bytes: u64,
@@ -249,16 +242,10 @@ struct Pace {
 }
 
 impl Pace {
-    fn restart(&mut self) {
-        self.blocked = Duration::ZERO;
-        self.bytes = 0;
-    }
-
     fn note(&mut self, began: Instant, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.blocked = self.blocked.saturating_add(began.elapsed());
-        self.bytes = self
-            .bytes
-            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     fn is_too_slow(&self) -> bool {

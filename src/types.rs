@@ -3,19 +3,20 @@
 use std::fmt;
 
 /// The version that a request was made in. Responses always say `HTTP/1.1` (RFC 9110 §6.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Version {
     /// `HTTP/1.0`
     Http10,
+    #[default]
     /// `HTTP/1.1`, or a later 1.x, which is served as 1.1.
     Http11,
 }
 
 /// A response's status code.
 ///
-/// It can be made from any number, so that `with_status(404)` stays short; one that no final response
-/// can carry (below 200 or above 599) leaves as a 500, with an event that says why.
+/// It can be made from any number, so that `with_status(404)` stays short; one that no final response can carry (below
+/// 200 or above 599) leaves as a 500, with an event that says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusCode(u16);
 

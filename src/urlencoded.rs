@@ -1,8 +1,6 @@
-//! Percent-encoding, and the `name=value` pairs of queries and forms. Pure; there is a result for every
-//! input.
+//! Percent-encoding, and the `name=value` pairs of queries and forms. Pure; there is a result for every input.
 //!
-//! Decoding happens once. A `%` without two hex digits stays as it is, and what is not UTF-8 afterwards
-//! becomes U+FFFD.
+//! Decoding happens once. A `%` without two hex digits stays as it is, and what is not UTF-8 afterwards becomes U+FFFD.
 
 /// Decodes percent-encoding (RFC 3986 §2.1), and `+` as a space where forms do that.
 pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
