@@ -4,7 +4,7 @@
 use hardstop::{CloseReason, Event, Server};
 use std::net::TcpListener;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{mpsc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,7 @@ fn fail(message: &str) -> ExitCode {
 
 fn countdown(port: u16, from: u32, idle: Duration) -> std::io::Result<()> {
     let (events, log) = mpsc::channel();
+    let events = Mutex::new(events); // before Rust 1.72, threads cannot share a bare `Sender`
     let server = Server::builder()
         .idle_timeout(idle)
         .on_event(move |event| {
@@ -59,7 +60,9 @@ fn countdown(port: u16, from: u32, idle: Duration) -> std::io::Result<()> {
             } else {
                 return;
             };
-            let _ = events.send(line); // the host may be about to end
+            if let Ok(events) = events.lock() {
+                let _ = events.send(line); // the host may be about to end
+            }
         })
         .bind(("127.0.0.1", port))?;
     let addr = server.local_addr();

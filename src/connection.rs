@@ -27,7 +27,7 @@ pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
 
 /// How long and how much of what a client still sends is read at most before the end.
 const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The whole life of a connection's thread.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
@@ -283,7 +283,7 @@ impl Connection<'_> {
         let written = write(&mut writer);
         let is_whole = writer.left == 0;
         let sent = match written {
-            Err(error) if !is_whole => Err(error),
+            Err(error) if !is_whole => writer.send_pending().and(Err(error)),
             written => writer.finish().and(written),
         };
         match (sent, writer.fault) {

@@ -49,3 +49,6 @@ pub(crate) fn imf_fixdate(seconds: u64) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,3 +210,6 @@ fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 
 use super::life::waits;
 use super::registry::{earliest, is_over, is_passing, left, Registration, Registry, Stage};
-use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
+use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,8 +83,9 @@ impl Handle {
         registry.stopped.store(true, Ordering::SeqCst);
         inner.stage = Stage::Destroyed; // drops the listener
         (inner.deadline, inner.silence_ends) = (None, None);
-        inner.cut = inner.cut_all(CloseReason::Destroyed, |_| true);
-        let (cut, queue) = (inner.cut, std::mem::take(&mut inner.queue));
+        let cut = inner.cut_all(CloseReason::Destroyed, |_| true);
+        inner.cut = (!inner.lives.is_empty()).then_some(cut);
+        let queue = std::mem::take(&mut inner.queue);
         drop(inner);
         registry.ring();
         for (life, stream) in queue {
@@ -123,10 +125,9 @@ impl Handle {
                 inner = self.registry.lock();
             }
         }
-        match inner.cut {
-            0 => Outcome::Drained,
-            cut => Outcome::Destroyed { cut },
-        }
+        inner
+            .cut
+            .map_or(Outcome::Drained, |cut| Outcome::Destroyed { cut })
     }
 
     fn drain_until(&self, deadline: Option<Instant>) {
@@ -134,8 +135,13 @@ impl Handle {
         if !inner.is_stopped() {
             for _ in 0..MAX_BACKLOG {
                 match self.registry.accept(&mut inner) {
-                    Err(error) if !is_passing(&error) => break, // above all, that nobody waits
-                    _ => {}
+                    Ok(()) => {}
+                    Err(error) if is_passing(&error) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        inner.reports.push_back(Event::AcceptFailed { error });
+                        break;
+                    }
                 }
             }
             self.registry.stopped.store(true, Ordering::SeqCst);
@@ -160,8 +166,7 @@ impl Handle {
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
-        let inner = self.registry.lock();
-        inner.cut(id.0, CloseReason::HandleClosed, |_| true)
+        self.registry.lock().cut_one(id, CloseReason::HandleClosed)
     }
 
     /// Waits until the server has been stopped and nobody is left: every connection's thread has let go of the handler,
@@ -202,11 +207,11 @@ impl Handle {
     /// The connections that are open, by their ids; after a destroy, those whose handlers still run.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         let inner = self.registry.lock();
-        let open = inner.streams.keys().filter_map(|id| inner.lives.get(id));
-        let mut list: Vec<ConnectionInfo> = open.filter_map(|life| life.info()).collect();
-        drop(inner);
-        list.sort_unstable_by_key(|info| info.id);
-        list
+        let open = inner
+            .lives
+            .iter()
+            .filter(|e| inner.streams.contains_key(&e.life.id.0));
+        open.filter_map(|entry| entry.life.info()).collect()
     }
 
     /// How many there are in [`connections`](Handle::connections).

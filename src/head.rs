@@ -249,3 +249,6 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 pub(crate) fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
+
+#[cfg(test)]
+mod tests;

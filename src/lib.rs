@@ -34,12 +34,16 @@ mod stream;
 mod types;
 mod urlencoded;
 
-pub use error::Error;
-pub use event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event};
-pub use handle::{Handle, Outcome, Phase};
-pub use headers::Headers;
-pub use life::CancelToken;
-pub use request::{Body, Request};
-pub use response::{BodyWriter, Response};
-pub use server::{Builder, Running, Server};
-pub use types::{StatusCode, Version};
+#[allow(unused_imports)]
+// of those that a program with a copy of this in its own tree does not use
+pub use self::{
+    error::Error,
+    event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event},
+    handle::{Handle, Outcome, Phase},
+    headers::Headers,
+    life::CancelToken,
+    request::{Body, Request},
+    response::{BodyWriter, Response},
+    server::{Builder, Running, Server},
+    types::{StatusCode, Version},
+};

@@ -42,22 +42,27 @@ pub(crate) struct Registry {
 pub(crate) struct Inner {
     pub(crate) stage: Stage,
     pub(crate) streams: HashMap<u64, TcpStream>,
-    /// What is known beside the streams. A life goes when its `Closed` hook has returned.
-    pub(crate) lives: HashMap<u64, Arc<Life>>,
-    threads: HashMap<u64, ThreadId>,
+    /// What is known beside the streams, by id. An entry goes when its `Closed` hook has returned.
+    pub(crate) lives: Vec<Entry>,
     /// Accepted and registered, but without a thread; so many threads are on their way to it.
     pub(crate) queue: VecDeque<(Arc<Life>, TcpStream)>,
     starting: usize,
-    reports: VecDeque<Event>,
+    pub(crate) reports: VecDeque<Event>,
     last_id: u64,
-    /// How many connections a destroy has cut.
-    pub(crate) cut: usize,
+    /// How many connections a destroy has cut, if it found any.
+    pub(crate) cut: Option<usize>,
     /// When a `shutdown` ends in a destroy, and when a drain ends those that have not spoken.
     pub(crate) deadline: Option<Instant>,
     pub(crate) silence_ends: Option<Instant>,
     /// Whether somebody has the handler, and the thread of its accept loop.
     pub(crate) serving: bool,
     pub(crate) acceptor: Option<ThreadId>,
+}
+
+pub(crate) struct Entry {
+    id: u64,
+    pub(crate) life: Arc<Life>,
+    thread: Option<ThreadId>,
 }
 
 #[derive(Default)]
@@ -163,10 +168,10 @@ impl Registry {
     pub(crate) fn take_job(&self) -> Option<(Arc<Life>, TcpStream)> {
         let mut inner = self.lock();
         inner.starting = inner.starting.saturating_sub(1);
-        let job = inner.queue.pop_front()?;
-        let (id, thread) = (job.0.id, thread::current().id());
-        inner.threads.insert(id.0, thread);
-        Some(job)
+        let (life, stream) = inner.queue.pop_front()?;
+        let at = inner.find(life.id.0)?;
+        inner.lives.get_mut(at)?.thread = Some(thread::current().id());
+        Some((life, stream))
     }
 
     /// Takes one client out of the backlog, into the map and the queue.
@@ -176,7 +181,7 @@ impl Registry {
             Stage::Draining | Stage::Destroyed => return Err(ErrorKind::WouldBlock.into()),
         };
         let refused = !inner.make_room(self.config.max_connections);
-        if refused && inner.lives.values().filter(|life| life.refused).count() >= MAX_REFUSALS {
+        if refused && inner.lives.iter().filter(|e| e.life.refused).count() >= MAX_REFUSALS {
             inner.reports.push_back(Event::TurnedAway { peer });
             return Ok(());
         }
@@ -185,7 +190,12 @@ impl Registry {
         let id = inner.last_id;
         let life = Arc::new(Life::new(ConnectionId(id), peer, refused));
         inner.streams.insert(id, clone);
-        inner.lives.insert(id, Arc::clone(&life));
+        let (thread, entry_life) = (None, Arc::clone(&life));
+        inner.lives.push(Entry {
+            id,
+            life: entry_life,
+            thread,
+        });
         inner.queue.push_back((life, stream));
         Ok(())
     }
@@ -238,18 +248,17 @@ impl Inner {
 
     pub(crate) fn is_own_thread(&self) -> bool {
         let me = thread::current().id();
-        self.acceptor == Some(me) || self.threads.values().any(|id| *id == me)
+        self.acceptor == Some(me) || self.lives.iter().any(|entry| entry.thread == Some(me))
+    }
+
+    fn find(&self, id: u64) -> Option<usize> {
+        self.lives.binary_search_by_key(&id, |entry| entry.id).ok()
     }
 
     /// Cuts one connection if its state is such a one; `false` if not, or somebody else has.
-    pub(crate) fn cut(
-        &self,
-        id: u64,
-        reason: CloseReason,
-        state: fn(ConnectionState) -> bool,
-    ) -> bool {
-        match (self.streams.get(&id), self.lives.get(&id)) {
-            (Some(stream), Some(life)) if life.cut_if(reason, state) => {
+    fn cut(&self, life: &Life, reason: CloseReason, state: fn(ConnectionState) -> bool) -> bool {
+        match self.streams.get(&life.id.0) {
+            Some(stream) if life.cut_if(reason, state) => {
                 shut_down(stream, Shutdown::Both);
                 true
             }
@@ -258,30 +267,38 @@ impl Inner {
     }
 
     pub(crate) fn cut_all(&self, reason: CloseReason, state: fn(ConnectionState) -> bool) -> usize {
-        let cut = |id: &&u64| self.cut(**id, reason, state);
-        self.streams.keys().filter(cut).count()
+        self.lives
+            .iter()
+            .filter(|entry| self.cut(&entry.life, reason, state))
+            .count()
+    }
+
+    pub(crate) fn cut_one(&self, id: ConnectionId, reason: CloseReason) -> bool {
+        let entry = self.find(id.0).and_then(|at| self.lives.get(at));
+        entry.map_or(false, |entry| self.cut(&entry.life, reason, |_| true))
     }
 
     /// Ends the reading side of those in that state. On Linux, what the kernel has queued already is still read first,
     /// so that a request which had arrived is served.
     pub(crate) fn end_reading(&self, state: ConnectionState) {
-        for (id, stream) in &self.streams {
-            if self.lives.get(id).map_or(false, |life| life.drain(state)) {
-                shut_down(stream, Shutdown::Read);
+        for entry in &self.lives {
+            match self.streams.get(&entry.id) {
+                Some(stream) if entry.life.drain(state) => shut_down(stream, Shutdown::Read),
+                _ => {}
             }
         }
     }
 
     /// Whether one more connection may be served, if need be in place of the one that has waited longest.
     fn make_room(&self, max: usize) -> bool {
-        let counts = |life: &&Arc<Life>| !life.refused && !life.is_cut();
-        let lives = || self.lives.values().filter(counts);
+        let counts = |life: &&Life| !life.refused && !life.is_cut();
+        let lives = || self.lives.iter().map(|entry| &*entry.life).filter(counts);
         if self.streams.len() < max || lives().count() < max {
             return true;
         }
-        let waiting = || lives().filter_map(|life| Some((life.waiting_since()?, life.id)));
-        while let Some((_, id)) = waiting().min() {
-            if self.cut(id.0, CloseReason::Evicted, waits) {
+        let waiting = || lives().filter_map(|life| Some((life.waiting_since()?, life)));
+        while let Some((_, life)) = waiting().min_by_key(|(since, _)| *since) {
+            if self.cut(life, CloseReason::Evicted, waits) {
                 return true;
             } // it has just begun a request: look for another one
         }
@@ -322,8 +339,9 @@ impl Drop for Registration {
             registry.config.tell(|| Event::Closed { id, reason });
             inner = registry.lock();
         }
-        inner.threads.remove(&id.0);
-        inner.lives.remove(&id.0);
+        if let Some(at) = inner.find(id.0) {
+            inner.lives.remove(at);
+        }
         let last = inner.lives.is_empty() && inner.is_stopped();
         drop(inner);
         if last {

@@ -68,9 +68,13 @@ impl Response {
     /// the client can tell. Anything else that can be read, such as a pipe, is sent in chunks.
     ///
     /// # Errors
-    /// When the file's length or position cannot be had.
+    /// When the file's length or position cannot be had, or it is a directory.
     pub fn file(mut file: File) -> io::Result<Response> {
         let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            let kind = io::ErrorKind::InvalidInput;
+            return Err(io::Error::new(kind, "a directory cannot be sent as a file"));
+        }
         let mut length = None;
         if metadata.is_file() {
             length = Some(metadata.len().saturating_sub(file.stream_position()?));
@@ -151,6 +155,11 @@ impl Response {
         self
     }
 
+    /// The status code.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     fn with_payload(content_type: &'static str, payload: Payload) -> Response {
         Response {
             status: StatusCode::OK,
@@ -198,7 +207,7 @@ impl From<Error> for Response {
         };
         let mut response = Response::text(text).with_status(error.status());
         if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response = response.with_header("Retry-After", "1");
+            response.fields.extend_from_slice(b"Retry-After: 1\r\n");
         }
         response.failure = Some(error);
         response
@@ -215,12 +224,9 @@ const BINARY: &str = "application/octet-stream";
 
 /// As [`std::io::copy`], with a larger buffer, and no further than the body goes.
 fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
-    let mut piece = vec![
-        0;
-        usize::try_from(writer.left)
-            .unwrap_or(usize::MAX)
-            .min(64 * 1024)
-    ];
+    // One byte more than is due, to see whether there is more.
+    let size = usize::try_from(writer.left.saturating_add(1)).unwrap_or(usize::MAX);
+    let mut piece = vec![0; size.min(64 * 1024)];
     while writer.left > 0 {
         match reader.read(&mut piece) {
             Ok(0) => break,
@@ -260,7 +266,7 @@ impl BodyWriter<'_> {
         self.send(if self.chunked { &[b"0\r\n\r\n"] } else { &[] })
     }
 
-    fn send_pending(&mut self) -> io::Result<()> {
+    pub(crate) fn send_pending(&mut self) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         self.send_data(&pending)
     }

@@ -131,7 +131,7 @@ impl Builder {
     /// When a setting makes no sense, or the address cannot be listened on. The message names it.
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let explain = |what: &str, error: io::Error| {
-            let text = error.to_string().to_lowercase(); // `permission denied (os error 13)`
+            let text = error.to_string().to_ascii_lowercase(); // `permission denied (os error 13)`
             let why = text.split(" (os error").next().unwrap_or_default();
             io::Error::new(error.kind(), format!("cannot listen on {what}: {why}"))
         };
@@ -160,11 +160,7 @@ impl Builder {
     /// Tells the hook, if there is one. A hook that panics is told so, once.
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         if let Some(hook) = &self.on_event {
-            let tell = |event| catch_unwind(AssertUnwindSafe(|| hook(&event)));
-            if let Err(panic) = tell(event()) {
-                let message = panic_message(panic);
-                let _ = tell(Event::HookPanicked { message }).map_err(panic_message);
-            }
+            tell(hook, event());
         }
     }
 
@@ -325,6 +321,13 @@ impl Drop for Running {
     }
 }
 
+fn tell(hook: &Hook, event: Event) {
+    let tell = |event| catch_unwind(AssertUnwindSafe(|| hook(&event))).map_err(panic_message);
+    if let Err(message) = tell(event) {
+        let _ = tell(Event::HookPanicked { message }); // if it panics again, nobody is told
+    }
+}
+
 /// Starts a thread for each connection, and joins them all before it returns.
 fn accept_loop(server: &Handle, handler: &Handler<'_>) {
     thread::scope(|scope| {
@@ -344,20 +347,19 @@ fn accept_loop(server: &Handle, handler: &Handler<'_>) {
                 Step::End => break,
             }
         }
-        // A scope alone would return before the system's threads are gone.
-        join(threads);
+        for thread in threads {
+            let _ = thread.join(); // a scope alone would return before the system's threads are gone
+        }
     });
 }
 
 /// Joins those that have ended.
 fn reap(threads: &mut Vec<ScopedJoinHandle<'_, ()>>) {
-    let (ended, running) = threads.drain(..).partition(|thread| thread.is_finished());
-    *threads = running;
-    join(ended);
-}
-
-fn join(threads: Vec<ScopedJoinHandle<'_, ()>>) {
-    for thread in threads {
-        let _ = thread.join(); // it has caught every panic
+    let mut at = 0;
+    while let Some(thread) = threads.get(at) {
+        match thread.is_finished() {
+            true => drop(threads.swap_remove(at).join()), // it has caught every panic
+            false => at = at.saturating_add(1),
+        }
     }
 }

@@ -165,7 +165,7 @@ impl Stream {
                 Ok(n) => {
                     bytes = bytes.get(n..).unwrap_or_default();
                     self.write_pace.note(began, n);
-                    if !bytes.is_empty() && self.write_pace.is_too_slow() {
+                    if self.write_pace.is_too_slow() {
                         return Err(CloseReason::WriteTimeout);
                     }
                 }

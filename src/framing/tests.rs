@@ -1,0 +1,308 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests: a panic is how they report"
+)]
+
+use super::super::Builder;
+use super::{terms, BodyDecoder, BodyState, Head};
+
+/// What a request with these fields asks for: its length (in chunks: `None`), whether to keep the connection,
+/// and whether its client waits for `100 Continue`; or the status code that refuses it.
+fn ask(version: &str, fields: &[u8]) -> Result<(Option<u64>, bool, bool), u16> {
+    let line = format!("POST / HTTP/{version}\r\n");
+    let text = [line.as_bytes(), fields, b"\r\n"].concat();
+    let mut head = Head::default();
+    assert_eq!(
+        head.parse(&text, &Builder::default()).unwrap(),
+        Some(text.len())
+    );
+    let terms = terms(&head).map_err(|error| error.status().as_u16())?;
+    Ok((terms.length, terms.keep_alive, terms.expects_continue))
+}
+
+#[test]
+fn a_content_length_is_digits_and_nothing_else() {
+    let table: [(&[u8], Option<u64>); 18] = [
+        (b"0", Some(0)),
+        (b"5", Some(5)),
+        (b"007", Some(7)),
+        (b"18446744073709551615", Some(u64::MAX)),
+        (b"000000000000000000000000000005", Some(5)),
+        (b"18446744073709551616", None),
+        (b"99999999999999999999999", None),
+        (b"", None),
+        (b"+5", None),
+        (b"-5", None),
+        (b"-0", None),
+        (b"5 5", None),
+        (b"5,5", None),
+        (b"5, 5", None),
+        (b"0x5", None),
+        (b"5.0", None),
+        (b"5e1", None),
+        (b"\xd9\xa5", None),
+    ];
+    for (value, want) in table {
+        let fields = [b"Host: x\r\nContent-Length: ", value, b"\r\n"].concat();
+        let got = ask("1.1", &fields);
+        let want = want.map(|length| (Some(length), true, false)).ok_or(400);
+        assert_eq!(got, want, "{}", value.escape_ascii());
+    }
+}
+
+#[test]
+fn the_fields_of_a_head_decide_what_happens_next() {
+    let ok = |length, keep_alive, waits| Ok((length, keep_alive, waits));
+    let table = [
+        ("1.1", "", ok(Some(0), true, false)),
+        ("1.0", "", ok(Some(0), false, false)),
+        (
+            "1.0",
+            "Connection: keep-alive\r\n",
+            ok(Some(0), true, false),
+        ),
+        (
+            "1.0",
+            "Connection: a, KEEP-alive\r\n",
+            ok(Some(0), true, false),
+        ),
+        ("1.1", "Connection: close\r\n", ok(Some(0), false, false)),
+        (
+            "1.1",
+            "Connection: a,\tClose ,b\r\n",
+            ok(Some(0), false, false),
+        ),
+        (
+            "1.1",
+            "Connection: keep-alive\r\nConnection: close\r\n",
+            ok(Some(0), false, false),
+        ),
+        ("1.1", "Connection: close-not\r\n", ok(Some(0), true, false)),
+        ("1.1", "Content-Length: 9\r\n", ok(Some(9), true, false)),
+        (
+            "1.1",
+            "Transfer-Encoding: Chunked\r\n",
+            ok(None, true, false),
+        ),
+        (
+            "1.1",
+            "Content-Length: 9\r\nExpect: 100-Continue\r\n",
+            ok(Some(9), true, true),
+        ),
+        (
+            "1.1",
+            "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
+            ok(None, true, true),
+        ),
+        ("1.1", "Expect: 100-continue\r\n", ok(Some(0), true, false)),
+        (
+            "1.0",
+            "Content-Length: 9\r\nExpect: 100-continue\r\n",
+            ok(Some(9), false, false),
+        ),
+        ("1.0", "Expect: wonders\r\n", ok(Some(0), false, false)),
+        ("1.1", "Expect: wonders\r\n", Err(417)),
+        (
+            "1.1",
+            "Content-Length: 9\r\nContent-Length: 9\r\n",
+            Err(400),
+        ),
+        (
+            "1.1",
+            "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n",
+            Err(400),
+        ),
+        (
+            "1.1",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            Err(400),
+        ),
+        ("1.1", "Transfer-Encoding: gzip\r\n", Err(400)),
+        ("1.1", "Transfer-Encoding: gzip, chunked\r\n", Err(501)),
+        (
+            "1.1",
+            "Transfer-Encoding: gzip, deflate ,chunked\r\n",
+            Err(501),
+        ),
+        ("1.1", "Transfer-Encoding: chunked, chunked\r\n", Err(400)),
+        ("1.1", "Transfer-Encoding: chunked,\r\n", Err(400)),
+        ("1.0", "Transfer-Encoding: chunked\r\n", Err(400)),
+        ("1.0", "Transfer-Encoding: gzip, chunked\r\n", Err(400)),
+        ("1.1", "Host: x\r\n", Err(400)),
+    ];
+    for (version, fields, want) in table {
+        let fields = format!("Host: x\r\n{fields}");
+        let got = ask(version, fields.as_bytes());
+        assert_eq!(got, want, "HTTP/{version} {fields:?}");
+    }
+    assert_eq!(ask("1.1", b""), Err(400), "no Host");
+}
+
+#[test]
+fn a_chunk_size_is_hexadecimal_digits_and_perhaps_extensions() {
+    let table = [
+        ("1", Some(1)),
+        ("a", Some(10)),
+        ("fF", Some(255)),
+        ("0010", Some(16)),
+        ("00000000000000000000001", Some(1)),
+        ("ffffffffffffffff", Some(u64::MAX)),
+        ("5;a", Some(5)),
+        ("5;", Some(5)),
+        ("5;a=b;c=\"d;e\"", Some(5)),
+        ("5 ;a", Some(5)),
+        ("5\t ; a", Some(5)),
+        ("10000000000000000", None),
+        ("fffffffffffffffff", None),
+        ("", None),
+        (";a", None),
+        (" 5", None),
+        ("5 ", None),
+        ("5 5", None),
+        ("+5", None),
+        ("-5", None),
+        ("0x5", None),
+        ("5h", None),
+        ("5,a", None),
+        ("\"5\"", None),
+    ];
+    for (size, want) in table {
+        let mut decoder = BodyDecoder::new(None);
+        let line = format!("{size}\r\nhello");
+        let used = decoder.advance(line.as_bytes());
+        match want {
+            Some(want) => {
+                assert_eq!(used.unwrap(), Some(size.len() + 2), "{size:?}");
+                assert_eq!(decoder.state, BodyState::Data(want), "{size:?}");
+            }
+            None => assert_eq!(used.unwrap_err().status().as_u16(), 400, "{size:?}"),
+        }
+    }
+}
+
+/// Decodes what arrives in these pieces: the data and how many bytes the body had on the wire, if it ended.
+fn decode(length: Option<u64>, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usize)>, u16> {
+    let mut decoder = BodyDecoder::new(length);
+    let (mut data, mut used, mut buffer) = (Vec::new(), 0, Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            let n = match decoder.state {
+                BodyState::Done => return Ok(Some((data, used))),
+                BodyState::Data(left) => {
+                    let n = buffer.len().min(usize::try_from(left).unwrap());
+                    data.extend_from_slice(&buffer[..n]);
+                    decoder.consume_data(u64::try_from(n).unwrap());
+                    n
+                }
+                BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
+                    let taken = decoder.advance(&buffer);
+                    taken.map_err(|error| error.status().as_u16())?.unwrap_or(0)
+                }
+            };
+            used += n;
+            buffer.drain(..n);
+            if n == 0 {
+                break; // it wants more
+            }
+        }
+    }
+    Ok((decoder.state == BodyState::Done).then_some((data, used)))
+}
+
+#[test]
+fn it_does_not_matter_in_which_pieces_a_body_comes() {
+    let whole = |data: &[u8], used| Ok(Some((data.to_vec(), used)));
+    let table: [(Option<u64>, &[u8], Result<_, u16>); 13] = [
+        (Some(0), b"next", whole(b"", 0)),
+        (Some(5), b"hellonext", whole(b"hello", 5)),
+        (Some(5), b"hell", Ok(None)),
+        (None, b"0\r\n\r\nnext", whole(b"", 5)),
+        (None, b"5\r\nhello\r\n0\r\n\r\nnext", whole(b"hello", 15)),
+        (
+            None,
+            b"1;a\r\na\r\n02 ;b=c\r\n\r\n\r\n0\r\nA: b\r\n\r\n\r\n",
+            whole(b"a\r\n", 32),
+        ),
+        (None, b"5\r\nhello\r\n0\r\n", Ok(None)),
+        (None, b"5\r\nhello\r\n", Ok(None)),
+        (None, b"5\r\nhello\n0\r\n\r\n", Err(400)),
+        (None, b"5\r\nhello!\r\n0\r\n\r\n", Err(400)),
+        (None, b"6\r\nhello\r\n0\r\n\r\n", Err(400)),
+        (None, b"0\r\nA : b\r\n\r\n", Err(400)),
+        (None, b"5\r\nhello\r\n0\rx", Err(400)),
+    ];
+    for (length, bytes, want) in table {
+        for at in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(at);
+            let got = decode(length, &[first, second]);
+            assert_eq!(got, want, "{at} of {}", bytes.escape_ascii());
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(decode(length, &single), want, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn extensions_and_trailers_are_bounded_all_in_all() {
+    let long = |n: usize| "e".repeat(n);
+    let table = [
+        (
+            format!("1;{}\r\na\r\n0\r\n\r\n", long(4000)),
+            true,
+            "one that fits",
+        ),
+        (
+            format!("1;{}\r\na\r\n0\r\n\r\n", long(4096)),
+            false,
+            "one that does not",
+        ),
+        (
+            format!("1;{}", long(4096)),
+            false,
+            "before its end has come",
+        ),
+        (
+            format!("1;{}\r\na\r\n", long(1000)).repeat(4) + "0\r\n\r\n",
+            true,
+            "four of them",
+        ),
+        (
+            format!("1;{}\r\na\r\n", long(1000)).repeat(5) + "0\r\n\r\n",
+            false,
+            "five of them",
+        ),
+        (format!("0\r\nA: {}\r\n\r\n", long(4000)), true, "a trailer"),
+        (
+            format!("0\r\nA: {}\r\n\r\n", long(4096)),
+            false,
+            "a long trailer",
+        ),
+        (
+            String::from("0\r\n") + &"A: b\r\n".repeat(1000) + "\r\n",
+            true,
+            "many trailers",
+        ),
+        (
+            String::from("0\r\n") + &"A: b\r\n".repeat(1100) + "\r\n",
+            false,
+            "too many trailers",
+        ),
+        (long(5000), false, "a size of many digits"),
+        (
+            "1\r\na\r\n".repeat(10_000) + "0\r\n\r\n",
+            true,
+            "many chunks without any",
+        ),
+    ];
+    for (body, is_whole, why) in table {
+        let got = decode(None, &[body.as_bytes()]);
+        match is_whole {
+            true => assert_eq!(got.unwrap().unwrap().1, body.len(), "{why}"),
+            false => assert_eq!(got, Err(400), "{why}"),
+        }
+    }
+}

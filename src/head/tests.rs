@@ -1,0 +1,225 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests: a panic is how they report"
+)]
+
+use super::{is_authority, is_token, trim, Builder, Error, Head, StatusCode};
+
+type Parsed = Result<Option<usize>, Error>;
+
+fn empty() -> Head {
+    Head::default()
+}
+
+fn parse_within(head: &mut Head, text: &[u8], bytes: usize, fields: usize) -> Parsed {
+    let limits = Builder::default();
+    head.parse(text, &limits.max_head_bytes(bytes).max_headers(fields))
+}
+
+/// Parses with the default limits.
+fn parse(head: &mut Head, bytes: &[u8]) -> Parsed {
+    parse_within(head, bytes, 16 * 1024, 100)
+}
+
+/// All that a head says, or why it was refused.
+fn outcome(head: &Head, parsed: Parsed) -> String {
+    match parsed {
+        Ok(Some(used)) => {
+            let query = head.query();
+            let (method, target, path) = (&head.method, &head.target, &head.path);
+            let (version, headers) = (head.version, &head.headers);
+            format!("{used}: {method} {target} {path} {query:?} {version:?} {headers:?}")
+        }
+        Ok(None) => String::from("read more"),
+        Err(error) => format!("{}: {error}", error.status().as_u16()),
+    }
+}
+
+const TABLE: [(&[u8], &str); 46] = [
+    (b"GET / HTTP/1.1\r\n\r\n", "18: GET / / None Http11 {}"),
+    (b"GET / HTTP/1.0\r\n\r\n", "18: GET / / None Http10 {}"),
+    (b"GET / HTTP/1.7\r\n\r\n", "18: GET / / None Http11 {}"),
+    (b"\r\nGET / HTTP/1.1\r\n\r\n", "20: GET / / None Http11 {}"),
+    (
+        b"PUT /a%20b?c=%20 HTTP/1.1\r\nHost: x\r\nA:b\r\na:\t c\t \r\n\r\nbody",
+        "52: PUT /a%20b?c=%20 /a b Some(\"c=%20\") Http11 {\"Host\": \"x\", \"A\": \"b\", \"a\": \"c\"}",
+    ),
+    (b"GET http://a:1/b HTTP/1.1\r\n\r\n", "29: GET http://a:1/b /b None Http11 {}"),
+    (b"GET http://a HTTP/1.1\r\n\r\n", "25: GET http://a / None Http11 {}"),
+    (b"OPTIONS * HTTP/1.1\r\n\r\n", "22: OPTIONS * * None Http11 {}"),
+    (b"GET / HTTP/1.1\r\nA:\r\n\r\n", "22: GET / / None Http11 {\"A\": \"\"}"),
+    (b"GET / HTTP/1.1\r\nA: \xff\r\n\r\n", "24: GET / / None Http11 {\"A\": \"\u{fffd}\"}"),
+    (b"", "read more"),
+    (b"\r", "read more"),
+    (b"GET / HTTP/1.1", "read more"),
+    (b"GET / HTTP/1.1\r", "read more"),
+    (b"GET / HTTP/1.1\r\n", "read more"),
+    (b"GET / HTTP/1.1\r\nA: b\r\n\r", "read more"),
+    (b"\r\n\r\n", "400: empty lines before the request line"),
+    (b"\n", "400: a line that ends with LF instead of CRLF"),
+    (b"GET / HTTP/1.1\n", "400: a line that ends with LF instead of CRLF"),
+    (b"GET / HTTP/1.1\r\nA: b\n", "400: a line that ends with LF instead of CRLF"),
+    (b"GET / HTTP/1.1\r\r\n", "400: a CR without its LF"),
+    (b"GET / HTTP/1.1\r\nA: b\rC", "400: a CR without its LF"),
+    (b"GET /\0", "400: a control byte in a line"),
+    (b"\x16\x03\x01", "400: a control byte in a line"),
+    (b"GET / HTTP/1.1\r\nA: \x7f", "400: a control byte in a line"),
+    (b"GET /\r\n", "400: the request line is not `method target version`"),
+    (b"GET\r\n", "400: the request line is not `method target version`"),
+    (b"GET  / HTTP/1.1\r\n", "400: the request line is not `method target version`"),
+    (b"GET / HTTP/1.1 \r\n", "400: the request line is not `method target version`"),
+    (b"GET /\xff HTTP/1.1\r\n", "400: the request line is not `method target version`"),
+    (b" / HTTP/1.1\r\n", "400: the method is not a token"),
+    (b"G@T / HTTP/1.1\r\n", "400: the method is not a token"),
+    (b"GET / HTTP/11\r\n", "400: the version is not `HTTP/` and two digits"),
+    (b"GET / HTTP/+.1\r\n", "400: the version is not `HTTP/` and two digits"),
+    (b"GET / HTTP/2.0\r\n", "505: only HTTP/1.1 and HTTP/1.0 are served"),
+    (b"CONNECT a:1 HTTP/1.1\r\n", "501: this is no proxy"),
+    (b"GET a HTTP/1.1\r\n", "400: the target is not a path"),
+    (b"GET * HTTP/1.1\r\n", "400: the target is not a path"),
+    (b"GET http:///a HTTP/1.1\r\n", "400: the target's authority is not `host[:port]`"),
+    (b"GET http://a@b/ HTTP/1.1\r\n", "400: the target's authority is not `host[:port]`"),
+    (b"GET /%2 HTTP/1.1\r\n", "400: the target has a byte that must be percent-encoded"),
+    (b"GET /a#b HTTP/1.1\r\n", "400: the target has a byte that must be percent-encoded"),
+    (b"GET / HTTP/1.1\r\n A: b\r\n", "400: a field line that is not `name: value`"),
+    (b"GET / HTTP/1.1\r\nA : b\r\n", "400: a field line that is not `name: value`"),
+    (b"GET / HTTP/1.1\r\n: b\r\n", "400: a field line that is not `name: value`"),
+    (b"GET / HTTP/1.1\r\nA\r\n", "400: a field line that is not `name: value`"),
+];
+
+#[test]
+fn a_head_is_parsed_or_refused_for_its_reason() {
+    let mut head = empty();
+    for (bytes, want) in TABLE {
+        head.clear();
+        let parsed = parse(&mut head, bytes);
+        assert_eq!(outcome(&head, parsed), want, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn it_does_not_matter_in_which_pieces_a_head_comes() {
+    let mut head = empty();
+    for (bytes, want) in TABLE {
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                head.clear();
+                let ends = [first, second, bytes.len()];
+                let mut parses = ends.iter().map(|&end| parse(&mut head, &bytes[..end]));
+                // As a connection does: again with more bytes until there is a result.
+                let parsed = parses.find(|parsed| !matches!(parsed, Ok(None)));
+                drop(parses);
+                let got = outcome(&head, parsed.unwrap_or(Ok(None)));
+                assert_eq!(got, want, "{first}, {second} of {}", bytes.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_head_leaves_nothing_to_the_next_one() {
+    let mut head = empty();
+    parse(&mut head, b"PUT /a?b HTTP/1.0\r\nA: b\r\n\r\n").unwrap();
+    head.clear();
+    let parsed = parse(&mut head, b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(outcome(&head, parsed), "18: GET / / None Http11 {}");
+    head.clear();
+    parse(&mut head, b"GET / HTTP/2.0\r\n").unwrap_err();
+    head.clear();
+    let parsed = parse(&mut head, b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(outcome(&head, parsed), "18: GET / / None Http11 {}");
+}
+
+#[test]
+fn the_limits_of_a_head_are_exact() {
+    let text = b"GET / HTTP/1.1\r\nA: b\r\nC: d\r\n\r\n";
+    let parsed = |bytes, fields| {
+        let parsed = parse_within(&mut empty(), text, bytes, fields);
+        parsed.map_err(|error| error.status().as_u16())
+    };
+    let table = [
+        (text.len(), 2, Ok(Some(text.len())), "exactly"),
+        (text.len() - 1, 2, Err(431), "a byte too many"),
+        (16, 2, Err(431), "only the request line fits"),
+        (15, 2, Err(414), "the request line does not fit"),
+        (text.len(), 1, Err(431), "a field too many"),
+    ];
+    for (bytes, fields, want, why) in table {
+        assert_eq!(parsed(bytes, fields), want, "{why}");
+    }
+    let endless = [b'a'; 200];
+    let error = parse_within(&mut empty(), &endless[..100], 100, 2).unwrap_err();
+    assert_eq!(error.status(), StatusCode::URI_TOO_LONG);
+    let more = parse_within(&mut empty(), &endless[..99], 100, 2);
+    assert!(matches!(more, Ok(None)), "{more:?}");
+}
+
+#[test]
+fn an_authority_is_a_host_and_perhaps_a_port() {
+    let good = [
+        "",
+        "a",
+        "a.b",
+        "a:1",
+        "a:",
+        ":1",
+        "1.2.3.4:65535",
+        "[::1]",
+        "[::1]:80",
+        "a%2Fb",
+        "a_b~!$&'()*+,;=",
+    ];
+    let bad = [
+        "a:b",
+        "a:-1",
+        "a:+1",
+        "a:65536",
+        "a:1:2",
+        "[",
+        "[]",
+        "[::1",
+        "[::1]1",
+        "[1.2.3.4]",
+        "::1",
+        "a b",
+        "a/",
+        "a@b",
+        "a%2",
+        "a?b",
+        "a#b",
+        "\u{e9}",
+        "[::1%25eth0]",
+    ];
+    for text in good {
+        assert!(is_authority(text), "{text:?}");
+    }
+    for text in bad {
+        assert!(!is_authority(text), "{text:?}");
+    }
+}
+
+#[test]
+fn a_token_has_77_bytes_to_choose_from() {
+    let tokens: Vec<u8> = (0..=u8::MAX).filter(|&byte| is_token(&[byte])).collect();
+    let want = b"!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~";
+    assert_eq!(tokens, want);
+    assert!(!is_token(b"") && !is_token(b"a b") && is_token(b"a-b"));
+}
+
+#[test]
+fn only_spaces_and_tabs_are_trimmed() {
+    let table: [(&[u8], &[u8]); 6] = [
+        (b"", b""),
+        (b" \t ", b""),
+        (b"a", b"a"),
+        (b"\t a b\t ", b"a b"),
+        (b"\x0ba\x0c", b"\x0ba\x0c"),
+        (b"\xa0a", b"\xa0a"),
+    ];
+    for (text, want) in table {
+        assert_eq!(trim(text), want, "{}", text.escape_ascii());
+    }
+}

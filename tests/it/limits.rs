@@ -1,0 +1,358 @@
+//! The limits and timeouts of the builder, each with its answer, and the errors of binding.
+
+use crate::client::{Client, SOON};
+use crate::wire::{observed, serve, wait_for};
+use hardstop::{Builder, Error, Request, Response, Server};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Reads the body and says how long it was.
+fn count(req: &mut Request<'_>) -> Result<String, Error> {
+    Ok(req.body().read_to_vec()?.len().to_string())
+}
+
+/// Says this, then one `a` after the other, until the server ends it; gives what the server has said.
+fn drip(addr: SocketAddr, beginning: &str) -> String {
+    let mut tcp = TcpStream::connect(addr).unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    tcp.set_nodelay(true).unwrap();
+    tcp.write_all(beginning.as_bytes()).unwrap();
+    let mut sender = tcp.try_clone().unwrap();
+    let dripping = thread::spawn(move || {
+        while sender.write_all(b"a").is_ok() {
+            thread::sleep(SHORT / 4); // that is what a drip is
+        }
+    });
+    let mut said = Vec::new();
+    let ended = tcp.read_to_end(&mut said);
+    let is_reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+    assert!(ended.as_ref().err().map_or(true, is_reset), "{ended:?}");
+    dripping.join().unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_408() {
+    let builder = || Server::builder().header_timeout(SHORT);
+    for beginning in [
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n",
+        "\r\n",
+    ] {
+        let (server, events) = observed(builder(), count);
+        let mut client = Client::connect(server.local_addr());
+        client.say(beginning);
+        let answer = client.response();
+        assert_eq!(answer.status, 408, "{beginning:?}");
+        assert_eq!(
+            answer.text(),
+            "408 Request Timeout: the head took too long\n"
+        );
+        assert_eq!(answer.header("Connection").as_deref(), Some("close"));
+        client.expect_end();
+        drop(client); // or the server would linger
+        assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+    }
+}
+
+#[test]
+fn a_head_that_drips_is_408_too() {
+    let (server, events) = observed(Server::builder().header_timeout(SHORT * 2), count);
+    let said = drip(server.local_addr(), "GET /");
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+}
+
+#[test]
+fn the_head_timeout_counts_for_each_request_anew() {
+    let (server, events) = observed(Server::builder().header_timeout(SHORT), count);
+    let mut client = Client::connect(server.local_addr());
+    for _ in 0..3 {
+        thread::sleep(SHORT * 2); // waiting for a request is not waiting for its head
+        client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+    client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET");
+    assert_eq!(client.response().status, 200);
+    assert_eq!(
+        client.response().status,
+        408,
+        "the pipelined half of a head"
+    );
+    assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+}
+
+#[test]
+fn a_connection_without_a_request_ends_silently() {
+    for first in ["", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
+        let mut client = Client::connect(server.local_addr());
+        if !first.is_empty() {
+            client.say(first);
+            assert_eq!(client.response().status, 200);
+        }
+        client.expect_end();
+        assert_eq!(wait_for(&events, "Closed"), "Closed IdleTimeout");
+    }
+}
+
+#[test]
+fn a_body_without_progress_is_408() {
+    let table = [
+        "Content-Length: 5\r\n\r\n",
+        "Content-Length: 5\r\n\r\nab",
+        "Transfer-Encoding: chunked\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nab",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
+    ];
+    for rest in table {
+        let (server, events) = observed(Server::builder().body_timeout(SHORT), count);
+        let mut client = Client::connect(server.local_addr());
+        client.say(&format!("POST / HTTP/1.1\r\nHost: x\r\n{rest}"));
+        let answer = client.response();
+        assert_eq!(answer.status, 408, "{rest:?}");
+        assert_eq!(
+            answer.text(),
+            "408 Request Timeout: the body came too slowly\n"
+        );
+        assert_eq!(answer.header("Connection").as_deref(), Some("close"));
+        client.expect_end();
+        drop(client); // or the server would linger
+        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+    }
+}
+
+#[test]
+fn a_body_that_makes_progress_is_given_time() {
+    let timeout = SHORT * 5;
+    let server = Server::builder().body_timeout(timeout).min_rate(None);
+    let (server, _events) = observed(server, count);
+    let mut client = Client::connect(server.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n");
+    for _ in 0..20 {
+        thread::sleep(timeout / 10); // all in all twice the timeout
+        client.say("a");
+    }
+    assert_eq!(client.response().text(), "20");
+}
+
+#[test]
+fn a_body_that_drips_is_408() {
+    let server = Server::builder().body_timeout(None).min_rate(1_000_000);
+    let (server, events) = observed(server, count);
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    let said = drip(server.local_addr(), head);
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+}
+
+#[test]
+fn a_response_that_is_not_taken_ends_the_connection() {
+    type Make = fn() -> Response;
+    let table: [Make; 3] = [
+        || Response::bytes("a/b", vec![0; 64 << 20]),
+        || Response::reader(std::io::repeat(0), 1 << 40),
+        || Response::reader(std::io::repeat(0), None),
+    ];
+    for make in table {
+        let builder = Server::builder().write_timeout(SHORT);
+        let (server, events) = observed(builder, move |_| make());
+        let mut client = Client::connect(server.local_addr());
+        client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n"); // and reads nothing
+        assert_eq!(wait_for(&events, "Closed"), "Closed WriteTimeout");
+    }
+}
+
+#[test]
+fn a_response_that_is_taken_drop_by_drop_ends_the_connection() {
+    // A mebibyte a second, so that the write timeout has nothing to say.
+    let builder = Server::builder().write_timeout(SOON).min_rate(100_000_000);
+    let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
+    let (server, events) = observed(builder, endless);
+    let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
+    tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let dripping = thread::spawn(move || {
+        let mut piece = [0; 50_000];
+        while tcp.read(&mut piece).map_or(false, |n| n > 0) {
+            thread::sleep(SHORT / 4); // that is what makes it slow
+        }
+    });
+    assert_eq!(wait_for(&events, "Closed"), "Closed WriteTimeout");
+    drop(server);
+    dripping.join().unwrap();
+}
+
+#[test]
+fn a_head_may_have_so_many_bytes() {
+    let (server, _events) = observed(Server::builder().max_head_bytes(100), count);
+    let head = |bytes: usize| {
+        let start = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\nA: ";
+        format!("{start}{}\r\n\r\n", "a".repeat(bytes - start.len() - 4))
+    };
+    let line = |bytes: usize| {
+        let end = " HTTP/1.1\r\n";
+        format!("GET /{}{end}", "a".repeat(bytes - 5 - end.len()))
+    };
+    let table = [
+        (head(100) + &"b".repeat(200), 200, "the body does not count"),
+        (head(101), 431, "one byte more"),
+        (
+            head(101)[..100].to_string(),
+            431,
+            "not yet whole, but too long already",
+        ),
+        (head(5000), 431, "many more"),
+        (line(101), 414, "a line that is too long"),
+        (line(101)[..100].to_string(), 414, "a line without an end"),
+        (line(5000), 414, "a very long one"),
+        (line(100), 431, "a line that leaves no room for a field"),
+    ];
+    for (request, want, why) in table {
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request);
+        let answer = client.response();
+        assert_eq!(answer.status, want, "{why}");
+        if want != 200 {
+            assert_eq!(
+                answer.header("Connection").as_deref(),
+                Some("close"),
+                "{why}"
+            );
+            assert!(
+                answer.text().contains(" is larger than 100 bytes\n"),
+                "{why}"
+            );
+            client.expect_end();
+        }
+    }
+    // The limit is one for each head, not for what arrives together.
+    let mut client = Client::connect(server.local_addr());
+    let request = format!("{}{}", head(100), "b".repeat(200));
+    client.say(&request.repeat(10));
+    for _ in 0..10 {
+        assert_eq!(client.response().text(), "200");
+    }
+}
+
+#[test]
+fn the_default_limit_of_a_head_is_16_kib() {
+    let server = serve(count);
+    for (bytes, want) in [(16 * 1024, 200), (16 * 1024 + 1, 431)] {
+        let start = "GET / HTTP/1.1\r\nHost: x\r\nA: ";
+        let value = "a".repeat(bytes - start.len() - 4);
+        let mut client = Client::connect(server.local_addr());
+        client.say(&format!("{start}{value}\r\n\r\n"));
+        assert_eq!(client.response().status, want, "{bytes}");
+    }
+}
+
+#[test]
+fn a_head_may_have_so_many_fields() {
+    let default = 100;
+    for (builder, max) in [
+        (Server::builder(), default),
+        (Server::builder().max_headers(3), 3),
+    ] {
+        let (server, _events) = observed(builder, count);
+        for (fields, want) in [(max, 200), (max + 1, 431)] {
+            let more = "A: b\r\n".repeat(fields - 1);
+            let mut client = Client::connect(server.local_addr());
+            client.say(&format!("GET / HTTP/1.1\r\nHost: x\r\n{more}\r\n"));
+            let answer = client.response();
+            assert_eq!(answer.status, want, "{fields} of {max}");
+            if want == 431 {
+                let why = format!("the head has more than {max} fields\n");
+                assert!(answer.text().ends_with(&why), "{}", answer.text());
+                client.expect_end();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_timeout_can_be_turned_off() {
+    let builder = Server::builder().header_timeout(None).idle_timeout(None);
+    let builder = builder
+        .body_timeout(None)
+        .write_timeout(None)
+        .min_rate(None);
+    let (server, _events) = observed(builder, count);
+    let mut client = Client::connect(server.local_addr());
+    for piece in [
+        "POST / HT",
+        "TP/1.1\r\nHost: x\r\nContent-Len",
+        "gth: 4\r\n\r\nab",
+    ] {
+        client.say(piece);
+    }
+    client.say("cd");
+    assert_eq!(client.response().text(), "4");
+}
+
+#[test]
+fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
+    let zero = Duration::ZERO;
+    let new = Server::builder;
+    let table: [(Builder, &str); 9] = [
+        (new().max_connections(0), "max_connections is 0"),
+        (new().header_timeout(zero), "header_timeout is zero"),
+        (new().idle_timeout(zero), "idle_timeout is zero"),
+        (new().body_timeout(zero), "body_timeout is zero"),
+        (new().write_timeout(zero), "write_timeout is zero"),
+        (new().min_rate(0), "min_rate is 0"),
+        (new().max_head_bytes(0), "max_head_bytes is "),
+        (new().max_headers(0), "max_headers is 0"),
+        (new().stack_size(0), "stack_size is "),
+    ];
+    for (builder, want) in table {
+        let error = builder.bind("127.0.0.1:0").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{want}");
+        assert!(error.to_string().starts_with(want), "{error}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = new().max_headers(0).listener(listener).unwrap_err();
+    assert!(error.to_string().starts_with("max_headers"), "{error}");
+    let (server, _events) = observed(new().max_body_bytes(0), count);
+    let mut client = Client::connect(server.local_addr());
+    client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(
+        client.response().status,
+        200,
+        "no body at all can be wanted"
+    );
+}
+
+#[test]
+fn an_error_of_binding_names_the_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let error = Server::bind(addr).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    let begins = format!("cannot listen on {addr}: ");
+    assert!(error.to_string().starts_with(&begins), "{error}");
+    if cfg!(unix) {
+        assert_eq!(error.to_string(), begins + "address already in use");
+    }
+    let error = Server::bind(&[addr, addr][..]).unwrap_err();
+    let begins = format!("cannot listen on {addr} or {addr}: ");
+    assert!(error.to_string().starts_with(&begins), "{error}");
+    let error = Server::bind("127.0.0.1").unwrap_err();
+    assert!(
+        error.to_string().starts_with("cannot listen on "),
+        "{error}"
+    );
+    // Documentation addresses (RFC 5737) belong to no machine.
+    let error = Server::bind("192.0.2.1:80").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot listen on 192.0.2.1:80: "),
+        "{error}"
+    );
+}

@@ -1,0 +1,724 @@
+//! Responses: what a handler returns, and what becomes of it on the wire.
+
+use crate::client::{Client, SOON};
+use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
+use hardstop::{Error, Response, Running, Server, StatusCode};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A server that answers every request with what this makes.
+fn always<R: Into<Response>>(make: impl Fn() -> R + Send + Sync + 'static) -> Running {
+    serve(move |_| make())
+}
+
+fn request(method: &str, version: &str) -> String {
+    format!("{method} / HTTP/{version}\r\nHost: x\r\n\r\n")
+}
+
+/// A file with these bytes that is gone after the test.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(name: &str, bytes: &[u8]) -> TempFile {
+        let name = format!("hardstop-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        TempFile(path)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // a test that fails must not fail twice
+    }
+}
+
+/// Fails when it has no more bytes.
+struct Failing(&'static [u8]);
+
+impl Read for Failing {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0 {
+            [] => Err(io::Error::new(ErrorKind::Other, "the disk is gone")),
+            _ => self.0.read(buf),
+        }
+    }
+}
+
+#[test]
+fn everything_that_converts_into_a_response_can_be_returned() {
+    type Make = fn() -> Response;
+    let (text, binary) = ("text/plain; charset=utf-8", "application/octet-stream");
+    let table: [(Make, u16, &str, &str); 18] = [
+        (|| Response::new(200), 200, "", ""),
+        (|| Response::new(StatusCode::NOT_FOUND), 404, "", ""),
+        (|| Response::text("caf\u{e9}"), 200, text, "caf\u{e9}"),
+        (|| Response::text(String::from("a")), 200, text, "a"),
+        (
+            || Response::html("<p>"),
+            200,
+            "text/html; charset=utf-8",
+            "<p>",
+        ),
+        (|| Response::json("{}"), 200, "application/json", "{}"),
+        (|| Response::bytes("a/b", &b"a"[..]), 200, "a/b", "a"),
+        (|| Response::bytes("a/b", vec![97]), 200, "a/b", "a"),
+        (|| Response::reader(&b"abc"[..], 3), 200, binary, "abc"),
+        (|| Response::reader(&b"abc"[..], None), 200, binary, "abc"),
+        (
+            || Response::stream(|w| w.write_all(b"abc")),
+            200,
+            binary,
+            "abc",
+        ),
+        (|| Response::redirect("/there"), 303, "", ""),
+        (|| Response::text("a").with_status(418), 418, text, "a"),
+        (|| "a".into(), 200, text, "a"),
+        (|| String::from("a").into(), 200, text, "a"),
+        (
+            || StatusCode::NOT_FOUND.into(),
+            404,
+            text,
+            "404 Not Found\n",
+        ),
+        (|| Ok::<_, Error>("a").into(), 200, text, "a"),
+        (
+            || Error::new(404, "no such device").into(),
+            404,
+            text,
+            "404 Not Found: no such device\n",
+        ),
+    ];
+    for (make, status, content_type, body) in table {
+        let server = always(make);
+        let mut client = Client::connect(server.local_addr());
+        for _ in 0..2 {
+            client.say(&request("GET", "1.1"));
+            let answer = client.response();
+            assert_eq!(answer.status, status, "{}", answer.head);
+            assert_eq!(
+                answer.header("Content-Type").unwrap_or_default(),
+                content_type
+            );
+            assert_eq!(answer.text(), body);
+            assert_eq!(make().status(), StatusCode::from(status));
+        }
+    }
+}
+
+#[test]
+fn a_status_line_has_its_reason_or_none() {
+    let table = [
+        (200, "200 OK"),
+        (404, "404 Not Found"),
+        (418, "418 "),
+        (599, "599 "),
+    ];
+    for (status, want) in table {
+        let server = always(move || Response::new(status));
+        let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
+        assert!(said.starts_with(&format!("HTTP/1.1 {want}\r\n")), "{said}");
+    }
+}
+
+#[test]
+fn a_response_of_known_length_says_it() {
+    type Make = fn() -> Response;
+    let table: [(Make, &str); 5] = [
+        (|| Response::new(200), "0"),
+        (|| Response::text("caf\u{e9}"), "5"),
+        (
+            || Response::reader(io::repeat(b'a').take(100_000), 100_000),
+            "100000",
+        ),
+        (|| Response::reader(io::empty(), 0), "0"),
+        (|| Response::new(404), "0"),
+    ];
+    for (make, want) in table {
+        let server = always(make);
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request("GET", "1.1").repeat(2));
+        for _ in 0..2 {
+            let answer = client.response();
+            assert_eq!(answer.header("Content-Length").as_deref(), Some(want));
+            assert_eq!(answer.header("Transfer-Encoding"), None);
+            assert_eq!(answer.body.len().to_string(), want);
+        }
+    }
+}
+
+#[test]
+fn head_gets_the_same_head_and_no_body() {
+    type Make = fn() -> Response;
+    let table: [Make; 5] = [
+        || Response::text("hello").with_header("X", "y"),
+        || Response::reader(Failing(b""), 9),
+        || Response::stream(|_| panic!("called for HEAD")),
+        || Response::new(404),
+        || Response::new(204),
+    ];
+    for make in table {
+        let server = always(move || make().with_header("Server", "x"));
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request("HEAD", "1.1"));
+        let head = client.head_response();
+        client.say(&request("HEAD", "1.1"));
+        let again = client.head_response();
+        assert_eq!(head.status, again.status, "framing is intact");
+        assert_eq!(head.header("Connection"), None);
+    }
+    let server = always(|| Response::text("hello").with_header("X", "y"));
+    let mut client = Client::connect(server.local_addr());
+    let undated = |head: &str| {
+        head.lines()
+            .filter(|l| !l.starts_with("Date"))
+            .collect::<String>()
+    };
+    client.say(&request("HEAD", "1.1"));
+    let head = client.head_response();
+    client.say(&request("GET", "1.1"));
+    let answer = client.response();
+    assert_eq!(undated(&head.head), undated(&answer.head));
+    assert_eq!(answer.text(), "hello");
+    client.say(&(request("HEAD", "1.1") + &request("GET", "2.0")));
+    assert_eq!(client.head_response().status, 200);
+    assert_eq!(client.response().status, 505, "a refusal after a HEAD");
+}
+
+#[test]
+fn a_response_that_cannot_have_a_body_has_none() {
+    for status in [204, 304] {
+        let server = serve(move |req| match req.path() {
+            "/stream" => Response::stream(|_| panic!("there is no body")).with_status(status),
+            _ => Response::text("body").with_status(status),
+        });
+        for target in ["/", "/stream"] {
+            let mut client = Client::connect(server.local_addr());
+            for _ in 0..2 {
+                client.say(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+                let answer = client.head_response();
+                assert_eq!(answer.status, status);
+                assert_eq!(answer.header("Content-Length"), None);
+                assert_eq!(answer.header("Transfer-Encoding"), None);
+            }
+        }
+    }
+    let server = always(|| Response::text("body").with_status(205));
+    let mut client = Client::connect(server.local_addr());
+    for _ in 0..2 {
+        client.say(&request("GET", "1.1"));
+        let answer = client.response();
+        assert_eq!((answer.status, answer.body.len()), (205, 0));
+        assert_eq!(answer.header("Content-Length").as_deref(), Some("0"));
+    }
+}
+
+#[test]
+fn a_stream_is_chunked_and_for_http_1_0_ends_with_its_connection() {
+    let server = always(|| {
+        Response::stream(|writer| {
+            writer.write_all(b"")?;
+            writer.write_all(b"hello ")?;
+            writer.flush()?;
+            writer.flush()?; // an empty chunk would end the body
+            writer.write_all(b"world")
+        })
+    });
+    let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
+    let (head, body) = said.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("\r\nTransfer-Encoding: chunked"), "{head}");
+    assert!(!head.contains("Content-Length"), "{head}");
+    assert_eq!(body, "6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n");
+
+    let keep_alive = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    let said = dialogue(server.local_addr(), keep_alive);
+    let (head, body) = said.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("\r\nConnection: close"), "{head}");
+    assert!(!head.contains("Transfer-Encoding"), "{head}");
+    assert!(!head.contains("Content-Length"), "{head}");
+    assert_eq!(body, "hello world");
+}
+
+#[test]
+fn a_large_stream_arrives_whole() {
+    let whole: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let copy = whole.clone();
+    let server = serve(move |req| {
+        let bytes = copy.clone();
+        match req.path() {
+            "/reader" => Response::reader(io::Cursor::new(bytes), None),
+            "/length" => Response::reader(io::Cursor::new(bytes), 4_000_000),
+            "/small" => Response::stream(move |w| {
+                bytes.chunks(999).try_for_each(|piece| w.write_all(piece))
+            }),
+            _ => Response::stream(move |w| w.write_all(&bytes)),
+        }
+    });
+    let mut client = Client::connect(server.local_addr());
+    for path in ["/reader", "/length", "/small", "/large"] {
+        client.say(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(client.response().body == whole, "{path}");
+    }
+}
+
+#[test]
+fn a_flush_puts_an_event_on_the_wire_at_once() {
+    let (go, gate) = channel::<()>();
+    let gate = Mutex::new(Some(gate));
+    let server = serve(move |_| {
+        let gate = gate.lock().unwrap().take().unwrap();
+        let events = Response::stream(move |writer| {
+            for n in 1..=3 {
+                write!(writer, "data: {n}\n\n")?;
+                writer.flush()?;
+                gate.recv_timeout(SOON).expect("the client has not seen it");
+            }
+            Ok(())
+        });
+        events.with_header("Content-Type", "text/event-stream")
+    });
+    let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    tcp.write_all(request("GET", "1.1").as_bytes()).unwrap();
+    let mut said = String::new();
+    for n in 1..=3 {
+        // The closure makes the next event only when this one has been seen.
+        while !said.ends_with(&format!("data: {n}\n\n\r\n")) {
+            let mut piece = [0; 1024];
+            let len = tcp.read(&mut piece).unwrap();
+            assert!(len > 0, "{said}");
+            said += std::str::from_utf8(&piece[..len]).unwrap();
+        }
+        go.send(()).unwrap();
+    }
+    assert!(
+        said.contains("\r\nContent-Type: text/event-stream\r\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_response_that_breaks_off_is_cut_and_reported() {
+    type Make = fn() -> Response;
+    let table: [(Make, &str, &str); 6] = [
+        (
+            || Response::reader(&b"abc"[..], 9),
+            "the response's reader ended before its length",
+            "abc",
+        ),
+        (
+            || Response::reader(Failing(b"abc"), 9),
+            "the disk is gone",
+            "abc",
+        ),
+        (
+            || Response::reader(Failing(b"abc"), None),
+            "the disk is gone",
+            "3\r\nabc\r\n",
+        ),
+        (
+            || Response::stream(|_| Err(ErrorKind::NotFound.into())),
+            "entity not found",
+            "",
+        ),
+        (
+            || {
+                Response::stream(|w| {
+                    w.write_all(b"abc")?;
+                    w.flush()?;
+                    Err(io::Error::new(ErrorKind::Other, "no more"))
+                })
+            },
+            "no more",
+            "3\r\nabc\r\n",
+        ),
+        (
+            || Response::reader(io::empty(), 1),
+            "the response's reader ended before its length",
+            "",
+        ),
+    ];
+    for (make, why, body) in table {
+        let (server, events) = observed(Server::builder(), move |_| make());
+        let said = dialogue(server.local_addr(), request("GET", "1.1").repeat(2));
+        assert_eq!(
+            statuses(&said),
+            [200],
+            "nothing comes after half a response"
+        );
+        let (_, sent) = said.split_once("\r\n\r\n").unwrap();
+        assert_eq!(sent, body, "what was there, and no end of the body");
+        assert_eq!(wait_for(&events, "Failed"), format!("Failed {why}"));
+        assert_eq!(wait_for(&events, "Closed"), "Closed ResponseFailed");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_on_after_its_length_is_cut_off() {
+    for length in [1, 3, 70_000, 140_000] {
+        let server = always(move || Response::reader(io::repeat(b'a'), length));
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request("GET", "1.1").repeat(2));
+        for _ in 0..2 {
+            let answer = client.response();
+            assert_eq!(answer.header("Content-Length"), Some(length.to_string()));
+            assert!(answer.body == vec![b'a'; usize::try_from(length).unwrap()]);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_on_after_its_length_is_reported() {
+    for length in [3, 70_000] {
+        let make = move |_: &mut hardstop::Request<'_>| Response::reader(io::repeat(b'a'), length);
+        let (server, events) = observed(Server::builder(), make);
+        let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
+        assert_eq!(statuses(&said), [200]);
+        // Every event begins with something: the first of these two is looked for.
+        let told = std::iter::repeat_with(|| wait_for(&events, ""));
+        let mut told =
+            told.filter(|event| event.starts_with("Failed") || event.starts_with("Closed"));
+        let why = "Failed the response's reader went on after its length";
+        assert_eq!(told.next().unwrap(), why, "a length of {length}");
+    }
+}
+
+#[test]
+fn a_panic_is_a_500_or_an_early_end_and_the_server_goes_on() {
+    let (server, events) = observed(Server::builder(), |req| match req.path() {
+        "/handler" => panic!("one {}", 1),
+        "/stream" => Response::stream(|writer| {
+            writer.write_all(b"abc")?;
+            writer.flush()?;
+            panic!("two")
+        }),
+        "/odd" => std::panic::panic_any(3),
+        _ => Response::text("fine"),
+    });
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        dialogue(server.local_addr(), request.repeat(2))
+    };
+    for (path, message, status, end) in [
+        ("/handler", "one 1", 500, "500 Internal Server Error\n"),
+        ("/stream", "two", 200, "\r\n\r\n3\r\nabc\r\n"),
+        ("/odd", "", 500, "500 Internal Server Error\n"),
+    ] {
+        let said = get(path);
+        assert_eq!(statuses(&said), [status], "{said}");
+        assert!(said.ends_with(end), "{said}");
+        assert_eq!(said.contains("\r\nConnection: close\r\n"), status == 500);
+        assert_eq!(
+            wait_for(&events, "HandlerPanicked"),
+            format!("HandlerPanicked {message}")
+        );
+        assert_eq!(wait_for(&events, "Closed"), "Closed HandlerPanicked");
+    }
+    let mut client = Client::connect(server.local_addr());
+    client.say(&request("GET", "1.1"));
+    assert_eq!(client.response().text(), "fine");
+}
+
+#[test]
+fn a_field_that_would_split_the_response_never_leaves() {
+    type Make = fn() -> Response;
+    let value = "a field value in the response has a control byte";
+    let name = "a field name in the response is not a token";
+    let table: [(Make, &str); 10] = [
+        (
+            || Response::text("a").with_header("X", "a\r\nEvil: b"),
+            value,
+        ),
+        (|| Response::text("a").with_header("X", "a\nEvil: b"), value),
+        (|| Response::text("a").with_header("X", "a\rEvil: b"), value),
+        (|| Response::text("a").with_header("X", "a\0Evil"), value),
+        (|| Response::redirect("/\r\nEvil: b"), value),
+        (|| Response::bytes("a/b\r\nEvil: b", &b"a"[..]), value),
+        (|| Response::text("a").with_header("X\r\nEvil", "b"), name),
+        (|| Response::text("a").with_header("Evil:", "b"), name),
+        (|| Response::text("a").with_header("", "Evil"), name),
+        (
+            || {
+                Response::text("a")
+                    .with_header("X", "a\r\n\r\nEvil")
+                    .with_status(404)
+            },
+            value,
+        ),
+    ];
+    for (make, why) in table {
+        let (server, events) = observed(Server::builder(), move |_| make());
+        let mut client = Client::connect(server.local_addr());
+        for _ in 0..2 {
+            client.say(&request("GET", "1.1"));
+            let answer = client.response();
+            assert_eq!(answer.status, 500);
+            assert_eq!(answer.text(), "500 Internal Server Error\n");
+            assert!(!answer.head.contains("Evil"), "{}", answer.head);
+            assert_eq!(wait_for(&events, "Failed"), format!("Failed {why}"));
+        }
+    }
+}
+
+#[test]
+fn a_status_code_of_no_final_response_becomes_500() {
+    for status in [0, 99, 100, 101, 199, 600, 999, 1000, u16::MAX] {
+        let handler = move |_: &mut hardstop::Request<'_>| Response::text("a").with_status(status);
+        let (server, events) = observed(Server::builder(), handler);
+        let mut client = Client::connect(server.local_addr());
+        for _ in 0..2 {
+            client.say(&request("GET", "1.1"));
+            assert_eq!(client.response().status, 500, "{status}");
+            let why = "Failed the status code is not one of a final response";
+            assert_eq!(wait_for(&events, "Failed"), why);
+        }
+    }
+}
+
+#[test]
+fn the_fields_that_frame_a_message_are_the_library_s_own() {
+    let server = always(|| {
+        let response = Response::text("hello").with_header("Content-Length", "99");
+        let response = response.with_header("transfer-encoding", "chunked");
+        let response = response
+            .with_header("DATE", "never")
+            .with_header("Connection", "x");
+        response.with_header("X", "1").with_header("X", "2")
+    });
+    let mut client = Client::connect(server.local_addr());
+    for _ in 0..2 {
+        client.say(&request("GET", "1.1"));
+        let answer = client.response();
+        assert_eq!(answer.text(), "hello");
+        let head = answer.head.to_lowercase();
+        for (field, times) in [
+            ("\r\ncontent-length: 5\r\n", 1),
+            ("\r\ncontent-length:", 1),
+            ("\r\ntransfer-encoding:", 0),
+            ("\r\ndate:", 1),
+            ("never", 0),
+            ("\r\nconnection:", 0),
+            ("\r\nx: 1\r\nx: 2\r\n", 1),
+        ] {
+            assert_eq!(head.matches(field).count(), times, "{field:?} in {head}");
+        }
+    }
+}
+
+/// The second one was once added instead.
+#[test]
+fn a_content_type_that_is_set_replaces_the_one_before() {
+    let server = always(|| {
+        let response = Response::text("a").with_header("content-type", "a/b");
+        response.with_header("Content-Type", "c/d")
+    });
+    let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
+    assert_eq!(
+        said.to_lowercase().matches("\r\ncontent-type:").count(),
+        1,
+        "{said}"
+    );
+    assert!(said.contains("\r\nContent-Type: c/d\r\n"), "{said}");
+}
+
+#[test]
+fn every_response_has_the_date_of_its_second() {
+    let server = always(|| "");
+    let mut client = Client::connect(server.local_addr());
+    for line in [
+        request("GET", "1.1"),
+        String::from("GET / HTTP/1.1\r\n\r\n"),
+    ] {
+        client.say(&line);
+        let date = client.response().header("Date").unwrap();
+        let words: Vec<&str> = date.split(' ').collect();
+        assert_eq!(date.len(), 29, "{date}");
+        assert!(
+            ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"].contains(&words[0]),
+            "{date}"
+        );
+        let months = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let month = months.iter().position(|each| *each == words[2]).unwrap();
+        assert_eq!(words[5], "GMT", "{date}");
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        // Counts days one by one, in another way than the library does.
+        let (day, year) = (number(words[1]), number(words[3]));
+        let is_leap = |year| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        let length = |month| match month {
+            1 => 28 + u64::from(is_leap(year)),
+            3 | 5 | 8 | 10 => 30,
+            _ => 31,
+        };
+        let years: u64 = (1970..year)
+            .map(|year| 365 + u64::from(is_leap(year)))
+            .sum();
+        let days = years + (0..month).map(length).sum::<u64>() + day - 1;
+        let time: Vec<u64> = words[4].split(':').map(number).collect();
+        let told = UNIX_EPOCH
+            + Duration::from_secs(days * 86_400 + time[0] * 3600 + time[1] * 60 + time[2]);
+        let age = SystemTime::now().duration_since(told).unwrap();
+        assert!(
+            age < SOON + Duration::from_secs(1),
+            "{date} was {age:?} ago"
+        );
+    }
+}
+
+#[test]
+fn a_head_and_a_small_body_arrive_together() {
+    let server = always(|| "hello");
+    for _ in 0..20 {
+        let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
+        tcp.set_read_timeout(Some(SOON)).unwrap();
+        tcp.write_all(request("GET", "1.1").as_bytes()).unwrap();
+        let mut piece = [0; 4096];
+        let n = tcp.read(&mut piece).unwrap();
+        assert!(piece[..n].ends_with(b"\r\n\r\nhello"), "it came in pieces");
+    }
+}
+
+#[test]
+fn what_a_body_fails_with_becomes_the_status() {
+    let server = Server::builder().max_body_bytes(4);
+    let (server, events) = observed(server, |req| {
+        let path = req.path().to_string();
+        if path == "/file" {
+            File::open("/no/such/file")?;
+        }
+        if path == "/own" {
+            return Err(Error::new(409, "in use"));
+        }
+        let mut text = Vec::new();
+        io::copy(req.body(), &mut text)?;
+        Ok::<_, Error>(text.len().to_string())
+    });
+    let post =
+        |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let table = [
+        (post("/", "Content-Length: 4\r\n") + "abcd", 200, "4", None),
+        (
+            post("/", "Content-Length: 5\r\n"),
+            413,
+            "413 Content Too Large: the body is larger than 4 bytes\n",
+            Some("the body is larger than 4 bytes"),
+        ),
+        (
+            post("/", "Transfer-Encoding: chunked\r\n") + "x\r\n",
+            400,
+            "400 Bad Request: a chunk size that is not a hexadecimal number\n",
+            Some("a chunk size that is not a hexadecimal number"),
+        ),
+        (
+            post("/own", ""),
+            409,
+            "409 Conflict: in use\n",
+            Some("in use"),
+        ),
+        (
+            post("/file", ""),
+            500,
+            "500 Internal Server Error\n",
+            Some(""),
+        ),
+    ];
+    for (request, status, body, failed) in table {
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request);
+        let answer = client.response();
+        assert_eq!((answer.status, answer.text().as_str()), (status, body));
+        if let Some(why) = failed {
+            assert!(wait_for(&events, "Failed").starts_with(&format!("Failed {why}")));
+        }
+    }
+}
+
+#[test]
+fn a_file_is_sent_from_its_position_to_its_end() {
+    let bytes = b"0123456789".repeat(20_000);
+    let file = TempFile::new("sent", &bytes);
+    let path = file.0.clone();
+    let server = serve(move |req| {
+        let mut opened = File::open(&path)?;
+        if req.path() == "/half" {
+            opened.seek(SeekFrom::Start(100_000))?;
+        } else if req.path() == "/beyond" {
+            opened.seek(SeekFrom::Start(300_000))?;
+        }
+        let response = Response::file(opened)?;
+        Ok::<_, Error>(response.with_header("Content-Type", "text/plain"))
+    });
+    let mut client = Client::connect(server.local_addr());
+    for (path, want) in [
+        ("/", &bytes[..]),
+        ("/half", &bytes[100_000..]),
+        ("/beyond", &[][..]),
+    ] {
+        client.say(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = client.response();
+        assert_eq!(
+            answer.header("Content-Length"),
+            Some(want.len().to_string())
+        );
+        assert!(answer.body == want, "{path}");
+        client.say(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let head = client.head_response();
+        assert_eq!(head.header("Content-Length"), Some(want.len().to_string()));
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_is_cut() {
+    let file = TempFile::new("shrinks", b"0123456789");
+    let path = file.0.clone();
+    let (server, events) = observed(Server::builder(), move |_| {
+        let response = Response::file(File::open(&path)?)?;
+        File::options().write(true).open(&path)?.set_len(4)?;
+        Ok::<_, Error>(response)
+    });
+    let said = dialogue(server.local_addr(), request("GET", "1.1"));
+    assert!(said.contains("\r\nContent-Length: 10\r\n"), "{said}");
+    let (_, sent) = said.split_once("\r\n\r\n").unwrap();
+    assert!("0123".starts_with(sent), "{sent:?} is not what was there");
+    wait_for(&events, "Failed the response's reader ended");
+}
+
+#[test]
+fn a_directory_is_not_sent_as_a_file() {
+    // Not every system opens directories.
+    if let Ok(directory) = File::open(std::env::temp_dir()) {
+        let error = Response::file(directory).unwrap_err();
+        assert_eq!(error.to_string(), "a directory cannot be sent as a file");
+    }
+}
+
+#[test]
+fn a_closure_learns_that_its_client_is_gone() {
+    let (told, result) = channel();
+    let server = serve(move |_| {
+        let told = told.clone();
+        Response::stream(move |writer| loop {
+            let written = writer.write_all(&[0; 1000]).and_then(|()| writer.flush());
+            if let Err(error) = written {
+                let again = writer.write(b"a").is_err() && writer.flush().is_err();
+                told.send(again).unwrap();
+                return Err(error);
+            }
+        })
+    });
+    leave_after_a_byte(server.local_addr());
+    assert!(result.recv_timeout(SOON).unwrap(), "it goes on failing");
+}
+
+fn leave_after_a_byte(addr: SocketAddr) {
+    let mut tcp = TcpStream::connect(addr).unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    tcp.write_all(request("GET", "1.1").as_bytes()).unwrap();
+    tcp.read_exact(&mut [0]).unwrap();
+}

@@ -1,0 +1,92 @@
+//! What the tests of HTTP share: whole dialogues in literal bytes, and a record of the events.
+
+use crate::client::SOON;
+use hardstop::{Builder, Event, Request, Response, Running, Server};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::{channel, Receiver};
+
+/// What a server says to these bytes until it ends the connection by itself.
+pub fn dialogue(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+    let mut tcp = connect(addr);
+    let _ = tcp.write_all(bytes.as_ref()); // it may have been refused by now
+    rest(tcp)
+}
+
+/// The same, when these are the last bytes that the client sends. They go out in these pieces.
+pub fn last_words(addr: SocketAddr, pieces: &[&[u8]]) -> String {
+    let mut tcp = connect(addr);
+    for piece in pieces {
+        let _ = tcp.write_all(piece); // it may have been refused by now
+    }
+    let _ = tcp.shutdown(Shutdown::Write);
+    rest(tcp)
+}
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let tcp = TcpStream::connect(addr).unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    tcp.set_nodelay(true).unwrap();
+    tcp
+}
+
+fn rest(mut tcp: TcpStream) -> String {
+    let mut said = Vec::new();
+    match tcp.read_to_end(&mut said) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("still open after {SOON:?}: {error}, said {said:?}"),
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// The status codes of all the responses in what a server said.
+pub fn statuses(said: &str) -> Vec<u16> {
+    let heads = said.split("HTTP/1.1 ").skip(1);
+    heads
+        .filter_map(|head| head.get(..3)?.parse().ok())
+        .collect()
+}
+
+/// What a server said without its dates, which differ from run to run.
+pub fn undated(said: &str) -> String {
+    let lines = said.split_inclusive("\r\n");
+    lines.filter(|line| !line.starts_with("Date: ")).collect()
+}
+
+/// A running server with all that is told about it: the variant's name, a space, and what it says.
+pub fn observed<R: Into<Response>>(
+    builder: Builder,
+    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+) -> (Running, Receiver<String>) {
+    let (sender, events) = channel();
+    let server = builder.on_event(move |event| {
+        let _ = sender.send(match event {
+            Event::Failed { error, .. } => format!("Failed {error}"),
+            Event::HandlerPanicked { message, .. } => format!("HandlerPanicked {message}"),
+            Event::Closed { reason, .. } => format!("Closed {reason:?}"),
+            other => format!("{other:?}"),
+        });
+    });
+    let server = server.bind("127.0.0.1:0").unwrap();
+    (server.spawn(handler).unwrap(), events)
+}
+
+/// Waits for an event that begins like this.
+pub fn wait_for(events: &Receiver<String>, beginning: &str) -> String {
+    loop {
+        let event = events.recv_timeout(SOON);
+        let event = event.unwrap_or_else(|_| panic!("no {beginning:?} was told"));
+        if event.starts_with(beginning) {
+            return event;
+        }
+    }
+}
+
+/// A server with the default settings.
+pub fn serve<R: Into<Response>>(
+    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+) -> Running {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    server.spawn(handler).unwrap()
+}
