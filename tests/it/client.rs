@@ -1,124 +1,223 @@
-//! A client that speaks the wire in literal bytes.
+//! A client that speaks literal bytes, and a recorder of what a server's event hook is told.
 
-use std::io::{ErrorKind, Read, Write};
+use hardstop::{CloseReason, Event};
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// The upper bound of every wait.
-pub const SOON: Duration = Duration::from_secs(10);
+/// The bound of every wait. It passes only when a promise is broken.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-pub struct Client {
-    tcp: TcpStream,
-    /// What has been read and belongs to the next response.
-    rest: Vec<u8>,
-}
-
-/// A response.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    unread: Vec<u8>,
 }
 
-impl Answer {
-    pub fn header(&self, name: &str) -> Option<String> {
-        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
-        let mut found = fields.filter(|(each, _)| each.eq_ignore_ascii_case(name));
-        found.next().map(|(_, value)| value.trim().to_string())
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
-    pub fn connect(addr: SocketAddr) -> Client {
-        let tcp = TcpStream::connect(addr).unwrap();
-        tcp.set_read_timeout(Some(SOON)).unwrap();
-        tcp.set_write_timeout(Some(SOON)).unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let rest = Vec::new();
-        Client { tcp, rest }
+    pub(crate) fn connect(addr: SocketAddr) -> Client {
+        Client::try_connect(addr).expect("the port is open")
     }
 
-    pub fn say(&mut self, text: &str) {
+    pub(crate) fn try_connect(addr: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&addr, SOON)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.set_write_timeout(Some(SOON))?;
+        let unread = Vec::new();
+        Ok(Client { stream, unread })
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
         self.say_bytes(text.as_bytes());
     }
 
-    pub fn say_bytes(&mut self, bytes: &[u8]) {
-        self.tcp.write_all(bytes).unwrap();
+    pub(crate) fn say_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server listens");
     }
 
-    /// Reads one response, whatever its framing.
-    pub fn response(&mut self) -> Answer {
-        let mut answer = self.head_response();
-        if matches!(answer.status, 100..=199 | 204 | 304) {
-            return answer;
+    /// Reads a response's head, with the empty line after it.
+    pub(crate) fn head_response(&mut self) -> Answer {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head += &(self.line() + "\r\n");
         }
-        if answer.header("Transfer-Encoding").is_some() {
-            loop {
-                let line = self.until(b"\r\n");
-                let size = usize::from_str_radix(line.trim(), 16).unwrap();
-                let chunk = self.exactly(size + 2);
-                assert!(chunk.ends_with(b"\r\n"), "a chunk without its end");
-                answer.body.extend_from_slice(&chunk[..size]);
-                if size == 0 {
-                    return answer;
-                }
-            }
-        }
-        answer.body = match answer.header("Content-Length") {
-            Some(length) => self.exactly(length.parse().unwrap()),
-            None => {
-                while self.more() {}
-                std::mem::take(&mut self.rest)
-            }
-        };
-        answer
-    }
-
-    /// Reads a response that has no body.
-    pub fn head_response(&mut self) -> Answer {
-        let head = self.until(b"\r\n\r\n");
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let body = Vec::new();
+        let (status, body) = (head[9..12].parse().unwrap(), Vec::new());
         Answer { status, head, body }
     }
 
-    /// Waits until the server has ended the connection.
-    pub fn expect_end(&mut self) {
-        while self.more() {}
+    /// Reads one response: by its length, by its chunks, or up to the end of the connection. Not for an answer
+    /// to `HEAD`, which has a length and no body.
+    pub(crate) fn response(&mut self) -> Answer {
+        let mut answer = self.head_response();
+        if answer.status < 200 || answer.status == 204 || answer.status == 304 {
+            return answer;
+        }
+        if answer.header("transfer-encoding").is_some() {
+            loop {
+                let size = usize::from_str_radix(&self.line(), 16).unwrap();
+                answer.body.extend(self.take(size));
+                assert_eq!(self.line(), "", "a chunk ends with its line");
+                if size == 0 {
+                    break;
+                }
+            }
+        } else if let Some(length) = answer.header("content-length") {
+            answer.body = self.take(length.parse().unwrap());
+        } else {
+            while self.fill() > 0 {}
+            answer.body = std::mem::take(&mut self.unread);
+        }
+        answer
     }
 
-    fn until(&mut self, end: &[u8]) -> String {
+    /// Reads to the end, which may be a reset. Panics if it does not come.
+    pub(crate) fn expect_end(&mut self) {
+        let began = Instant::now();
+        let mut piece = [0; 65536];
+        while began.elapsed() < SOON {
+            match self.stream.read(&mut piece) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => break,
+                    _ => return,
+                },
+            }
+        }
+        panic!("the connection is still open");
+    }
+
+    fn line(&mut self) -> String {
         loop {
-            if let Some(at) = self.rest.windows(end.len()).position(|each| each == end) {
-                return String::from_utf8_lossy(&self.exactly(at + end.len())).into_owned();
+            let end = self.unread.windows(2).position(|two| two == b"\r\n");
+            if let Some(end) = end {
+                let line = self.take(end + 2);
+                return String::from_utf8(line[..end].to_vec()).unwrap();
             }
-            assert!(self.more(), "ended within {:?}", self.rest);
+            assert_ne!(self.fill(), 0, "ended after {:?}", self.unread);
         }
     }
 
-    fn exactly(&mut self, n: usize) -> Vec<u8> {
-        while self.rest.len() < n {
-            assert!(self.more(), "ended within {:?}", self.rest);
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        while self.unread.len() < n {
+            assert_ne!(self.fill(), 0, "ended {} bytes early", n);
         }
-        self.rest.drain(..n).collect()
+        self.unread.drain(..n).collect()
     }
 
-    /// Reads what has come; `false` at the end, however it came.
-    fn more(&mut self) -> bool {
+    fn fill(&mut self) -> usize {
         let mut piece = [0; 4096];
-        match self.tcp.read(&mut piece) {
-            Ok(n) => {
-                self.rest.extend_from_slice(&piece[..n]);
-                n > 0
+        let n = self.stream.read(&mut piece).expect("the server answers");
+        self.unread.extend_from_slice(&piece[..n]);
+        n
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let field = fields.find(|(each, _)| each.eq_ignore_ascii_case(name));
+        field.map(|(_, value)| String::from(value))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+}
+
+/// What an event said, to be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fact {
+    Opened(u64),
+    Request(u64),
+    Responded(u64),
+    HandlerPanicked(u64, String),
+    Closed(u64, CloseReason),
+    HookPanicked(String),
+    AcceptFailed,
+    SpawnFailed,
+    TurnedAway,
+    Other,
+}
+
+impl Fact {
+    pub(crate) fn of(event: &Event) -> Fact {
+        match event {
+            Event::Opened { id, .. } => Fact::Opened(u64::from(*id)),
+            Event::Request { id, .. } => Fact::Request(u64::from(*id)),
+            Event::Responded { id, .. } => Fact::Responded(u64::from(*id)),
+            Event::HandlerPanicked { id, message, .. } => {
+                Fact::HandlerPanicked(u64::from(*id), message.clone())
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => true,
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("still open after {SOON:?}: {error}"),
+            Event::Closed { id, reason, .. } => Fact::Closed(u64::from(*id), *reason),
+            Event::HookPanicked { message, .. } => Fact::HookPanicked(message.clone()),
+            Event::AcceptFailed { .. } => Fact::AcceptFailed,
+            Event::SpawnFailed { .. } => Fact::SpawnFailed,
+            Event::TurnedAway { .. } => Fact::TurnedAway,
+            _ => Fact::Other,
         }
+    }
+}
+
+/// All that a server has told, in its order.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    incoming: Receiver<Fact>,
+    seen: RefCell<Vec<Fact>>,
+}
+
+/// A hook for `Builder::on_event`, and what it records.
+pub(crate) fn recorder() -> (impl Fn(&Event) + Send + Sync + 'static, Facts) {
+    let (sender, incoming) = mpsc::channel();
+    let seen = RefCell::default();
+    let hook = move |event: &Event| {
+        let _ = sender.send(Fact::of(event)); // the test may have ended
+    };
+    (hook, Facts { incoming, seen })
+}
+
+impl Facts {
+    /// What has been told so far.
+    pub(crate) fn so_far(&self) -> Vec<Fact> {
+        self.seen.borrow_mut().extend(self.incoming.try_iter());
+        self.seen.borrow().clone()
+    }
+
+    /// The first such fact, whether it is told already or comes soon.
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&Fact) -> bool) -> Fact {
+        let mut found = None;
+        until("a fact is told", || {
+            found = self.so_far().into_iter().find(&wanted);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// Why the connection with that number ended.
+    pub(crate) fn reason(&self, number: u64) -> CloseReason {
+        match self.wait_for(|fact| matches!(fact, Fact::Closed(id, _) if *id == number)) {
+            Fact::Closed(_, reason) => reason,
+            other => panic!("only `Closed` was asked for, not {other:?}"),
+        }
+    }
+}
+
+/// Polls a fact that nobody tells, with a bound.
+pub(crate) fn until(what: &str, mut fact: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !fact() {
+        assert!(began.elapsed() < SOON, "it has never come true that {what}");
+        thread::sleep(Duration::from_millis(1));
     }
 }

@@ -1,21 +1,29 @@
-//! The integration tests, one binary, with a module for each topic.
+//! What the library promises, seen from outside: one module for each topic.
+
 #![allow(
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
     clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they report, and nobody imports them"
+    reason = "tests: a panic is how they fail"
+)]
+#![allow(
+    clippy::incompatible_msrv,
+    reason = "only the library has to build with the oldest compiler"
 )]
 
 mod bodies;
 mod client;
 mod http;
+mod lifecycle;
 mod limits;
 mod ordinary;
 mod responses;
+mod stops;
 mod tidy;
+mod trouble;
 mod wire;

@@ -7,14 +7,14 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{channel, Receiver};
 
 /// What a server says to these bytes until it ends the connection by itself.
-pub fn dialogue(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn dialogue(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
     let mut tcp = connect(addr);
     let _ = tcp.write_all(bytes.as_ref()); // it may have been refused by now
     rest(tcp)
 }
 
 /// The same, when these are the last bytes that the client sends. They go out in these pieces.
-pub fn last_words(addr: SocketAddr, pieces: &[&[u8]]) -> String {
+pub(crate) fn last_words(addr: SocketAddr, pieces: &[&[u8]]) -> String {
     let mut tcp = connect(addr);
     for piece in pieces {
         let _ = tcp.write_all(piece); // it may have been refused by now
@@ -41,7 +41,7 @@ fn rest(mut tcp: TcpStream) -> String {
 }
 
 /// The status codes of all the responses in what a server said.
-pub fn statuses(said: &str) -> Vec<u16> {
+pub(crate) fn statuses(said: &str) -> Vec<u16> {
     let heads = said.split("HTTP/1.1 ").skip(1);
     heads
         .filter_map(|head| head.get(..3)?.parse().ok())
@@ -49,13 +49,13 @@ pub fn statuses(said: &str) -> Vec<u16> {
 }
 
 /// What a server said without its dates, which differ from run to run.
-pub fn undated(said: &str) -> String {
+pub(crate) fn undated(said: &str) -> String {
     let lines = said.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("Date: ")).collect()
 }
 
 /// A running server with all that is told about it: the variant's name, a space, and what it says.
-pub fn observed<R: Into<Response>>(
+pub(crate) fn observed<R: Into<Response>>(
     builder: Builder,
     handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
 ) -> (Running, Receiver<String>) {
@@ -73,7 +73,7 @@ pub fn observed<R: Into<Response>>(
 }
 
 /// Waits for an event that begins like this.
-pub fn wait_for(events: &Receiver<String>, beginning: &str) -> String {
+pub(crate) fn wait_for(events: &Receiver<String>, beginning: &str) -> String {
     loop {
         let event = events.recv_timeout(SOON);
         let event = event.unwrap_or_else(|_| panic!("no {beginning:?} was told"));
@@ -84,7 +84,7 @@ pub fn wait_for(events: &Receiver<String>, beginning: &str) -> String {
 }
 
 /// A server with the default settings.
-pub fn serve<R: Into<Response>>(
+pub(crate) fn serve<R: Into<Response>>(
     handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
 ) -> Running {
     let server = Server::bind("127.0.0.1:0").unwrap();

@@ -1,0 +1,216 @@
+//! Promise 9: what goes wrong is told, and neither ends the server, nor spins, nor leaks a connection.
+//! What happens without descriptors: `tests/descriptors.rs`.
+
+use crate::client::{recorder, until, Client, Fact};
+use crate::lifecycle::{assert_ends, bring, serve, site, GET, SLEEP};
+use hardstop::{CloseReason, ConnectionState, Event, Response, Server};
+use std::io::{self, Read};
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::Arc;
+
+// Panics.
+
+#[test]
+fn a_panicking_handler_is_answered_with_500_and_the_server_goes_on() {
+    let (running, facts) = serve(Server::builder());
+    let mut client = Client::connect(running.local_addr());
+    client.say("GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = client.response();
+    assert_eq!(answer.status, 500);
+    assert!(
+        !answer.text().contains("on purpose"),
+        "it is no business of the client's"
+    );
+    client.expect_end();
+    facts.wait_for(|fact| *fact == Fact::HandlerPanicked(1, String::from("on purpose")));
+    assert_eq!(facts.reason(1), CloseReason::HandlerPanicked);
+    let mut other = Client::connect(running.local_addr());
+    other.say(GET);
+    assert_eq!(other.response().status, 200);
+    running.destroy();
+    assert_ends(&running);
+}
+
+/// Panics where the library calls into what a user made.
+struct Bomb {
+    goes_off_when_read: bool,
+}
+
+impl Read for Bomb {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        assert!(!self.goes_off_when_read, "read");
+        buf.fill(b'x');
+        Ok(buf.len())
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !self.goes_off_when_read {
+            panic!("dropped");
+        }
+    }
+}
+
+#[test]
+fn what_panics_beside_the_handler_ends_its_connection_and_the_server_goes_on() {
+    let running = Server::builder()
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|request| {
+            let bomb = |goes_off_when_read| Bomb { goes_off_when_read };
+            match request.path() {
+                "/read" => Response::reader(bomb(true), 10),
+                "/drop" => Response::reader(bomb(false), 10),
+                "/closure" => Response::stream(|_| panic!("closure")),
+                // The drop of a panic's own payload may panic as well.
+                "/payload" => panic_any(bomb(false)),
+                _ => Response::text("hello"),
+            }
+        });
+    let running = running.unwrap();
+    for path in ["/read", "/drop", "/closure", "/payload"] {
+        for method in ["GET", "HEAD"] {
+            let mut client = Client::connect(running.local_addr());
+            client.say(&format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            ));
+            client.expect_end();
+        }
+    }
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    assert_eq!(client.response().text(), "hello");
+    running.destroy();
+    assert_ends(&running);
+}
+
+#[test]
+fn a_panicking_hook_is_told_so_and_stops_nothing() {
+    for always in [false, true] {
+        let (record, facts) = recorder();
+        let builder = Server::builder().on_event(move |event| {
+            record(event);
+            if always || !matches!(event, Event::HookPanicked { .. }) {
+                panic!("hook");
+            }
+        });
+        let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
+        for _ in 0..2 {
+            let mut client = Client::connect(running.local_addr());
+            client.say(GET);
+            assert_eq!(client.response().text(), "hello");
+        }
+        running.destroy();
+        assert_ends(&running);
+        let told = facts.so_far();
+        let complaints = told
+            .iter()
+            .filter(|fact| **fact == Fact::HookPanicked(String::from("hook")));
+        assert_eq!(
+            complaints.count() * 2,
+            told.len(),
+            "one for each other event: {told:?}"
+        );
+    }
+}
+
+// Too many connections.
+
+#[test]
+fn the_connection_that_has_been_idle_longest_makes_room() {
+    let (running, facts) = serve(Server::builder().max_connections(3));
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+    let mut first = bring(&handle, addr, GET, ConnectionState::Idle);
+    let mut second = bring(&handle, addr, GET, ConnectionState::Idle);
+    first.response();
+    first.say(GET); // now the second one has waited longest
+    first.response();
+    until("it is idle again", || {
+        let open = handle.connections();
+        open.iter()
+            .any(|info| info.requests == 2 && info.state == ConnectionState::Idle)
+    });
+    let mut new = bring(&handle, addr, GET, ConnectionState::Idle);
+    assert_eq!(new.response().status, 200);
+    second.expect_end();
+    assert_eq!(facts.reason(3), CloseReason::Evicted);
+    assert_eq!(handle.connection_count(), 3);
+    first.say(GET);
+    assert_eq!(first.response().status, 200);
+    running.destroy();
+    assert_ends(&running);
+}
+
+#[test]
+fn a_client_for_whom_no_place_is_free_is_told_to_come_again() {
+    let (running, facts) = serve(Server::builder().max_connections(1));
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+    let mut new = Client::connect(addr);
+    new.say(GET);
+    let answer = new.response();
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    new.expect_end();
+    drop(new);
+    assert_eq!(facts.reason(2), CloseReason::Busy);
+    running.destroy();
+    assert_ends(&running);
+}
+
+#[test]
+fn clients_beyond_eight_refusals_are_turned_away_and_told_of() {
+    let (record, facts) = recorder();
+    let is_held = Arc::new(AtomicBool::new(true));
+    let held = Arc::clone(&is_held);
+    let builder = Server::builder().max_connections(1).on_event(move |event| {
+        record(event);
+        // Holds every refusal up, so that there are eight of them at a time.
+        if matches!(Fact::of(event), Fact::Opened(id) if id > 1) {
+            until("the test lets them go", || !held.load(SeqCst));
+        }
+    });
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+    let mut refused: Vec<Client> = (0..8).map(|_| Client::connect(addr)).collect();
+    facts.wait_for(|fact| *fact == Fact::Opened(9));
+    assert!(!facts.so_far().contains(&Fact::TurnedAway));
+    let mut ninth = Client::connect(addr);
+    ninth.expect_end();
+    facts.wait_for(|fact| *fact == Fact::TurnedAway);
+    is_held.store(false, SeqCst);
+    for client in &mut refused {
+        assert_eq!(client.response().status, 503);
+    }
+    running.destroy();
+    assert_ends(&running);
+}
+
+// What the system refuses.
+
+#[test]
+fn a_connection_that_gets_no_thread_is_told_of_and_sent_away() {
+    let (running, facts) = serve(Server::builder().stack_size(usize::MAX / 4)); // no such stack exists
+    let addr = running.local_addr();
+    for _ in 0..3 {
+        let mut client = Client::connect(addr);
+        assert_eq!(client.response().status, 503);
+        client.expect_end();
+    }
+    until("all three are told of", || {
+        let told = facts.so_far();
+        told.iter()
+            .filter(|fact| **fact == Fact::SpawnFailed)
+            .count()
+            == 3
+    });
+    assert_eq!(facts.so_far().len(), 3, "never opened, so never closed");
+    running.destroy();
+    assert_ends(&running);
+    assert!(Client::try_connect(addr).is_err());
+}
