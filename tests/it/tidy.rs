@@ -77,10 +77,41 @@ fn the_library_does_not_panic_on_purpose() {
 
 #[test]
 fn the_changelog_has_this_version() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("CHANGELOG.md");
-    if path.exists() {
-        let heading = format!("## {}", env!("CARGO_PKG_VERSION"));
-        let has_it = read(path).lines().any(|line| line.starts_with(&heading));
-        assert!(has_it, "no heading begins with {heading:?}");
+    let heading = format!("## {}", env!("CARGO_PKG_VERSION"));
+    let has_it = read("CHANGELOG.md").lines().any(|line| line == heading);
+    assert!(has_it, "no line is {heading:?}");
+}
+
+#[test]
+fn every_test_that_the_readme_names_is_there() {
+    let files = [
+        "it/lifecycle.rs",
+        "it/stops.rs",
+        "it/trouble.rs",
+        "it/ordinary.rs",
+        "descriptors.rs",
+        "leak.rs",
+    ];
+    let tests: String = files
+        .iter()
+        .map(|file| read(Path::new("tests").join(file)))
+        .collect();
+    let readme = read("README.md");
+    let promises = readme.lines().filter(|line| line.starts_with("| "));
+    let words = promises.flat_map(|line| line.split('`'));
+    let names: Vec<&str> = words.filter(|word| word.matches('_').count() > 3).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(tests.contains(&format!("\nfn {name}() {{")), "{name}");
     }
+}
+
+#[test]
+fn the_first_program_of_the_readme_is_the_example() {
+    let (example, readme) = (read("examples/hello.rs"), read("README.md"));
+    let (_, code) = example.split_once("\n\n").unwrap(); // after what it says of itself
+    assert!(
+        readme.contains(code),
+        "README.md has another program than:\n{code}"
+    );
 }
