@@ -146,9 +146,7 @@ impl Connection<'_> {
                 _ if self.registration.life.is_cut() => return Err(CloseReason::Destroyed),
                 (Ok(0) | Err(CloseReason::PeerLost), true) => return Err(CloseReason::PeerClosed),
                 (Err(CloseReason::BodyTimeout), true) => return Err(CloseReason::IdleTimeout),
-                (Ok(0), false) => {
-                    return Err(self.refuse(Error::bad_request("the head ended early")))
-                }
+                (Ok(0), false) => return Err(self.refuse(Error::new(400, "the head ended early"))),
                 (Err(CloseReason::BodyTimeout), false) => {
                     let status = StatusCode::REQUEST_TIMEOUT;
                     return Err(self.refuse(Error::new(status, "the head took too long")));

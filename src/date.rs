@@ -12,12 +12,10 @@ pub(crate) struct DateCache {
 impl DateCache {
     /// The date of this second. A clock before 1970 gives 1970: a wrong date is better than none.
     pub(crate) fn now(&mut self) -> &str {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        if self.second != Some(since.as_secs()) {
-            self.second = Some(since.as_secs());
-            self.text = imf_fixdate(since.as_secs());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let second = since.unwrap_or_default().as_secs();
+        if self.second.replace(second) != Some(second) {
+            self.text = imf_fixdate(second);
         }
         &self.text
     }
@@ -27,25 +25,22 @@ impl DateCache {
 // No step can overflow, as the year is at most 9999: four digits are all that the format has.
 #[allow(clippy::arithmetic_side_effects)]
 pub(crate) fn imf_fixdate(seconds: u64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]; // 1970 began on one
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let name = |names: &'static str, at: u64| {
+        let names = names.get(usize::try_from(at * 3).unwrap_or(0)..);
+        names.and_then(|names| names.get(..3)).unwrap_or_default()
+    };
     let seconds = seconds.min(253_402_300_799);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let weekday = DAYS
-        .iter()
-        .cycle()
-        .nth(usize::try_from(days % 7).unwrap_or(0))
-        .unwrap_or(&"");
-    // The calendar repeats after 400 years, or 146,097 days; 719,468 days are those from 0000-03-01 to
-    // 1970. A year that begins in March has its leap day at its end.
+    let weekday = name("ThuFriSatSunMonTueWed", days % 7); // 1970 began on a Thursday
+                                                           // The calendar repeats after 400 years, or 146,097 days; 719,468 days are those from 0000-03-01 to 1970. A year
+                                                           // that begins in March has its leap day at its end.
     let (era, day) = ((days + 719_468) / 146_097, (days + 719_468) % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153; // 0 is March; 153 days are five months
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, year) = ((month + 2) % 12, era * 400 + year + u64::from(month >= 10));
-    let at = usize::try_from(month * 3).unwrap_or(0);
-    let month = MONTHS.get(at..at + 3).unwrap_or_default();
+    let month = name("JanFebMarAprMayJunJulAugSepOctNovDec", month);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }

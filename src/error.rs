@@ -35,10 +35,6 @@ impl Error {
         Error::Refused(status.into(), why.into())
     }
 
-    pub(crate) fn bad_request(why: &'static str) -> Error {
-        Error::new(StatusCode::BAD_REQUEST, why)
-    }
-
     /// The status code that a client gets for it.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -64,10 +60,7 @@ impl std::error::Error for Error {}
 /// Takes the [`Error`] out that a body's `Read` put in; any other one becomes [`Error::Io`].
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
-        match error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<Error>())
-        {
+        match error.get_ref().and_then(|it| it.downcast_ref()) {
             Some(Error::Refused(status, why)) => Error::Refused(*status, why.clone()),
             Some(Error::Cut) => Error::Cut,
             _ => Error::Io(error),
@@ -77,15 +70,17 @@ impl From<io::Error> for Error {
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
-        let kind = match &error {
+        let kind = match error {
+            Error::Io(error) => return error,
+            Error::Cut => io::ErrorKind::ConnectionAborted,
             Error::Refused(StatusCode::REQUEST_TIMEOUT, _) => io::ErrorKind::TimedOut,
             Error::Refused(..) => io::ErrorKind::InvalidData,
-            Error::Cut => io::ErrorKind::ConnectionAborted,
-            Error::Io(error) => error.kind(),
         };
-        match error {
-            Error::Io(error) => error,
-            Error::Refused(..) | Error::Cut => io::Error::new(kind, error),
-        }
+        io::Error::new(kind, error)
     }
+}
+
+/// Refuses a request with that status code, for this reason.
+pub(crate) fn refuse<T>(status: u16, why: &'static str) -> Result<T, Error> {
+    Err(Error::new(status, why))
 }

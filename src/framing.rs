@@ -4,9 +4,9 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
+use super::error::{refuse, Error};
 use super::head::{field_line, is_authority, line_end, trim, Head};
-use super::urlencoded::hex_digit;
-use super::{Error, StatusCode, Version};
+use super::Version;
 
 /// What a head asks of the connection.
 pub(crate) struct Terms {
@@ -23,28 +23,21 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     let headers = &head.headers;
     let is_new = head.version == Version::Http11;
     check_host(head, headers.get_only("host")?)?;
-    let length = match (
-        headers.get_only("transfer-encoding")?,
-        headers.get_only("content-length")?,
-    ) {
+    let coding = headers.get_only("transfer-encoding")?;
+    let length = match (coding, headers.get_only("content-length")?) {
         (None, None) => Some(0),
         (None, Some(length)) => Some(content_length(length)?),
         (Some(coding), None) if is_new => check_coding(coding)?,
         // RFC 9112 §6.3: with both, one of them is a lie or an attack; §6.1: HTTP/1.0 has no such codings.
-        (Some(_), _) => return Err(Error::bad_request("Transfer-Encoding where it cannot be")),
+        (Some(_), _) => return refuse(400, "Transfer-Encoding where it cannot be"),
     };
     // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
     let expects = headers.get_only("expect")?.filter(|_| is_new);
     if expects.map_or(false, |value| !value.eq_ignore_ascii_case(b"100-continue")) {
-        let status = StatusCode::EXPECTATION_FAILED;
-        return Err(Error::new(status, "only 100-continue can be expected"));
+        return refuse(417, "only 100-continue can be expected");
     }
-    let connection = headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
-    let options = connection.flat_map(|(_, value)| value.split(|&byte| byte == b',').map(trim));
     let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
-    for option in options {
+    for option in headers.all("connection").flat_map(list) {
         close |= option.eq_ignore_ascii_case(b"close");
         keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
     }
@@ -61,11 +54,11 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
     let host = match host.map(std::str::from_utf8) {
         None if head.version == Version::Http10 => return Ok(()),
         Some(Ok(host)) if is_authority(host) => host,
-        _ => return Err(Error::bad_request("the Host is not one `host[:port]`")),
+        _ => return refuse(400, "the Host is not one `host[:port]`"),
     };
-    match head.authority() {
-        Some(authority) if !host.eq_ignore_ascii_case(authority) => {
-            Err(Error::bad_request("the Host differs from the target's"))
+    match head.absolute_target() {
+        Some((authority, _)) if !host.eq_ignore_ascii_case(authority) => {
+            refuse(400, "the Host differs from the target's")
         }
         _ => Ok(()),
     }
@@ -73,30 +66,33 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
 
 /// RFC 9110 §8.6: digits and nothing else. A list of equal lengths could be taken; it is not.
 fn content_length(value: &[u8]) -> Result<u64, Error> {
-    let digits = value.iter().all(u8::is_ascii_digit); // `parse` would take a `+`
-    let number = std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse().ok());
-    match number {
-        Some(length) if digits => Ok(length),
-        _ => Err(Error::bad_request("the Content-Length is not a number")),
+    let is_number = value.iter().all(u8::is_ascii_digit); // `parse` would take a `+`
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    match text.parse() {
+        Ok(length) if is_number => Ok(length),
+        _ => refuse(400, "the Content-Length is not a number"),
     }
 }
 
 /// RFC 9112 §6.3: `chunked` has to be the last coding, and §6.1: no other one is known here.
 fn check_coding(value: &[u8]) -> Result<Option<u64>, Error> {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    let mut codings = value.rsplit(|&byte| byte == b',').map(trim);
+    let mut codings = list(value).rev();
     match (codings.next().map_or(false, is_chunked), codings.next()) {
         (true, None) => Ok(None),
-        (true, Some(other)) if !other.is_empty() && !is_chunked(other) => Err(Error::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "the only transfer coding served is chunked",
-        )),
-        _ => Err(Error::bad_request(
+        (true, Some(other)) if !other.is_empty() && !is_chunked(other) => {
+            refuse(501, "the only transfer coding served is chunked")
+        }
+        _ => refuse(
+            400,
             "a Transfer-Encoding that does not end with one `chunked`",
-        )),
+        ),
     }
+}
+
+/// The elements of a list (RFC 9110 §5.6.1), empty ones included.
+fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trim)
 }
 
 /// How many bytes of chunk extensions and trailers one body may have, and one line of them.
@@ -155,59 +151,46 @@ impl BodyDecoder {
         let end = line_end(bytes, &mut self.scanned)?;
         let line = bytes.get(..self.scanned).unwrap_or_default();
         if self.state == BodyState::DataEnd && !line.is_empty() {
-            return Err(Error::bad_request("no CRLF after the data of a chunk"));
+            return refuse(400, "no CRLF after the data of a chunk");
         }
         if self.extra.saturating_add(line.len()) > EXTRA_BYTES {
-            return Err(Error::bad_request("too many chunk extensions or trailers"));
+            return refuse(400, "too many chunk extensions or trailers");
         }
-        let end = match end {
-            Some(end) => end,
-            None => return Ok(None),
-        };
-        self.scanned = 0;
-        self.state = match self.state {
-            BodyState::Size => match chunk_size(line)? {
-                (0, extra) => self.next(extra, BodyState::Trailers),
-                (size, extra) => self.next(extra, BodyState::Data(size)),
-            },
-            BodyState::Trailers if !line.is_empty() => {
-                // RFC 9112 §7.1.2: they may be dropped, and must not be merged unless known to be safe.
-                field_line(line)?;
-                self.next(line.len(), BodyState::Trailers)
-            }
-            BodyState::Trailers => BodyState::Done,
-            BodyState::DataEnd => BodyState::Size,
-            state @ (BodyState::Data(_) | BodyState::Done) => state, // no line is due
-        };
-        Ok(Some(end.saturating_add(2)))
-    }
-
-    fn next(&mut self, extra: usize, state: BodyState) -> BodyState {
-        self.extra = self.extra.saturating_add(extra);
-        state
+        if end.is_some() {
+            let (state, extra) = match self.state {
+                BodyState::Size => match chunk_size(line)? {
+                    (0, extra) => (BodyState::Trailers, extra),
+                    (size, extra) => (BodyState::Data(size), extra),
+                },
+                BodyState::Trailers if !line.is_empty() => {
+                    // RFC 9112 §7.1.2: they may be dropped, and must not be merged unless known to be safe.
+                    field_line(line)?;
+                    (BodyState::Trailers, line.len())
+                }
+                BodyState::Trailers => (BodyState::Done, 0),
+                BodyState::DataEnd => (BodyState::Size, 0),
+                state @ (BodyState::Data(_) | BodyState::Done) => (state, 0), // no line is due
+            };
+            (self.state, self.scanned) = (state, 0);
+            self.extra = self.extra.saturating_add(extra);
+        }
+        Ok(end.map(|end| end.saturating_add(2)))
     }
 }
 
 /// The size on a chunk's line, and how many bytes its extensions have.
 fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
-    let mut size: u64 = 0;
-    let mut extensions = line;
-    while let Some((digit, rest)) = extensions.split_first() {
-        let digit = match hex_digit(*digit) {
-            Some(digit) => u64::from(digit),
-            None => break,
-        };
-        let shifted = size.checked_mul(16).map(|size| size | digit);
-        size = shifted.ok_or_else(|| Error::bad_request("a chunk size that is too large"))?;
-        extensions = rest;
-    }
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
+    let (digits, rest) = line.split_at(digits.count());
+    let digits = std::str::from_utf8(digits).unwrap_or_default();
     // RFC 9112 §7.1.1: white space may stand before a semicolon, but not before the line's end.
-    let has_digits = extensions.len() < line.len();
-    match has_digits && (extensions.is_empty() || trim(extensions).first() == Some(&b';')) {
-        true => Ok((size, extensions.len())),
-        false => Err(Error::bad_request(
-            "a chunk size that is not a hexadecimal number",
-        )),
+    let ends = rest.is_empty() || trim(rest).first() == Some(&b';');
+    match u64::from_str_radix(digits, 16) {
+        Ok(size) if ends => Ok((size, rest.len())),
+        _ => refuse(
+            400,
+            "a chunk size that is no hexadecimal number, or too large a one",
+        ),
     }
 }
 

@@ -5,8 +5,9 @@
 //! 2. Each line is parsed once, when it is complete, however small the pieces it came in.
 //! 3. Nothing is corrected: what is not exactly the grammar is refused.
 
-use super::urlencoded;
-use super::{Builder, Error, Headers, StatusCode, Version};
+use super::error::{refuse, Error};
+use super::urlencoded::{decode, encoded_byte};
+use super::{Builder, Headers, StatusCode, Version};
 
 /// A parsed head. It is kept by its connection and filled anew for each request.
 #[derive(Default)]
@@ -36,45 +37,40 @@ impl Head {
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
             let next = end.saturating_add(2);
             if next > max.max_head_bytes {
-                return Err(self.too_large(max));
+                return self.too_large(max);
             }
             let line = bytes.get(self.line..end).unwrap_or_default();
             let is_first = self.line == 0;
-            self.line = next;
-            self.scanned = next;
+            (self.line, self.scanned) = (next, next);
             match (line, self.method.is_empty()) {
                 ([], false) => return Ok(Some(next)),
                 // RFC 9112 §2.2: an empty line in front is ignored. One is enough.
                 ([], true) if is_first => {}
-                ([], true) => {
-                    return Err(Error::bad_request("empty lines before the request line"))
-                }
+                ([], true) => return refuse(400, "empty lines before the request line"),
                 (line, true) => self.request_line(line)?,
+                (_, false) if self.headers.len() >= max.max_headers => {
+                    let why = format!("the head has more than {} fields", max.max_headers);
+                    return Err(Error::new(431, why));
+                }
                 (line, false) => {
-                    if self.headers.len() >= max.max_headers {
-                        let why = format!("the head has more than {} fields", max.max_headers);
-                        return Err(Error::new(StatusCode::HEADER_FIELDS_TOO_LARGE, why));
-                    }
                     let (name, value) = field_line(line)?;
                     self.headers.push(name, value);
                 }
             }
         }
         match bytes.len() >= max.max_head_bytes {
-            true => Err(self.too_large(max)),
+            true => self.too_large(max),
             false => Ok(None),
         }
     }
 
-    fn too_large(&self, max: &Builder) -> Error {
+    fn too_large<T>(&self, max: &Builder) -> Result<T, Error> {
         let (status, what) = match self.method.is_empty() {
             true => (StatusCode::URI_TOO_LONG, "request line"),
             false => (StatusCode::HEADER_FIELDS_TOO_LARGE, "head"),
         };
-        Error::new(
-            status,
-            format!("the {what} is larger than {} bytes", max.max_head_bytes),
-        )
+        let why = format!("the {what} is larger than {} bytes", max.max_head_bytes);
+        Err(Error::new(status, why))
     }
 
     /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
@@ -84,14 +80,12 @@ impl Head {
         let mut word = || words.next().unwrap_or_default();
         let (method, target, version) = (word(), word(), word());
         if words.next().is_some() || target.is_empty() || version.is_empty() {
-            return Err(Error::bad_request(
-                "the request line is not `method target version`",
-            ));
+            return refuse(400, "the request line is not `method target version`");
         }
         if !is_token(method.as_bytes()) {
-            return Err(Error::bad_request("the method is not a token"));
+            return refuse(400, "the method is not a token");
         }
-        self.version = parse_version(version.as_bytes())?;
+        self.version = parse_version(version)?;
         self.method.push_str(method);
         self.target.clear();
         self.target.push_str(target);
@@ -100,31 +94,30 @@ impl Head {
 
     /// RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
     fn split_target(&mut self) -> Result<(), Error> {
-        if self.method == "CONNECT" {
-            return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "this is no proxy"));
-        }
-        let mut local = self.target.as_str();
-        if let Some(host) = self.authority() {
+        let (method, target) = (self.method.as_str(), self.target.as_str());
+        let local = match self.absolute_target() {
+            _ if method == "CONNECT" => return refuse(501, "this is no proxy"),
             // RFC 9110 §4.2.1: an empty host is invalid; §4.2.4: so is user information here.
-            if host.is_empty() || !is_authority(host) {
-                return Err(Error::bad_request(
-                    "the target's authority is not `host[:port]`",
-                ));
+            Some((host, _)) if host.is_empty() || !is_authority(host) => {
+                return refuse(400, "the target's authority is not `host[:port]`")
             }
-            let (_, rest) = local.split_once("://").unwrap_or_default();
-            local = rest.get(host.len()..).unwrap_or_default();
-        } else if !local.starts_with('/') && (local, self.method.as_str()) != ("*", "OPTIONS") {
-            return Err(Error::bad_request("the target is not a path"));
-        }
+            Some((_, local)) => local,
+            None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
+            None => return refuse(400, "the target is not a path"),
+        };
         let (path, query) = local.split_once('?').unwrap_or((local, ""));
         if !is_encoded(path, is_path_byte) || !is_encoded(query, is_query_byte) {
-            return Err(Error::bad_request(
-                "the target has a byte that must be percent-encoded",
-            ));
+            return refuse(400, "the target has a byte that must be percent-encoded");
         }
         // RFC 9110 §4.2.3: `http://host` means `http://host/`.
-        let path = if path.is_empty() { "/" } else { path };
-        self.path = urlencoded::decode(path.as_bytes(), false);
+        self.path = decode(
+            if path.is_empty() {
+                b"/"
+            } else {
+                path.as_bytes()
+            },
+            false,
+        );
         Ok(())
     }
 
@@ -133,32 +126,27 @@ impl Head {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The authority of a target in absolute form.
-    pub(crate) fn authority(&self) -> Option<&str> {
-        let (scheme, rest) = self.target.split_once("://")?;
-        let is_http = ["http", "https"]
-            .iter()
-            .any(|each| scheme.eq_ignore_ascii_case(each));
-        is_http.then(|| rest.split(['/', '?']).next().unwrap_or_default())
+    /// The authority of a target in absolute form, and what follows it.
+    pub(crate) fn absolute_target(&self) -> Option<(&str, &str)> {
+        let (scheme, rest) = self.target.split_once(':')?;
+        let rest = rest.strip_prefix("//")?;
+        let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+        is_http.then(|| rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
     }
 }
 
 /// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be harmless.
 pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Error> {
     let rest = bytes.get(*scanned..).unwrap_or_default();
-    let harmless = rest
-        .iter()
-        .position(|&byte| is_control(byte))
-        .unwrap_or(rest.len());
+    let harmless = rest.iter().take_while(|byte| !is_control(byte));
+    let harmless = harmless.count();
     *scanned = scanned.saturating_add(harmless);
     match rest.get(harmless..).unwrap_or_default() {
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(*scanned)),
-        [b'\r', ..] => Err(Error::bad_request("a CR without its LF")),
-        [b'\n', ..] => Err(Error::bad_request(
-            "a line that ends with LF instead of CRLF",
-        )),
-        _ => Err(Error::bad_request("a control byte in a line")),
+        [b'\r', ..] => refuse(400, "a CR without its LF"),
+        [b'\n', ..] => refuse(400, "a line that ends with LF instead of CRLF"),
+        _ => refuse(400, "a control byte in a line"),
     }
 }
 
@@ -169,7 +157,7 @@ pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let (name, value) = line.split_at(colon);
     match (is_token(name), value.split_first()) {
         (true, Some((_, value))) => Ok((name, trim(value))),
-        _ => Err(Error::bad_request("a field line that is not `name: value`")),
+        _ => refuse(400, "a field line that is not `name: value`"),
     }
 }
 
@@ -182,17 +170,13 @@ pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// RFC 9112 §2.3: the name is case-sensitive, each number is one digit.
-fn parse_version(version: &[u8]) -> Result<Version, Error> {
-    let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
-    match version {
-        b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11), // RFC 9110 §2.5
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            Err(Error::new(status, "only HTTP/1.1 and HTTP/1.0 are served"))
-        }
-        _ => Err(Error::bad_request(
-            "the version is not `HTTP/` and two digits",
-        )),
+fn parse_version(version: &str) -> Result<Version, Error> {
+    let number = version.strip_prefix("HTTP/").unwrap_or_default();
+    match number.as_bytes() {
+        b"1.0" => Ok(Version::Http10),
+        [b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11), // RFC 9110 §2.5
+        [b'0'..=b'9', b'.', b'0'..=b'9'] => refuse(505, "only HTTP/1.1 and HTTP/1.0 are served"),
+        _ => refuse(400, "the version is not `HTTP/` and two digits"),
     }
 }
 
@@ -204,8 +188,7 @@ pub(crate) fn is_authority(text: &str) -> bool {
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let digits = port.strip_prefix(':').unwrap_or(port);
-    let is_number =
-        digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok();
+    let is_number = !digits.starts_with('+') && digits.parse::<u16>().is_ok(); // it would take a `+`
     let is_port = digits.is_empty() || (digits.len() < port.len() && is_number);
     is_port && is_encoded(host, is_name_byte)
 }
@@ -213,14 +196,14 @@ pub(crate) fn is_authority(text: &str) -> bool {
 /// Whether every byte is allowed, and every `%` begins a whole percent-encoding (RFC 3986 §2.1).
 fn is_encoded(text: &str, allowed: fn(u8) -> bool) -> bool {
     let mut rest = text.as_bytes();
-    loop {
-        rest = match rest {
-            [] => return true,
-            [b'%', a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
-            [byte, after @ ..] if allowed(*byte) => after,
-            _ => return false,
-        }
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = match encoded_byte(rest) {
+            Some((_, after)) => after,
+            None if allowed(*byte) => tail,
+            None => return false,
+        };
     }
+    true
 }
 
 /// RFC 3986 §3.2.2: `reg-name`, which IPv4 addresses match too.
@@ -246,8 +229,8 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 }
 
 /// What may not stand in a field value: all controls but the tab (RFC 9110 §5.5).
-pub(crate) fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
+pub(crate) fn is_control(byte: &u8) -> bool {
+    matches!(byte, 0..=8 | 10..=31 | 127)
 }
 
 #[cfg(test)]

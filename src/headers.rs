@@ -2,16 +2,16 @@
 //!
 //! [`head`](super::head) has checked them: names are tokens, values hold no control byte but a tab.
 
-use super::Error;
+use super::error::{refuse, Error};
 use std::fmt;
-use std::ops::Range;
 
 /// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
 #[derive(Default)]
 pub struct Headers {
     /// All names and values, one after the other.
     bytes: Vec<u8>,
-    fields: Vec<(Range<usize>, Range<usize>)>,
+    /// Where each name starts, where it ends and its value starts, and where that ends.
+    fields: Vec<(usize, usize, usize)>,
 }
 
 impl Headers {
@@ -23,28 +23,31 @@ impl Headers {
 
     /// The first value of that name as it was sent, without the white space around it.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        let is_it = |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
-        self.iter().find(is_it).map(|(_, value)| value)
+        self.all(name).next()
+    }
+
+    /// Every value of that name.
+    pub(crate) fn all<'n, 'a: 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + 'n {
+        let is_it = move |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
+        self.iter().filter(is_it).map(|(_, value)| value)
     }
 
     /// The value of a field that must not come twice: two readers could each take another one.
     pub(crate) fn get_only(&self, name: &str) -> Result<Option<&[u8]>, Error> {
-        let mut all = self
-            .iter()
-            .filter(|(each, _)| each.eq_ignore_ascii_case(name));
+        let mut all = self.all(name);
         match (all.next(), all.next()) {
-            (_, Some(_)) => Err(Error::bad_request("a field came twice that must come once")),
-            (first, None) => Ok(first.map(|(_, value)| value)),
+            (_, Some(_)) => refuse(400, "a field came twice that must come once"),
+            (first, None) => Ok(first),
         }
     }
 
     /// Every name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
-        let slice = move |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
-        let name = move |range| std::str::from_utf8(slice(range)).unwrap_or_default();
-        self.fields
-            .iter()
-            .map(move |field| (name(&field.0), slice(&field.1)))
+        self.fields.iter().map(|&(start, middle, end)| {
+            let name = self.bytes.get(start..middle).unwrap_or_default();
+            let value = self.bytes.get(middle..end).unwrap_or_default();
+            (std::str::from_utf8(name).unwrap_or_default(), value)
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -61,7 +64,7 @@ impl Headers {
         self.bytes.extend_from_slice(name);
         let middle = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        self.fields.push((start..middle, middle..self.bytes.len()));
+        self.fields.push((start, middle, self.bytes.len()));
     }
 }
 

@@ -2,14 +2,13 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
+use super::error::{refuse, Error};
 use super::framing::{BodyDecoder, BodyState, Terms};
 use super::head::Head;
 use super::life::Life;
 use super::registry::Registration;
 use super::stream::{Stream, Timeout};
-use super::{
-    urlencoded, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version,
-};
+use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -192,7 +191,7 @@ impl Body {
     /// As [`read_to_vec`](Body::read_to_vec), and 400 if it is not UTF-8.
     pub fn read_to_text(&mut self) -> Result<String, Error> {
         let text = String::from_utf8(self.read_to_vec()?);
-        text.map_err(|_| Error::bad_request("the body is not valid UTF-8"))
+        text.map_err(|_| Error::new(400, "the body is not valid UTF-8"))
     }
 
     /// Reads the rest of the body as a form's names and values, decoded, in their order.
@@ -201,8 +200,7 @@ impl Body {
     /// As [`read_to_vec`](Body::read_to_vec), and 415 if its type is not `application/x-www-form-urlencoded`.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
         if !self.is_form {
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Error::new(status, "the content type is not that of a form"));
+            return refuse(415, "the content type is not that of a form");
         }
         Ok(urlencoded::pairs(&self.read_to_vec()?).collect())
     }
@@ -252,7 +250,7 @@ impl Body {
         let slow = Error::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
         match read {
             _ if self.life.is_cut() => Err(Error::Cut),
-            Ok(0) => Err(Error::bad_request("the body ended early")),
+            Ok(0) => refuse(400, "the body ended early"),
             Ok(_) if self.stream.reads_too_slowly() => Err(slow),
             Ok(n) => Ok(n),
             Err(CloseReason::BodyTimeout) => Err(slow),

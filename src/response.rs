@@ -134,7 +134,7 @@ impl Response {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         if !is_token(name) {
             self.defect = Some("a field name in the response is not a token");
-        } else if value.iter().any(|&byte| is_control(byte)) {
+        } else if value.iter().any(is_control) {
             self.defect = Some("a field value in the response has a control byte");
         } else if is("connection") {
             self.closing |= value.eq_ignore_ascii_case(b"close");

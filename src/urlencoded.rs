@@ -6,44 +6,40 @@
 pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some((&byte, mut tail)) = rest.split_first() {
-        let mut decoded = byte;
-        if byte == b'+' && plus_is_space {
-            decoded = b' ';
-        } else if let ([high, low, after @ ..], b'%') = (tail, byte) {
-            if let (Some(high), Some(low)) = (hex_digit(*high), hex_digit(*low)) {
-                decoded = high << 4 | low;
-                tail = after;
-            }
-        }
-        bytes.push(decoded);
-        rest = tail;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let plain = if byte == b'+' && plus_is_space {
+            b' '
+        } else {
+            byte
+        };
+        let (byte, after) = encoded_byte(rest).unwrap_or((plain, tail));
+        bytes.push(byte);
+        rest = after;
     }
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The pairs of a query or a form, decoded, in their order; empty ones are left out.
 pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (String, String)> + '_ {
-    let pairs = text
-        .split(|&byte| byte == b'&')
-        .filter(|pair| !pair.is_empty());
-    pairs.map(|pair| {
-        let mut halves = pair
-            .splitn(2, |&byte| byte == b'=')
-            .map(|half| decode(half, true));
-        (
-            halves.next().unwrap_or_default(),
-            halves.next().unwrap_or_default(),
-        )
+    let pairs = text.split(|&byte| byte == b'&');
+    pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+        let mut halves = pair.splitn(2, |&byte| byte == b'=');
+        let mut half = || decode(halves.next().unwrap_or_default(), true);
+        (half(), half())
     })
 }
 
-/// The value of a hexadecimal digit.
-pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+/// The byte that a whole percent-encoding at the beginning stands for, and what follows it.
+pub(crate) fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    match text {
+        [b'%', high, low, rest @ ..] => Some((hex_digit(*high)? << 4 | hex_digit(*low)?, rest)),
+        _ => None,
+    }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    let digit = char::from(byte).to_digit(16)?;
+    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]
