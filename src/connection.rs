@@ -8,15 +8,15 @@
 //! Every function that can end the connection returns the reason as its error.
 
 use super::date::DateCache;
-use super::encode::{push_head, Framing};
 use super::framing;
 use super::head::Head;
 use super::registry::Registration;
-use super::response::Payload;
+use super::response::{Framing, Payload};
 use super::stream::Stream;
 use super::{Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
 use super::{Handle, Phase, Request, Response, StatusCode, Version};
 use std::any::Any;
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -39,29 +39,22 @@ pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     let (id, peer) = (life.id, life.peer);
     let mut registration = Registration::new(server, life);
     config.tell(|| Event::Opened { id, peer });
-    let served = catch_unwind(AssertUnwindSafe(|| match Stream::new(tcp, config) {
-        Ok(stream) => {
-            let (registration, head, date) = (&registration, Head::default(), DateCache::default());
-            let body = Body::new(stream, &registration.life, config.body_timeout);
-            let has_served = false;
-            Connection {
-                body,
-                registration,
-                config,
-                head,
-                date,
-                has_served,
-            }
-            .serve(handler)
-        }
-        Err(_) => CloseReason::SetupFailed,
+    let served = catch_unwind(AssertUnwindSafe(|| {
+        let stream = Stream::new(tcp, config).or(Err(CloseReason::SetupFailed))?;
+        let body = Body::new(stream, &registration.life, config.body_timeout);
+        let (registration, head, date) = (&registration, Head::default(), DateCache::default());
+        let connection = Connection {
+            body,
+            registration,
+            config,
+            head,
+            date,
+        };
+        connection.serve(handler)
     }));
-    registration.reason = Some(served.unwrap_or_else(|panic| {
-        // Only a destructor of the user's can get here, for example that of a response's reader.
-        let message = panic_message(panic);
-        config.tell(|| Event::HandlerPanicked { id, message });
-        CloseReason::HandlerPanicked
-    }));
+    // Only a destructor of the user's can have panicked, for example that of a response's reader.
+    let served = served.unwrap_or_else(|panic| Err(tell_panic(&registration, panic)));
+    registration.reason = served.err();
 }
 
 /// Ends a connection for which there is no thread, without waiting for it.
@@ -88,86 +81,86 @@ pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     message
 }
 
+fn tell_panic(of: &Registration, panic: Box<dyn Any + Send>) -> CloseReason {
+    let (id, message) = (of.life.id, panic_message(panic));
+    let config = &of.handle.registry.config;
+    config.tell(|| Event::HandlerPanicked { id, message });
+    CloseReason::HandlerPanicked
+}
+
 struct Connection<'a> {
     body: Body,
     registration: &'a Registration,
     config: &'a Builder,
     head: Head,
     date: DateCache,
-    /// Whether a request has been made: the state is `New` before, and `Idle` after.
-    has_served: bool,
 }
 
 impl Connection<'_> {
-    fn serve(mut self, handler: &Handler<'_>) -> CloseReason {
+    fn serve(mut self, handler: &Handler<'_>) -> Result<Infallible, CloseReason> {
         if self.registration.life.refused {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            return self.refuse(Error::new(status, "too many connections, try again soon"));
+            let error = Error::new(503, "too many connections, try again soon");
+            return Err(self.refuse(error));
         }
+        let mut waits_as = ConnectionState::New;
         loop {
-            if let Err(reason) = self.read_head().and_then(|()| self.exchange(handler)) {
-                return reason;
-            }
+            self.read_head(waits_as)?;
+            self.exchange(handler)?;
+            waits_as = ConnectionState::Idle;
         }
     }
 
-    /// Waits for a request and reads its head.
-    fn read_head(&mut self) -> Result<(), CloseReason> {
+    /// Waits for a request, in that state, and reads its head.
+    fn read_head(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
         self.head.clear();
-        let mut deadline = None; // of the head; it has none before its first byte
+        let mut began = None; // with its first byte
         loop {
             let bytes = self.body.stream.buffered();
-            let waiting = bytes.is_empty() && deadline.is_none();
-            match self.head.parse(bytes, self.config) {
-                Ok(Some(n)) => {
-                    self.body.stream.consume(n);
-                    return Ok(());
-                }
-                Ok(None) => {}
-                Err(error) => return Err(self.refuse(error)),
+            let waiting = bytes.is_empty() && began.is_none();
+            let parsed = self.head.parse(bytes, self.config);
+            if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
+                self.body.stream.consume(n);
+                return Ok(());
             }
             let mut timeout = self.config.idle_timeout;
             if waiting {
-                self.begin_wait()?;
+                self.begin_wait(waits_as)?;
             } else {
-                if deadline.is_none() {
-                    let limit = self.config.header_timeout.unwrap_or(Duration::MAX);
-                    deadline = Some(Instant::now().checked_add(limit)); // `None`: never
+                if began.is_none() {
                     self.registration.life.enter(ConnectionState::Head)?;
                 }
-                let left = |at: Instant| at.saturating_duration_since(Instant::now());
-                timeout = deadline.flatten().map(left);
+                let spent = began.get_or_insert_with(Instant::now).elapsed();
+                timeout = self.config.header_timeout;
+                timeout = timeout.map(|limit| limit.saturating_sub(spent));
             }
             let filled = match timeout {
                 Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
                 timeout => self.body.stream.fill(timeout),
             };
-            match (filled, waiting) {
-                _ if self.registration.life.is_cut() => return Err(CloseReason::Destroyed),
-                (Ok(0) | Err(CloseReason::PeerLost), true) => return Err(CloseReason::PeerClosed),
-                (Err(CloseReason::BodyTimeout), true) => return Err(CloseReason::IdleTimeout),
-                (Ok(0), false) => return Err(self.refuse(Error::new(400, "the head ended early"))),
+            return Err(match (filled, waiting) {
+                _ if self.registration.life.is_cut() => CloseReason::Destroyed,
+                (Ok(0) | Err(CloseReason::PeerLost), true) => CloseReason::PeerClosed,
+                (Err(CloseReason::BodyTimeout), true) => CloseReason::IdleTimeout,
+                (Ok(0), false) => self.refuse(Error::new(400, "the head ended early")),
                 (Err(CloseReason::BodyTimeout), false) => {
-                    let status = StatusCode::REQUEST_TIMEOUT;
-                    return Err(self.refuse(Error::new(status, "the head took too long")));
+                    self.refuse(Error::new(408, "the head took too long"))
                 }
-                (Ok(_), _) => {}
-                (Err(reason), _) => return Err(reason),
-            }
+                (Ok(_), _) => continue,
+                (Err(reason), _) => reason,
+            });
         }
     }
 
     /// Sends what is due and declares that this connection waits for a request.
-    fn begin_wait(&mut self) -> Result<(), CloseReason> {
+    fn begin_wait(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
         self.body.stream.flush()?;
-        if self.has_served {
-            self.body.stream.rest();
-            let life = &self.registration.life;
-            life.enter(ConnectionState::Idle)?;
-            // A drain that came before that line has not found this connection idle.
-            if self.is_draining() && life.drain(ConnectionState::Idle) {
-                self.body.stream.shut_down(Shutdown::Read);
-            }
+        self.body.stream.rest();
+        let life = &self.registration.life;
+        life.enter(waits_as)?;
+        // A drain that came before that line has not found this connection idle. A new one has its second.
+        let is_idle = waits_as == ConnectionState::Idle;
+        if is_idle && self.is_draining() && life.drain(waits_as) {
+            self.body.stream.shut_down(Shutdown::Read);
         }
         Ok(())
     }
@@ -178,16 +171,12 @@ impl Connection<'_> {
 
     /// Has a request answered.
     fn exchange(&mut self, handler: &Handler<'_>) -> Result<(), CloseReason> {
-        let terms = match framing::terms(&self.head) {
-            Ok(terms) => terms,
-            Err(error) => return Err(self.refuse(error)),
-        };
+        let terms = framing::terms(&self.head).map_err(|error| self.refuse(error))?;
         let registration = self.registration;
         registration.life.enter(ConnectionState::Handling)?;
         if registration.handle.phase() == Phase::Destroyed {
             return Err(CloseReason::Destroyed); // it has begun, and comes here next
         }
-        self.has_served = true;
         self.config.tell(|| {
             let id = registration.life.id;
             let (method, target) = (self.head.method.clone(), self.head.target.clone());
@@ -201,22 +190,21 @@ impl Connection<'_> {
             body,
         };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
-        self.registration.life.enter(ConnectionState::Responding)?;
+        registration.life.enter(ConnectionState::Responding)?;
         match called {
             Ok(response) => self.answer(response, terms.keep_alive),
             Err(panic) => {
-                self.tell_panic(panic);
+                let reason = tell_panic(registration, panic);
                 let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR);
                 let _ = self.answer(response.closing(), false); // it ends in any case
-                Err(CloseReason::HandlerPanicked)
+                Err(reason)
             }
         }
     }
 
     /// Sends the response, then reads what is left of the body or ends the connection.
     fn answer(&mut self, response: Response, keep_alive: bool) -> Result<(), CloseReason> {
-        let can_go_on = self.body.is_complete() || self.body.is_worth_finishing();
-        let wanted = keep_alive && can_go_on && !response.closing;
+        let wanted = keep_alive && self.body.is_worth_finishing() && !response.closing;
         if self.respond(response, wanted && !self.is_draining())? && self.body.finish(LINGER_TIME) {
             return Ok(());
         }
@@ -246,20 +234,20 @@ impl Connection<'_> {
         let framing = Framing::of(&response, version);
         let keep_alive = keep_alive && !response.closing && framing != Framing::UntilClose;
         let connection = match (keep_alive, version) {
-            (false, _) => Some("close"),
+            (false, _) => "Connection: close\r\n",
             // RFC 9112 §9.3: without it, a client of HTTP/1.0 would wait for the end.
-            (true, Version::Http10) => Some("keep-alive"),
-            (true, Version::Http11) => None,
+            (true, Version::Http10) => "Connection: keep-alive\r\n",
+            (true, Version::Http11) => "",
         };
-        let (out, date) = (self.body.stream.output(), self.date.now());
-        push_head(out, &response, framing, connection, date);
+        let out = self.body.stream.output();
+        response.push_head(out, framing, self.date.now(), connection);
         if self.head.method != "HEAD" && !matches!(framing, Framing::None | Framing::Length(0)) {
             let payload = response.payload;
             let sent = catch_unwind(AssertUnwindSafe(|| self.send(payload, framing)));
-            sent.unwrap_or_else(|panic| {
-                self.tell_panic(panic);
-                Err(self.abort(CloseReason::HandlerPanicked))
-            })?;
+            if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {
+                // Earlier responses may stand before it, and the client sees that this one is cut short.
+                return self.body.stream.flush().and(Err(reason));
+            }
         }
         self.config.tell(|| Event::Responded { id, status });
         Ok(keep_alive)
@@ -279,34 +267,17 @@ impl Connection<'_> {
             fault: None,
         };
         let written = write(&mut writer);
-        let is_whole = writer.left == 0;
-        let sent = match written {
-            Err(error) if !is_whole => writer.send_pending().and(Err(error)),
-            written => writer.finish().and(written),
-        };
+        let sent = writer.finish(written);
+        let is_whole = writer.left == 0; // if it fails then, there was more: the client has what it was told of
         match (sent, writer.fault) {
             (_, Some(reason)) => Err(reason),
             (Ok(()), None) => Ok(()),
             (Err(error), None) => {
                 let (id, error) = (self.registration.life.id, error.into());
                 self.config.tell(|| Event::Failed { id, error });
-                match is_whole {
-                    true => Ok(()), // there was more than the length: the client has what it was told of
-                    false => Err(self.abort(CloseReason::ResponseFailed)),
-                }
+                is_whole.then_some(()).ok_or(CloseReason::ResponseFailed)
             }
         }
-    }
-
-    /// Sends what there is of a response that cannot be finished: earlier ones may stand before it, and the client sees
-    /// that it is cut short.
-    fn abort(&mut self, reason: CloseReason) -> CloseReason {
-        self.body.stream.flush().err().unwrap_or(reason)
-    }
-
-    fn tell_panic(&self, panic: Box<dyn Any + Send>) {
-        let (id, message) = (self.registration.life.id, panic_message(panic));
-        self.config.tell(|| Event::HandlerPanicked { id, message });
     }
 
     /// Answers what is wrong with a request, and ends the connection.
@@ -317,13 +288,8 @@ impl Connection<'_> {
             status => CloseReason::Refused(status),
         };
         let told = self.registration.life.enter(ConnectionState::Responding);
-        match told.and_then(|()| self.respond(error.into(), false)) {
-            Ok(_) => {
-                self.close(true);
-                reason
-            }
-            Err(reason) => reason,
-        }
+        let sent = told.and_then(|()| self.respond(error.into(), false));
+        sent.map(|_| self.close(true)).err().unwrap_or(reason)
     }
 
     /// Sends the rest. If the client may still be sending, waits until it has had the time to read that.

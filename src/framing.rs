@@ -101,7 +101,7 @@ const EXTRA_BYTES: usize = 4096;
 /// Knows where in a body the reader is, and reads what the chunked coding (RFC 9112 §7.1) puts between the data.
 pub(crate) struct BodyDecoder {
     pub(crate) state: BodyState,
-    pub(crate) chunked: bool,
+    chunked: bool,
     scanned: usize,
     extra: usize,
 }
@@ -185,13 +185,11 @@ fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
     let digits = std::str::from_utf8(digits).unwrap_or_default();
     // RFC 9112 §7.1.1: white space may stand before a semicolon, but not before the line's end.
     let ends = rest.is_empty() || trim(rest).first() == Some(&b';');
-    match u64::from_str_radix(digits, 16) {
-        Ok(size) if ends => Ok((size, rest.len())),
-        _ => refuse(
-            400,
-            "a chunk size that is no hexadecimal number, or too large a one",
-        ),
+    if digits.is_empty() || !ends {
+        return refuse(400, "a chunk size that is not a hexadecimal number");
     }
+    let size = u64::from_str_radix(digits, 16).map(|size| (size, rest.len()));
+    size.or_else(|_| refuse(400, "a chunk size that is too large"))
 }
 
 #[cfg(test)]

@@ -56,7 +56,6 @@ opaque! { Body BodyWriter<'_> Builder CancelToken Handle Request<'_> Response Ru
 
 mod connection;
 mod date;
-mod encode;
 mod error;
 mod event;
 mod framing;

@@ -8,6 +8,7 @@ use super::head::Head;
 use super::life::Life;
 use super::registry::Registration;
 use super::stream::{Stream, Timeout};
+use super::types::u64_of;
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -103,10 +104,11 @@ pub struct Body {
     pub(crate) stream: Stream,
     life: Arc<Life>,
     timeout: Timeout,
+    length: Option<u64>,
+    continue_due: bool,
     decoder: BodyDecoder,
     received: u64,
     limit: u64,
-    continue_due: bool,
     is_form: bool,
     /// The status code that reading it has failed with.
     pub(crate) failure: Option<StatusCode>,
@@ -118,10 +120,11 @@ impl Body {
             stream,
             life: Arc::clone(life),
             timeout,
+            length: Some(0),
+            continue_due: false,
             decoder: BodyDecoder::new(Some(0)),
             received: 0,
             limit: 0,
-            continue_due: false,
             is_form: false,
             failure: None,
         }
@@ -131,7 +134,7 @@ impl Body {
     pub(crate) fn begin(&mut self, terms: &Terms, limit: u64) {
         self.stream.begin_exchange();
         self.decoder = BodyDecoder::new(terms.length);
-        self.continue_due = terms.expects_continue;
+        (self.length, self.continue_due) = (terms.length, terms.expects_continue);
         (self.received, self.limit, self.failure) = (0, limit, None);
     }
 
@@ -139,10 +142,12 @@ impl Body {
         self.decoder.state == BodyState::Done
     }
 
-    /// Whether what is left is certain to come, and so little that reading it is cheaper than a new connection.
+    /// Whether nothing is left, or what is left is certain to come and so little that reading it is cheaper than a new
+    /// connection.
     pub(crate) fn is_worth_finishing(&self) -> bool {
         let is_little = matches!(self.decoder.state, BodyState::Data(left) if left <= 64 * 1024);
-        is_little && !self.decoder.chunked && !self.continue_due && self.failure.is_none()
+        let is_certain = self.length.is_some() && !self.continue_due && self.failure.is_none();
+        self.is_complete() || (is_little && is_certain)
     }
 
     /// Reads what the handler has left of it, for at most that time; `true` when it is all read.
@@ -156,12 +161,7 @@ impl Body {
 
     /// The length that the client declared; `None` if it sends the body in chunks.
     pub fn len(&self) -> Option<u64> {
-        let left = match self.decoder.state {
-            BodyState::Data(left) => left,
-            BodyState::DataEnd | BodyState::Size | BodyState::Trailers | BodyState::Done => 0,
-        };
-        let is_fixed = !self.decoder.chunked;
-        is_fixed.then_some(self.received.saturating_add(left))
+        self.length
     }
 
     /// Whether there is certainly no body.
@@ -216,38 +216,36 @@ impl Body {
                 BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
                     match self.decoder.advance(self.stream.buffered())? {
                         Some(n) => self.stream.consume(n),
-                        None => drop(self.wait(Stream::fill)?),
+                        None => drop(self.wait(&mut [])?),
                     }
                     continue;
                 }
             };
-            let limit = self.limit;
-            if self.received.saturating_add(left) > limit {
-                let why = format!("the body is larger than {limit} bytes");
-                return Err(Error::new(StatusCode::CONTENT_TOO_LARGE, why));
+            if self.received.saturating_add(left) > self.limit {
+                let why = format!("the body is larger than {} bytes", self.limit);
+                return Err(Error::new(413, why));
             }
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
             let target = buf.get_mut(..wanted).unwrap_or_default();
-            let n = self.wait(|stream, timeout| stream.read(target, timeout))?;
-            let count = u64::try_from(n).unwrap_or(u64::MAX);
-            self.received = self.received.saturating_add(count);
-            self.decoder.consume_data(count);
+            let n = self.wait(target)?;
+            self.received = self.received.saturating_add(u64_of(n));
+            self.decoder.consume_data(u64_of(n));
             return Ok(n);
         }
     }
 
-    /// Reads from the client in the given way.
-    fn wait<F>(&mut self, read: F) -> Result<usize, Error>
-    where
-        F: FnOnce(&mut Stream, Timeout) -> Result<usize, CloseReason>,
-    {
+    /// Reads from the client: into that memory, or only into the buffer if it is empty.
+    fn wait(&mut self, target: &mut [u8]) -> Result<usize, Error> {
         // RFC 9110 §10.1.1: it may be left out when the client has not waited.
         if std::mem::take(&mut self.continue_due) && self.stream.buffered().is_empty() {
             let text = b"HTTP/1.1 100 Continue\r\n\r\n";
             self.stream.output().extend_from_slice(text);
         }
-        let read = read(&mut self.stream, self.timeout);
-        let slow = Error::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
+        let read = match target.is_empty() {
+            true => self.stream.fill(self.timeout),
+            false => self.stream.read(target, self.timeout),
+        };
+        let slow = Error::new(408, "the body came too slowly");
         match read {
             _ if self.life.is_cut() => Err(Error::Cut),
             Ok(0) => refuse(400, "the body ended early"),

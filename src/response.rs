@@ -3,7 +3,8 @@
 use super::head::{is_control, is_token};
 use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
-use super::{CloseReason, Error, StatusCode};
+use super::types::u64_of;
+use super::{CloseReason, Error, StatusCode, Version};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -141,10 +142,7 @@ impl Response {
         } else if is("content-type") {
             self.content_type = Cow::Owned(value.to_vec());
         } else if !(is("content-length") || is("transfer-encoding") || is("date")) {
-            let parts = [name, b": ", value, b"\r\n"];
-            parts
-                .iter()
-                .for_each(|part| self.fields.extend_from_slice(part));
+            push(&mut self.fields, &[name, b": ", value, b"\r\n"]);
         }
         self
     }
@@ -158,6 +156,23 @@ impl Response {
     /// The status code.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Adds the head to the output. `connection` is that field's line, if there is to be one.
+    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, date: &str, connection: &str) {
+        let (code, reason) = (self.status.as_u16(), self.status.reason());
+        // RFC 9112 §4: the space before the reason phrase stands even if there is none.
+        let mut head = format!("HTTP/1.1 {code} {reason}\r\nDate: {date}\r\n");
+        match body {
+            Framing::None | Framing::UntilClose => {}
+            Framing::Length(n) => head += &format!("Content-Length: {n}\r\n"),
+            Framing::Chunked => head += "Transfer-Encoding: chunked\r\n",
+        }
+        push(out, &[head.as_bytes()]);
+        if !self.content_type.is_empty() {
+            push(out, &[b"Content-Type: ", &self.content_type, b"\r\n"]);
+        }
+        push(out, &[connection.as_bytes(), &self.fields, b"\r\n"]);
     }
 
     fn with_payload(content_type: &'static str, payload: Payload) -> Response {
@@ -238,6 +253,34 @@ fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
     Ok(())
 }
 
+fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// How the body is framed on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// RFC 9110 §15.3.5 and §15.4.5: 204 and 304 have no body and need no length.
+    None,
+    Length(u64),
+    Chunked,
+    /// For HTTP/1.0: the end of the connection ends the body.
+    UntilClose,
+}
+
+impl Framing {
+    pub(crate) fn of(response: &Response, version: Version) -> Framing {
+        match (&response.payload, response.status) {
+            (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::None,
+            (_, StatusCode::RESET_CONTENT) => Framing::Length(0), // RFC 9110 §15.3.6
+            (Payload::Bytes(b), _) => Framing::Length(u64_of(b.len())),
+            (Payload::Stream(_, Some(length)), _) => Framing::Length(*length),
+            _ if version == Version::Http11 => Framing::Chunked,
+            _ => Framing::UntilClose,
+        }
+    }
+}
+
 /// Where the closure of [`Response::stream`] writes its body.
 ///
 /// Small writes are collected; [`flush`](Write::flush) puts them on the wire at once, as server-sent events need it.
@@ -256,31 +299,31 @@ pub struct BodyWriter<'a> {
 }
 
 impl BodyWriter<'_> {
-    /// Ends the body.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.send_pending()?;
+    /// Sends what is left, and what ends the body unless writing it has failed.
+    pub(crate) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
+        self.send_pending().and(written)?;
         if self.left > 0 && self.left < u64::MAX {
             let why = "the response's reader ended before its length";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
         }
-        self.send(if self.chunked { &[b"0\r\n\r\n"] } else { &[] })
+        self.send(&[]) // the last chunk
     }
 
-    pub(crate) fn send_pending(&mut self) -> io::Result<()> {
+    fn send_pending(&mut self) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
-        self.send_data(&pending)
-    }
-
-    fn send_data(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let size = format!("{:x}\r\n", bytes.len());
-        match self.chunked && !bytes.is_empty() {
-            true => self.send(&[size.as_bytes(), bytes, b"\r\n"]),
-            false => self.send(&[bytes]), // a chunk of no bytes would end the body
+        match pending.is_empty() {
+            true => self.check(Ok(())), // a chunk of no bytes would end the body
+            false => self.send(&pending),
         }
     }
 
-    fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+    fn send(&mut self, data: &[u8]) -> io::Result<()> {
         self.check(Ok(()))?;
+        let (size, end) = match self.chunked {
+            true => (format!("{:x}\r\n", data.len()), "\r\n"),
+            false => Default::default(),
+        };
+        let parts = [size.as_bytes(), data, end.as_bytes()];
         let sent = parts.iter().try_for_each(|part| self.stream.push(part));
         self.check(sent)
     }
@@ -298,29 +341,23 @@ impl BodyWriter<'_> {
 impl Write for BodyWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.check(Ok(()))?;
-        let due = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        let (data, beyond) = bytes.split_at(due);
-        if self.pending.len().saturating_add(due) > OUTPUT_BYTES {
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let (data, beyond) = bytes.split_at(left.min(bytes.len()));
+        if self.pending.len().saturating_add(data.len()) > OUTPUT_BYTES {
             self.send_pending()?;
         }
-        match due > OUTPUT_BYTES {
-            true => self.send_data(data)?,
+        match data.len() > OUTPUT_BYTES {
+            true => self.send(data)?,
             false => self.pending.extend_from_slice(data),
         }
         if self.left < u64::MAX {
-            self.left = self
-                .left
-                .saturating_sub(u64::try_from(due).unwrap_or(u64::MAX));
+            self.left = self.left.saturating_sub(u64_of(data.len()));
         }
-        match beyond.is_empty() {
-            true => Ok(due),
-            false => {
-                let why = "the response's reader went on after its length";
-                Err(io::Error::new(io::ErrorKind::InvalidData, why))
-            }
+        if beyond.is_empty() {
+            return Ok(data.len());
         }
+        let why = "the response's reader went on after its length";
+        Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -95,3 +95,8 @@ impl fmt::Display for StatusCode {
         f.write_str(format!("{} {}", self.0, self.reason()).trim_end())
     }
 }
+
+/// A count of bytes in memory as a length on the wire: no such count is too large for it.
+pub(crate) fn u64_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
