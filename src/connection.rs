@@ -7,7 +7,6 @@
 //!
 //! Every function that can end the connection returns the reason as its error.
 
-use super::date::DateCache;
 use super::framing;
 use super::head::Head;
 use super::registry::Registration;
@@ -42,13 +41,12 @@ pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     let served = catch_unwind(AssertUnwindSafe(|| {
         let stream = Stream::new(tcp, config).or(Err(CloseReason::SetupFailed))?;
         let body = Body::new(stream, &registration.life, config.body_timeout);
-        let (registration, head, date) = (&registration, Head::default(), DateCache::default());
+        let (registration, head) = (&registration, Head::default());
         let connection = Connection {
             body,
             registration,
             config,
             head,
-            date,
         };
         connection.serve(handler)
     }));
@@ -93,7 +91,6 @@ struct Connection<'a> {
     registration: &'a Registration,
     config: &'a Builder,
     head: Head,
-    date: DateCache,
 }
 
 impl Connection<'_> {
@@ -112,7 +109,7 @@ impl Connection<'_> {
 
     /// Waits for a request, in that state, and reads its head.
     fn read_head(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
-        self.head.clear();
+        self.head = Head::default(); // what waits keeps no memory for the last one
         let mut began = None; // with its first byte
         loop {
             let bytes = self.body.stream.buffered();
@@ -182,7 +179,8 @@ impl Connection<'_> {
             let (method, target) = (self.head.method.clone(), self.head.target.clone());
             Event::Request { id, method, target }
         });
-        self.body.begin(&terms, self.config.max_body_bytes);
+        let keep_alive = terms.keep_alive;
+        self.body.begin(terms, self.config.max_body_bytes);
         let (head, body) = (&self.head, &mut self.body);
         let mut request = Request {
             head,
@@ -192,7 +190,7 @@ impl Connection<'_> {
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         registration.life.enter(ConnectionState::Responding)?;
         match called {
-            Ok(response) => self.answer(response, terms.keep_alive),
+            Ok(response) => self.answer(response, keep_alive),
             Err(panic) => {
                 let reason = tell_panic(registration, panic);
                 let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR);
@@ -239,8 +237,7 @@ impl Connection<'_> {
             (true, Version::Http10) => "Connection: keep-alive\r\n",
             (true, Version::Http11) => "",
         };
-        let out = self.body.stream.output();
-        response.push_head(out, framing, self.date.now(), connection);
+        response.push_head(self.body.stream.output(), framing, connection);
         if self.head.method != "HEAD" && !matches!(framing, Framing::None | Framing::Length(0)) {
             let payload = response.payload;
             let sent = catch_unwind(AssertUnwindSafe(|| self.send(payload, framing)));

@@ -1,30 +1,17 @@
-//! The `Date` field: IMF-fixdate (RFC 9110 §5.6.7), made at most once a second.
+//! The `Date` field: IMF-fixdate (RFC 9110 §5.6.7).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The last date that was made, and the second it is good for.
-#[derive(Default)]
-pub(crate) struct DateCache {
-    second: Option<u64>,
-    text: String,
-}
-
-impl DateCache {
-    /// The date of this second. A clock before 1970 gives 1970: a wrong date is better than none.
-    pub(crate) fn now(&mut self) -> &str {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let second = since.unwrap_or_default().as_secs();
-        if self.second.replace(second) != Some(second) {
-            self.text = imf_fixdate(second);
-        }
-        &self.text
-    }
+/// The date of this second. A clock before 1970 gives 1970: a wrong date is better than none.
+pub(crate) fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    imf_fixdate(since.unwrap_or_default().as_secs())
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` for a number of seconds since 1970.
 // No step can overflow, as the year is at most 9999: four digits are all that the format has.
 #[allow(clippy::arithmetic_side_effects)]
-pub(crate) fn imf_fixdate(seconds: u64) -> String {
+fn imf_fixdate(seconds: u64) -> String {
     let name = |names: &'static str, at: u64| {
         let names = names.get(usize::try_from(at * 3).unwrap_or(0)..);
         names.and_then(|names| names.get(..3)).unwrap_or_default()

@@ -9,6 +9,7 @@ use super::head::{field_line, is_authority, line_end, trim, Head};
 use super::Version;
 
 /// What a head asks of the connection.
+#[derive(Default)]
 pub(crate) struct Terms {
     /// `None`: it comes in chunks.
     pub(crate) length: Option<u64>,
@@ -99,6 +100,7 @@ fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 const EXTRA_BYTES: usize = 4096;
 
 /// Knows where in a body the reader is, and reads what the chunked coding (RFC 9112 §7.1) puts between the data.
+#[derive(Default)]
 pub(crate) struct BodyDecoder {
     pub(crate) state: BodyState,
     chunked: bool,
@@ -106,7 +108,7 @@ pub(crate) struct BodyDecoder {
     extra: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyState {
     /// So many bytes of data are due, never zero.
     Data(u64),
@@ -116,6 +118,7 @@ pub(crate) enum BodyState {
     Size,
     /// A trailer field or the last empty line is due.
     Trailers,
+    #[default]
     Done,
 }
 
@@ -129,8 +132,7 @@ impl BodyDecoder {
         BodyDecoder {
             state,
             chunked: length.is_none(),
-            scanned: 0,
-            extra: 0,
+            ..BodyDecoder::default()
         }
     }
 

@@ -7,9 +7,10 @@
 
 use super::error::{refuse, Error};
 use super::urlencoded::{decode, encoded_byte};
-use super::{Builder, Headers, StatusCode, Version};
+use super::{Builder, StatusCode, Version};
+use std::fmt;
 
-/// A parsed head. It is kept by its connection and filled anew for each request.
+/// A head that is being parsed, or has been. One whose request line has not come has no method.
 #[derive(Default)]
 pub(crate) struct Head {
     pub(crate) method: String,
@@ -24,13 +25,6 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Forgets the last head. One whose request line has not been read has no method.
-    pub(crate) fn clear(&mut self) {
-        self.method.clear();
-        self.headers.clear();
-        (self.version, self.line, self.scanned) = (Version::Http11, 0, 0);
-    }
-
     /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None` for "read
     /// more". `bytes` starts at the same byte in every call for one head.
     pub(crate) fn parse(&mut self, bytes: &[u8], max: &Builder) -> Result<Option<usize>, Error> {
@@ -48,7 +42,7 @@ impl Head {
                 ([], true) if is_first => {}
                 ([], true) => return refuse(400, "empty lines before the request line"),
                 (line, true) => self.request_line(line)?,
-                (_, false) if self.headers.len() >= max.max_headers => {
+                (_, false) if self.headers.fields.len() >= max.max_headers => {
                     let why = format!("the head has more than {} fields", max.max_headers);
                     return Err(Error::new(431, why));
                 }
@@ -106,7 +100,7 @@ impl Head {
             None => return refuse(400, "the target is not a path"),
         };
         let (path, query) = local.split_once('?').unwrap_or((local, ""));
-        if !is_encoded(path, is_path_byte) || !is_encoded(query, is_query_byte) {
+        if !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES) {
             return refuse(400, "the target has a byte that must be percent-encoded");
         }
         // RFC 9110 §4.2.3: `http://host` means `http://host/`.
@@ -132,6 +126,67 @@ impl Head {
         let rest = rest.strip_prefix("//")?;
         let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
         is_http.then(|| rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
+    }
+}
+
+/// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
+#[derive(Default)]
+pub struct Headers {
+    /// All names and values, one after the other.
+    bytes: Vec<u8>,
+    /// Where each name starts, where it ends and its value starts, and where that ends.
+    fields: Vec<(usize, usize, usize)>,
+}
+
+impl Headers {
+    /// The first value of that name, if it is UTF-8. Values may hold any byte above 127 (`obs-text`, RFC 9110 §5.5):
+    /// [`get_bytes`](Headers::get_bytes) has those too.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get_bytes(name)?).ok()
+    }
+
+    /// The first value of that name as it was sent, without the white space around it.
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// Every value of that name.
+    pub(crate) fn all<'n, 'a: 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + 'n {
+        let is_it = move |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
+        self.iter().filter(is_it).map(|(_, value)| value)
+    }
+
+    /// The value of a field that must not come twice: two readers could each take another one.
+    pub(crate) fn get_only(&self, name: &str) -> Result<Option<&[u8]>, Error> {
+        let mut all = self.all(name);
+        match (all.next(), all.next()) {
+            (_, Some(_)) => refuse(400, "a field came twice that must come once"),
+            (first, None) => Ok(first),
+        }
+    }
+
+    /// Every name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
+        self.fields.iter().map(|&(start, middle, end)| {
+            let name = self.bytes.get(start..middle).unwrap_or_default();
+            let value = self.bytes.get(middle..end).unwrap_or_default();
+            (std::str::from_utf8(name).unwrap_or_default(), value)
+        })
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.fields.push((start, middle, self.bytes.len()));
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let readable = |(name, value)| (name, String::from_utf8_lossy(value));
+        f.debug_map().entries(self.iter().map(readable)).finish()
     }
 }
 
@@ -190,36 +245,30 @@ pub(crate) fn is_authority(text: &str) -> bool {
     let digits = port.strip_prefix(':').unwrap_or(port);
     let is_number = !digits.starts_with('+') && digits.parse::<u16>().is_ok(); // it would take a `+`
     let is_port = digits.is_empty() || (digits.len() < port.len() && is_number);
-    is_port && is_encoded(host, is_name_byte)
+    is_port && is_encoded(host, NAME_BYTES)
 }
 
-/// Whether every byte is allowed, and every `%` begins a whole percent-encoding (RFC 3986 §2.1).
-fn is_encoded(text: &str, allowed: fn(u8) -> bool) -> bool {
+/// What may stand beside letters and digits in a `reg-name`, which IPv4 addresses match too (RFC 3986 §3.2.2).
+const NAME_BYTES: &[u8] = b"-._~!$&'()*+,;=";
+
+/// And in a path (RFC 3986 §3.3: `pchar` and the slash).
+const PATH_BYTES: &[u8] = b"-._~!$&'()*+,;=:@/";
+
+/// And in a query (RFC 3986 §3.4), with what browsers leave unencoded there, as in `?ids[]=1`: nothing that frames a
+/// message, and nobody splits a query at them.
+const QUERY_BYTES: &[u8] = b"-._~!$&'()*+,;=:@/?[]{}|\\^`";
+
+/// Whether every other byte is one of these, and every `%` begins a whole percent-encoding (RFC 3986 §2.1).
+fn is_encoded(text: &str, allowed: &[u8]) -> bool {
     let mut rest = text.as_bytes();
     while let Some((byte, tail)) = rest.split_first() {
         rest = match encoded_byte(rest) {
             Some((_, after)) => after,
-            None if allowed(*byte) => tail,
+            None if byte.is_ascii_alphanumeric() || allowed.contains(byte) => tail,
             None => return false,
         };
     }
     true
-}
-
-/// RFC 3986 §3.2.2: `reg-name`, which IPv4 addresses match too.
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
-}
-
-/// RFC 3986 §3.3: `pchar` and the slash.
-fn is_path_byte(byte: u8) -> bool {
-    is_name_byte(byte) || b":@/".contains(&byte)
-}
-
-/// RFC 3986 §3.4, and what browsers leave unencoded there, as in `?ids[]=1`: nothing that frames a message, and nobody
-/// splits a query at them.
-fn is_query_byte(byte: u8) -> bool {
-    is_path_byte(byte) || b"?[]{}|\\^`".contains(&byte)
 }
 
 /// RFC 9110 §5.6.2.

@@ -61,7 +61,6 @@ mod event;
 mod framing;
 mod handle;
 mod head;
-mod headers;
 mod life;
 mod registry;
 mod request;
@@ -77,7 +76,7 @@ pub use self::{
     error::Error,
     event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event},
     handle::{Handle, Outcome, Phase},
-    headers::Headers,
+    head::Headers,
     life::CancelToken,
     request::{Body, Request},
     response::{BodyWriter, Response},

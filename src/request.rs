@@ -104,8 +104,7 @@ pub struct Body {
     pub(crate) stream: Stream,
     life: Arc<Life>,
     timeout: Timeout,
-    length: Option<u64>,
-    continue_due: bool,
+    terms: Terms,
     decoder: BodyDecoder,
     received: u64,
     limit: u64,
@@ -120,9 +119,8 @@ impl Body {
             stream,
             life: Arc::clone(life),
             timeout,
-            length: Some(0),
-            continue_due: false,
-            decoder: BodyDecoder::new(Some(0)),
+            terms: Terms::default(),
+            decoder: BodyDecoder::default(),
             received: 0,
             limit: 0,
             is_form: false,
@@ -131,10 +129,9 @@ impl Body {
     }
 
     /// Makes this the body of a new request.
-    pub(crate) fn begin(&mut self, terms: &Terms, limit: u64) {
+    pub(crate) fn begin(&mut self, terms: Terms, limit: u64) {
         self.stream.begin_exchange();
-        self.decoder = BodyDecoder::new(terms.length);
-        (self.length, self.continue_due) = (terms.length, terms.expects_continue);
+        (self.decoder, self.terms) = (BodyDecoder::new(terms.length), terms);
         (self.received, self.limit, self.failure) = (0, limit, None);
     }
 
@@ -146,7 +143,8 @@ impl Body {
     /// connection.
     pub(crate) fn is_worth_finishing(&self) -> bool {
         let is_little = matches!(self.decoder.state, BodyState::Data(left) if left <= 64 * 1024);
-        let is_certain = self.length.is_some() && !self.continue_due && self.failure.is_none();
+        let is_certain =
+            self.terms.length.is_some() && !self.terms.expects_continue && self.failure.is_none();
         self.is_complete() || (is_little && is_certain)
     }
 
@@ -161,7 +159,7 @@ impl Body {
 
     /// The length that the client declared; `None` if it sends the body in chunks.
     pub fn len(&self) -> Option<u64> {
-        self.length
+        self.terms.length
     }
 
     /// Whether there is certainly no body.
@@ -237,7 +235,7 @@ impl Body {
     /// Reads from the client: into that memory, or only into the buffer if it is empty.
     fn wait(&mut self, target: &mut [u8]) -> Result<usize, Error> {
         // RFC 9110 §10.1.1: it may be left out when the client has not waited.
-        if std::mem::take(&mut self.continue_due) && self.stream.buffered().is_empty() {
+        if std::mem::take(&mut self.terms.expects_continue) && self.stream.buffered().is_empty() {
             let text = b"HTTP/1.1 100 Continue\r\n\r\n";
             self.stream.output().extend_from_slice(text);
         }

@@ -4,10 +4,10 @@ use super::head::{is_control, is_token};
 use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
 use super::types::u64_of;
-use super::{CloseReason, Error, StatusCode, Version};
+use super::{date, CloseReason, Error, StatusCode, Version};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 
 /// A response. The library adds `Date`, and the fields that frame the message.
 ///
@@ -73,8 +73,10 @@ impl Response {
     pub fn file(mut file: File) -> io::Result<Response> {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
-            let kind = io::ErrorKind::InvalidInput;
-            return Err(io::Error::new(kind, "a directory cannot be sent as a file"));
+            return fail(
+                ErrorKind::InvalidInput,
+                "a directory cannot be sent as a file",
+            );
         }
         let mut length = None;
         if metadata.is_file() {
@@ -88,10 +90,8 @@ impl Response {
     /// With a length, exactly that many bytes are sent: if the reader fails or ends early, the connection is cut so
     /// that the client can tell; what it has beyond is left out. Without one, it is sent in chunks, or, to a client of
     /// HTTP/1.0, until the connection closes. It is read on the connection's thread, and not at all for `HEAD`.
-    pub fn reader<R>(mut reader: R, length: impl Into<Option<u64>>) -> Response
-    where
-        R: Read + Send + 'static,
-    {
+    pub fn reader(reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
+        let mut reader = reader;
         let write = move |writer: &mut BodyWriter<'_>| copy(&mut reader, writer);
         Response::with_payload(BINARY, Payload::Stream(Box::new(write), length.into()))
     }
@@ -159,8 +159,8 @@ impl Response {
     }
 
     /// Adds the head to the output. `connection` is that field's line, if there is to be one.
-    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, date: &str, connection: &str) {
-        let (code, reason) = (self.status.as_u16(), self.status.reason());
+    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, connection: &str) {
+        let (code, reason, date) = (self.status.as_u16(), self.status.reason(), date::now());
         // RFC 9112 §4: the space before the reason phrase stands even if there is none.
         let mut head = format!("HTTP/1.1 {code} {reason}\r\nDate: {date}\r\n");
         match body {
@@ -246,11 +246,15 @@ fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
         match reader.read(&mut piece) {
             Ok(0) => break,
             Ok(n) => writer.write_all(piece.get(..n).unwrap_or_default())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+fn fail<T>(kind: ErrorKind, why: &'static str) -> io::Result<T> {
+    Err(io::Error::new(kind, why))
 }
 
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
@@ -303,8 +307,10 @@ impl BodyWriter<'_> {
     pub(crate) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
         self.send_pending().and(written)?;
         if self.left > 0 && self.left < u64::MAX {
-            let why = "the response's reader ended before its length";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+            return fail(
+                ErrorKind::UnexpectedEof,
+                "the response's reader ended before its length",
+            );
         }
         self.send(&[]) // the last chunk
     }
@@ -332,7 +338,7 @@ impl BodyWriter<'_> {
         self.fault = self.fault.or(sent.err());
         match self.fault {
             _ if self.life.is_cut() => Err(Error::Cut.into()),
-            Some(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            Some(_) => Err(ErrorKind::BrokenPipe.into()),
             None => Ok(()),
         }
     }
@@ -356,8 +362,10 @@ impl Write for BodyWriter<'_> {
         if beyond.is_empty() {
             return Ok(data.len());
         }
-        let why = "the response's reader went on after its length";
-        Err(io::Error::new(io::ErrorKind::InvalidData, why))
+        fail(
+            ErrorKind::InvalidData,
+            "the response's reader went on after its length",
+        )
     }
 
     fn flush(&mut self) -> io::Result<()> {
