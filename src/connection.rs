@@ -179,7 +179,6 @@ impl Connection<'_> {
             let (method, target) = (self.head.method.clone(), self.head.target.clone());
             Event::Request { id, method, target }
         });
-        let keep_alive = terms.keep_alive;
         self.body.begin(terms, self.config.max_body_bytes);
         let (head, body) = (&self.head, &mut self.body);
         let mut request = Request {
@@ -189,20 +188,18 @@ impl Connection<'_> {
         };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         registration.life.enter(ConnectionState::Responding)?;
-        match called {
-            Ok(response) => self.answer(response, keep_alive),
-            Err(panic) => {
-                let reason = tell_panic(registration, panic);
-                let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR);
-                let _ = self.answer(response.closing(), false); // it ends in any case
-                Err(reason)
-            }
-        }
+        let mut panicked = Ok(());
+        let response = called.unwrap_or_else(|panic| {
+            panicked = Err(tell_panic(registration, panic));
+            Response::from(StatusCode::INTERNAL_SERVER_ERROR).closing()
+        });
+        let answered = self.answer(response);
+        panicked.and(answered)
     }
 
     /// Sends the response, then reads what is left of the body or ends the connection.
-    fn answer(&mut self, response: Response, keep_alive: bool) -> Result<(), CloseReason> {
-        let wanted = keep_alive && self.body.is_worth_finishing() && !response.closing;
+    fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
+        let wanted = self.body.may_go_on() && !response.closing;
         if self.respond(response, wanted && !self.is_draining())? && self.body.finish(LINGER_TIME) {
             return Ok(());
         }
@@ -239,8 +236,7 @@ impl Connection<'_> {
         };
         response.push_head(self.body.stream.output(), framing, connection);
         if self.head.method != "HEAD" && !matches!(framing, Framing::None | Framing::Length(0)) {
-            let payload = response.payload;
-            let sent = catch_unwind(AssertUnwindSafe(|| self.send(payload, framing)));
+            let sent = catch_unwind(AssertUnwindSafe(|| self.send(response.payload, framing)));
             if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {
                 // Earlier responses may stand before it, and the client sees that this one is cut short.
                 return self.body.stream.flush().and(Err(reason));

@@ -4,8 +4,8 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::error::{refuse, Error};
-use super::head::{field_line, is_authority, line_end, trim, Head};
+use super::head::{absolute_target, field_line, is_authority, line_end, trim, Head};
+use super::types::{refuse, Error};
 use super::Version;
 
 /// What a head asks of the connection.
@@ -57,7 +57,7 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         Some(Ok(host)) if is_authority(host) => host,
         _ => return refuse(400, "the Host is not one `host[:port]`"),
     };
-    match head.absolute_target() {
+    match absolute_target(&head.target) {
         Some((authority, _)) if !host.eq_ignore_ascii_case(authority) => {
             refuse(400, "the Host differs from the target's")
         }

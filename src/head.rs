@@ -5,7 +5,7 @@
 //! 2. Each line is parsed once, when it is complete, however small the pieces it came in.
 //! 3. Nothing is corrected: what is not exactly the grammar is refused.
 
-use super::error::{refuse, Error};
+use super::types::{refuse, Error};
 use super::urlencoded::{decode, encoded_byte};
 use super::{Builder, StatusCode, Version};
 use std::fmt;
@@ -34,12 +34,11 @@ impl Head {
                 return self.too_large(max);
             }
             let line = bytes.get(self.line..end).unwrap_or_default();
-            let is_first = self.line == 0;
             (self.line, self.scanned) = (next, next);
             match (line, self.method.is_empty()) {
                 ([], false) => return Ok(Some(next)),
                 // RFC 9112 §2.2: an empty line in front is ignored. One is enough.
-                ([], true) if is_first => {}
+                ([], true) if next == 2 => {}
                 ([], true) => return refuse(400, "empty lines before the request line"),
                 (line, true) => self.request_line(line)?,
                 (_, false) if self.headers.fields.len() >= max.max_headers => {
@@ -80,16 +79,9 @@ impl Head {
             return refuse(400, "the method is not a token");
         }
         self.version = parse_version(version)?;
-        self.method.push_str(method);
-        self.target.clear();
-        self.target.push_str(target);
-        self.split_target()
-    }
-
-    /// RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
-    fn split_target(&mut self) -> Result<(), Error> {
-        let (method, target) = (self.method.as_str(), self.target.as_str());
-        let local = match self.absolute_target() {
+        (self.method, self.target) = (String::from(method), String::from(target));
+        // RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
+        let local = match absolute_target(target) {
             _ if method == "CONNECT" => return refuse(501, "this is no proxy"),
             // RFC 9110 §4.2.1: an empty host is invalid; §4.2.4: so is user information here.
             Some((host, _)) if host.is_empty() || !is_authority(host) => {
@@ -119,14 +111,14 @@ impl Head {
     pub(crate) fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
+}
 
-    /// The authority of a target in absolute form, and what follows it.
-    pub(crate) fn absolute_target(&self) -> Option<(&str, &str)> {
-        let (scheme, rest) = self.target.split_once(':')?;
-        let rest = rest.strip_prefix("//")?;
-        let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-        is_http.then(|| rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
-    }
+/// The authority of a target in absolute form, and what follows it.
+pub(crate) fn absolute_target(target: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = target.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    is_http.then(|| rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
 /// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).

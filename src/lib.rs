@@ -56,7 +56,6 @@ opaque! { Body BodyWriter<'_> Builder CancelToken Handle Request<'_> Response Ru
 
 mod connection;
 mod date;
-mod error;
 mod event;
 mod framing;
 mod handle;
@@ -73,7 +72,6 @@ mod urlencoded;
 #[allow(unused_imports)]
 // of those that a program with a copy of this in its own tree does not use
 pub use self::{
-    error::Error,
     event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event},
     handle::{Handle, Outcome, Phase},
     head::Headers,
@@ -81,7 +79,7 @@ pub use self::{
     request::{Body, Request},
     response::{BodyWriter, Response},
     server::{Builder, Running, Server},
-    types::{StatusCode, Version},
+    types::{Error, StatusCode, Version},
 };
 
 #[cfg(doctest)]

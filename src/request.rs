@@ -2,13 +2,12 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
-use super::error::{refuse, Error};
 use super::framing::{BodyDecoder, BodyState, Terms};
 use super::head::Head;
 use super::life::Life;
 use super::registry::Registration;
 use super::stream::{Stream, Timeout};
-use super::types::u64_of;
+use super::types::{refuse, u64_of, Error};
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -139,13 +138,14 @@ impl Body {
         self.decoder.state == BodyState::Done
     }
 
-    /// Whether nothing is left, or what is left is certain to come and so little that reading it is cheaper than a new
-    /// connection.
-    pub(crate) fn is_worth_finishing(&self) -> bool {
+    /// Whether the client wants the connection to go on, and nothing is left of the body, or what is left is certain to
+    /// come and so little that reading it is cheaper than a new connection.
+    pub(crate) fn may_go_on(&self) -> bool {
+        let terms = &self.terms;
         let is_little = matches!(self.decoder.state, BodyState::Data(left) if left <= 64 * 1024);
-        let is_certain =
-            self.terms.length.is_some() && !self.terms.expects_continue && self.failure.is_none();
-        self.is_complete() || (is_little && is_certain)
+        let is_certain = terms.length.is_some() && !terms.expects_continue;
+        let is_cheap = is_little && is_certain && self.failure.is_none();
+        terms.keep_alive && (self.is_complete() || is_cheap)
     }
 
     /// Reads what the handler has left of it, for at most that time; `true` when it is all read.

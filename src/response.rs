@@ -73,10 +73,8 @@ impl Response {
     pub fn file(mut file: File) -> io::Result<Response> {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
-            return fail(
-                ErrorKind::InvalidInput,
-                "a directory cannot be sent as a file",
-            );
+            let why = "a directory cannot be sent as a file";
+            return Err(io::Error::new(ErrorKind::InvalidInput, why));
         }
         let mut length = None;
         if metadata.is_file() {
@@ -100,13 +98,11 @@ impl Response {
     /// until the connection closes.
     ///
     /// The closure runs on the connection's thread after the handler has returned, and not at all for `HEAD`.
-    /// [`BodyWriter::flush`](Write::flush) puts what has been written on the wire. If it returns an error, the
-    /// connection is cut so that the client can tell. A long one should ask its [`CancelToken`](super::CancelToken) now
-    /// and then.
-    pub fn stream<F>(write: F) -> Response
-    where
-        F: FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
-    {
+    /// If it returns an error, the connection is cut so that the client can tell. A long one should ask its
+    /// [`CancelToken`](super::CancelToken) now and then.
+    pub fn stream(
+        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Response {
         Response::with_payload(BINARY, Payload::Stream(Box::new(write), None))
     }
 
@@ -253,10 +249,6 @@ fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn fail<T>(kind: ErrorKind, why: &'static str) -> io::Result<T> {
-    Err(io::Error::new(kind, why))
-}
-
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
@@ -307,10 +299,8 @@ impl BodyWriter<'_> {
     pub(crate) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
         self.send_pending().and(written)?;
         if self.left > 0 && self.left < u64::MAX {
-            return fail(
-                ErrorKind::UnexpectedEof,
-                "the response's reader ended before its length",
-            );
+            let why = "the response's reader ended before its length";
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
         }
         self.send(&[]) // the last chunk
     }
@@ -362,10 +352,8 @@ impl Write for BodyWriter<'_> {
         if beyond.is_empty() {
             return Ok(data.len());
         }
-        fail(
-            ErrorKind::InvalidData,
-            "the response's reader went on after its length",
-        )
+        let why = "the response's reader went on after its length";
+        Err(io::Error::new(ErrorKind::InvalidData, why))
     }
 
     fn flush(&mut self) -> io::Result<()> {
