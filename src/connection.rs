@@ -7,11 +7,11 @@
 //!
 //! Every function that can end the connection returns the reason as its error.
 
-use super::framing;
 use super::head::Head;
 use super::registry::Registration;
 use super::response::{Framing, Payload};
 use super::stream::Stream;
+use super::{date, framing};
 use super::{Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
 use super::{Handle, Phase, Request, Response, StatusCode, Version};
 use std::any::Any;
@@ -110,7 +110,8 @@ impl Connection<'_> {
     /// Waits for a request, in that state, and reads its head.
     fn read_head(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
         self.head = Head::default(); // what waits keeps no memory for the last one
-        let mut began = None; // with its first byte
+        let life = &self.registration.life;
+        let mut began: Option<Instant> = None; // with its first byte
         loop {
             let bytes = self.body.stream.buffered();
             let waiting = bytes.is_empty() && began.is_none();
@@ -119,23 +120,29 @@ impl Connection<'_> {
                 self.body.stream.consume(n);
                 return Ok(());
             }
-            let mut timeout = self.config.idle_timeout;
             if waiting {
-                self.begin_wait(waits_as)?;
-            } else {
-                if began.is_none() {
-                    self.registration.life.enter(ConnectionState::Head)?;
+                self.body.stream.flush()?;
+                self.body.stream.rest();
+                life.enter(waits_as)?;
+                // A drain that came before that line has not found this connection idle. A new one has its second.
+                let is_idle = waits_as == ConnectionState::Idle;
+                if is_idle && self.is_draining() && life.drain(waits_as) {
+                    self.body.stream.shut_down(Shutdown::Read);
                 }
-                let spent = began.get_or_insert_with(Instant::now).elapsed();
-                timeout = self.config.header_timeout;
-                timeout = timeout.map(|limit| limit.saturating_sub(spent));
+            } else if began.is_none() {
+                life.enter(ConnectionState::Head)?;
+                began = Some(Instant::now());
             }
+            let timeout = began.map_or(self.config.idle_timeout, |began| {
+                let left = |limit: Duration| limit.saturating_sub(began.elapsed());
+                self.config.header_timeout.map(left)
+            });
             let filled = match timeout {
                 Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
                 timeout => self.body.stream.fill(timeout),
             };
             return Err(match (filled, waiting) {
-                _ if self.registration.life.is_cut() => CloseReason::Destroyed,
+                _ if life.is_cut() => CloseReason::Destroyed,
                 (Ok(0) | Err(CloseReason::PeerLost), true) => CloseReason::PeerClosed,
                 (Err(CloseReason::BodyTimeout), true) => CloseReason::IdleTimeout,
                 (Ok(0), false) => self.refuse(Error::new(400, "the head ended early")),
@@ -146,20 +153,6 @@ impl Connection<'_> {
                 (Err(reason), _) => reason,
             });
         }
-    }
-
-    /// Sends what is due and declares that this connection waits for a request.
-    fn begin_wait(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
-        self.body.stream.flush()?;
-        self.body.stream.rest();
-        let life = &self.registration.life;
-        life.enter(waits_as)?;
-        // A drain that came before that line has not found this connection idle. A new one has its second.
-        let is_idle = waits_as == ConnectionState::Idle;
-        if is_idle && self.is_draining() && life.drain(waits_as) {
-            self.body.stream.shut_down(Shutdown::Read);
-        }
-        Ok(())
     }
 
     fn is_draining(&self) -> bool {
@@ -234,7 +227,8 @@ impl Connection<'_> {
             (true, Version::Http10) => "Connection: keep-alive\r\n",
             (true, Version::Http11) => "",
         };
-        response.push_head(self.body.stream.output(), framing, connection);
+        let (date, out) = (date::now(), self.body.stream.output());
+        response.push_head(out, framing, &date, connection);
         if self.head.method != "HEAD" && !matches!(framing, Framing::None | Framing::Length(0)) {
             let sent = catch_unwind(AssertUnwindSafe(|| self.send(response.payload, framing)));
             if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {

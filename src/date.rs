@@ -18,9 +18,9 @@ fn imf_fixdate(seconds: u64) -> String {
     };
     let seconds = seconds.min(253_402_300_799);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let weekday = name("ThuFriSatSunMonTueWed", days % 7); // 1970 began on a Thursday
-                                                           // The calendar repeats after 400 years, or 146,097 days; 719,468 days are those from 0000-03-01 to 1970. A year
-                                                           // that begins in March has its leap day at its end.
+    // The calendar repeats after 400 years, or 146,097 days; 719,468 days are those from 0000-03-01 to 1970. A year
+    // that begins in March has its leap day at its end. And 1970 began on a Thursday.
+    let weekday = name("ThuFriSatSunMonTueWed", days % 7);
     let (era, day) = ((days + 719_468) / 146_097, (days + 719_468) % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);

@@ -58,7 +58,7 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         _ => return refuse(400, "the Host is not one `host[:port]`"),
     };
     match absolute_target(&head.target) {
-        Some((authority, _)) if !host.eq_ignore_ascii_case(authority) => {
+        Some((target, _)) if !host.eq_ignore_ascii_case(target) => {
             refuse(400, "the Host differs from the target's")
         }
         _ => Ok(()),
@@ -147,8 +147,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Reads the next line between data: `Some(n)` when it took `n` bytes, `None` for "read more". `bytes` starts where
-    /// the last line or piece of data ended.
+    /// Reads a line between data: `Some(n)` took `n` bytes, `None` is "read more". `bytes` starts after what was taken.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
         let end = line_end(bytes, &mut self.scanned)?;
         let line = bytes.get(..self.scanned).unwrap_or_default();

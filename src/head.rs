@@ -28,11 +28,9 @@ impl Head {
     /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None` for "read
     /// more". `bytes` starts at the same byte in every call for one head.
     pub(crate) fn parse(&mut self, bytes: &[u8], max: &Builder) -> Result<Option<usize>, Error> {
+        let bytes = bytes.get(..max.max_head_bytes).unwrap_or(bytes);
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
             let next = end.saturating_add(2);
-            if next > max.max_head_bytes {
-                return self.too_large(max);
-            }
             let line = bytes.get(self.line..end).unwrap_or_default();
             (self.line, self.scanned) = (next, next);
             match (line, self.method.is_empty()) {
@@ -51,13 +49,9 @@ impl Head {
                 }
             }
         }
-        match bytes.len() >= max.max_head_bytes {
-            true => self.too_large(max),
-            false => Ok(None),
+        if bytes.len() < max.max_head_bytes {
+            return Ok(None);
         }
-    }
-
-    fn too_large<T>(&self, max: &Builder) -> Result<T, Error> {
         let (status, what) = match self.method.is_empty() {
             true => (StatusCode::URI_TOO_LONG, "request line"),
             false => (StatusCode::HEADER_FIELDS_TOO_LARGE, "head"),
@@ -131,13 +125,12 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// The first value of that name, if it is UTF-8. Values may hold any byte above 127 (`obs-text`, RFC 9110 §5.5):
-    /// [`get_bytes`](Headers::get_bytes) has those too.
+    /// The first value of that name, if it is UTF-8; else only [`get_bytes`](Headers::get_bytes) has it.
     pub fn get(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.get_bytes(name)?).ok()
     }
 
-    /// The first value of that name as it was sent, without the white space around it.
+    /// The first value of that name, without the white space around it. It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
@@ -186,9 +179,8 @@ impl fmt::Debug for Headers {
 pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Error> {
     let rest = bytes.get(*scanned..).unwrap_or_default();
     let harmless = rest.iter().take_while(|byte| !is_control(byte));
-    let harmless = harmless.count();
-    *scanned = scanned.saturating_add(harmless);
-    match rest.get(harmless..).unwrap_or_default() {
+    *scanned = scanned.saturating_add(harmless.count());
+    match bytes.get(*scanned..).unwrap_or_default() {
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(*scanned)),
         [b'\r', ..] => refuse(400, "a CR without its LF"),
@@ -197,8 +189,7 @@ pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize
     }
 }
 
-/// Parses `name: value`. RFC 9112 §5.1: white space before the colon is refused, and §5.2: so are folded lines. Both
-/// have smuggled requests.
+/// Parses `name: value`. RFC 9112 §5.1, §5.2: white space before the colon and folded lines have smuggled requests.
 pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let colon = line.iter().position(|&byte| byte == b':').unwrap_or(0);
     let (name, value) = line.split_at(colon);

@@ -7,7 +7,7 @@ use super::head::Head;
 use super::life::Life;
 use super::registry::Registration;
 use super::stream::{Stream, Timeout};
-use super::types::{refuse, u64_of, Error};
+use super::types::{refuse, Error};
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -22,8 +22,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The method: any token, with its case (RFC 9110 §9.1). For `HEAD` the library leaves out the body of what the
-    /// handler returns; `CONNECT` never reaches a handler.
+    /// The method: any token, with its case. A response to `HEAD` leaves without its body; `CONNECT` reaches no handler.
     pub fn method(&self) -> &'a str {
         &self.head.method
     }
@@ -167,8 +166,7 @@ impl Body {
         self.len() == Some(0)
     }
 
-    /// Replaces [`Builder::max_body_bytes`](super::Builder::max_body_bytes) for this body, for example on the one path
-    /// that takes uploads.
+    /// Replaces [`Builder::max_body_bytes`](super::Builder::max_body_bytes) for this body, for example of an upload.
     pub fn set_limit(&mut self, bytes: u64) {
         self.limit = bytes;
     }
@@ -226,8 +224,9 @@ impl Body {
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
             let target = buf.get_mut(..wanted).unwrap_or_default();
             let n = self.wait(target)?;
-            self.received = self.received.saturating_add(u64_of(n));
-            self.decoder.consume_data(u64_of(n));
+            let count = u64::try_from(n).unwrap_or(u64::MAX);
+            self.received = self.received.saturating_add(count);
+            self.decoder.consume_data(count);
             return Ok(n);
         }
     }

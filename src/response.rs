@@ -3,8 +3,7 @@
 use super::head::{is_control, is_token};
 use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
-use super::types::u64_of;
-use super::{date, CloseReason, Error, StatusCode, Version};
+use super::{CloseReason, Error, StatusCode, Version};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -112,8 +111,7 @@ impl Response {
         Response::new(StatusCode::SEE_OTHER).with_header("Location", location)
     }
 
-    /// Sets the status code. One that no final response can have (below 200, above 599) leaves as a 500, with an event.
-    /// The body of a 204, 205 or 304 is left out.
+    /// Sets the status code. One below 200 or above 599 leaves as a 500, with an event. A 204, 205 or 304 has no body.
     pub fn with_status(mut self, status: impl Into<StatusCode>) -> Response {
         self.status = status.into();
         self
@@ -155,8 +153,8 @@ impl Response {
     }
 
     /// Adds the head to the output. `connection` is that field's line, if there is to be one.
-    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, connection: &str) {
-        let (code, reason, date) = (self.status.as_u16(), self.status.reason(), date::now());
+    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, date: &str, connection: &str) {
+        let (code, reason) = (self.status.as_u16(), self.status.reason());
         // RFC 9112 §4: the space before the reason phrase stands even if there is none.
         let mut head = format!("HTTP/1.1 {code} {reason}\r\nDate: {date}\r\n");
         match body {
@@ -269,7 +267,7 @@ impl Framing {
         match (&response.payload, response.status) {
             (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::None,
             (_, StatusCode::RESET_CONTENT) => Framing::Length(0), // RFC 9110 §15.3.6
-            (Payload::Bytes(b), _) => Framing::Length(u64_of(b.len())),
+            (Payload::Bytes(b), _) => Framing::Length(u64::try_from(b.len()).unwrap_or(u64::MAX)),
             (Payload::Stream(_, Some(length)), _) => Framing::Length(*length),
             _ if version == Version::Http11 => Framing::Chunked,
             _ => Framing::UntilClose,
@@ -280,8 +278,7 @@ impl Framing {
 /// Where the closure of [`Response::stream`] writes its body.
 ///
 /// Small writes are collected; [`flush`](Write::flush) puts them on the wire at once, as server-sent events need it.
-/// Writing fails as soon as the connection has been cut, the client is gone, or it takes the data too slowly, and goes
-/// on failing then.
+/// Once the connection is cut, or the client is gone or takes the data too slowly, every write fails.
 pub struct BodyWriter<'a> {
     pub(crate) stream: &'a mut Stream,
     pub(crate) life: &'a Life,
@@ -347,7 +344,8 @@ impl Write for BodyWriter<'_> {
             false => self.pending.extend_from_slice(data),
         }
         if self.left < u64::MAX {
-            self.left = self.left.saturating_sub(u64_of(data.len()));
+            let sent = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            self.left = self.left.saturating_sub(sent);
         }
         if beyond.is_empty() {
             return Ok(data.len());

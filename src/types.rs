@@ -17,10 +17,7 @@ pub enum Version {
     Http11,
 }
 
-/// A response's status code.
-///
-/// It can be made from any number, so that `with_status(404)` stays short; one that no final response can carry (below
-/// 200 or above 599) leaves as a 500, with an event that says why.
+/// A response's status code, made from any number: [`with_status`](super::Response::with_status) tells the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusCode(u16);
 
@@ -174,9 +171,4 @@ impl From<Error> for io::Error {
 /// Refuses a request with that status code, for this reason.
 pub(crate) fn refuse<T>(status: u16, why: &'static str) -> Result<T, Error> {
     Err(Error::new(status, why))
-}
-
-/// A count of bytes in memory as a length on the wire: no such count is too large for it.
-pub(crate) fn u64_of(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
