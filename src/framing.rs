@@ -57,11 +57,10 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         Some(Ok(host)) if is_authority(host) => host,
         _ => return refuse(400, "the Host is not one `host[:port]`"),
     };
-    match absolute_target(&head.target) {
-        Some((target, _)) if !host.eq_ignore_ascii_case(target) => {
-            refuse(400, "the Host differs from the target's")
-        }
-        _ => Ok(()),
+    let named = absolute_target(&head.target).map_or(host, |(named, _)| named);
+    match host.eq_ignore_ascii_case(named) {
+        true => Ok(()),
+        false => refuse(400, "the Host differs from the target's"),
     }
 }
 

@@ -11,8 +11,7 @@ use std::io::{self, ErrorKind, Read, Seek, Write};
 /// A response. The library adds `Date`, and the fields that frame the message.
 ///
 /// A handler may return anything that converts into one: a `&'static str` or a `String` (as [`Response::text`]), a
-/// [`StatusCode`] (with its name as text), or a `Result` of any of these and an [`Error`], so that `?` works on
-/// whatever fails with an [`Error`] or an [`io::Error`].
+/// [`StatusCode`] (with its name as text), or a `Result` of these and an [`Error`]; `?` takes an [`io::Error`] too.
 pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Cow<'static, [u8]>,
@@ -105,8 +104,7 @@ impl Response {
         Response::with_payload(BINARY, Payload::Stream(Box::new(write), None))
     }
 
-    /// Sends the client to another place with 303 (See Other), which it asks for with `GET`; use
-    /// [`with_status`](Response::with_status) for another kind of redirect.
+    /// Sends the client to another place, which it asks for with `GET`: 303 (See Other), or what `with_status` says.
     pub fn redirect(location: impl AsRef<[u8]>) -> Response {
         Response::new(StatusCode::SEE_OTHER).with_header("Location", location)
     }
