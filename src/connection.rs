@@ -31,12 +31,11 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// The whole life of a connection's thread.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     let config = &server.registry.config;
-    let (life, tcp) = match server.registry.take_job() {
+    let (tcp, mut registration) = match server.registry.take_job() {
         Some(job) => job,
         None => return,
     };
-    let (id, peer) = (life.id, life.peer);
-    let mut registration = Registration::new(server, life);
+    let (id, peer) = (registration.life.id, registration.life.peer);
     config.tell(|| Event::Opened { id, peer });
     let served = catch_unwind(AssertUnwindSafe(|| {
         let stream = Stream::new(tcp, config).or(Err(CloseReason::SetupFailed))?;
@@ -57,13 +56,12 @@ pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
 
 /// Ends a connection for which there is no thread, without waiting for it.
 pub(crate) fn turn_away(server: &Handle, error: io::Error) {
-    if let Some((life, mut tcp)) = server.registry.take_job() {
+    if let Some((mut tcp, _registration)) = server.registry.take_job() {
         let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
                     Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
         if tcp.set_nonblocking(true).is_ok() {
             let _ = tcp.write(text.as_bytes()); // a favour: it may fail
         }
-        drop(Registration::new(server, life));
     }
     server.registry.config.tell(|| Event::SpawnFailed { error });
 }

@@ -1,11 +1,12 @@
 //! What stops a server and tells what it is doing, from any thread.
 
-use super::life::waits;
-use super::registry::{earliest, is_over, is_passing, left, Registration, Registry, Stage};
+use super::life::{waits, Life};
+use super::registry::{earliest, is_over, left, Registry, Stage};
 use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event};
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::net::Shutdown;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a connection that has not spoken may still begin after a drain: its request may be on its way.
@@ -79,19 +80,17 @@ impl Handle {
         if matches!(inner.stage, Stage::Destroyed) {
             return 0;
         }
-        registry.destroyed.store(true, Ordering::SeqCst); // from here on no handler's call is decided
-        registry.stopped.store(true, Ordering::SeqCst);
+        registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
         inner.stage = Stage::Destroyed; // drops the listener
         (inner.deadline, inner.silence_ends) = (None, None);
-        let cut = inner.cut_all(CloseReason::Destroyed, |_| true);
+        let cut = inner.end(Shutdown::Both, &|life| {
+            life.cut_if(CloseReason::Destroyed, |_| true)
+        });
         inner.cut = (!inner.lives.is_empty()).then_some(cut);
         let queue = std::mem::take(&mut inner.queue);
         drop(inner);
-        registry.ring();
-        for (life, stream) in queue {
-            drop(stream);
-            drop(Registration::new(self, life)); // no thread will come for it
-        }
+        registry.news.notify_all();
+        drop(queue); // no thread will come for them
         cut
     }
 
@@ -117,26 +116,26 @@ impl Handle {
             return Outcome::Pending; // the accept loop keeps the clock
         }
         while !inner.has_ended() && !matches!(inner.stage, Stage::Destroyed) {
-            let left = left(inner.deadline);
-            inner = self.registry.wait(inner, left);
             if is_over(inner.deadline) {
                 drop(inner);
                 self.destroy();
                 inner = self.registry.lock();
+            } else {
+                let left = left(inner.deadline);
+                let woken = self.registry.news.wait_timeout(inner, left);
+                inner = woken.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
-        inner
-            .cut
-            .map_or(Outcome::Drained, |cut| Outcome::Destroyed { cut })
+        let destroyed = |cut| Outcome::Destroyed { cut };
+        inner.cut.map_or(Outcome::Drained, destroyed)
     }
 
     fn drain_until(&self, deadline: Option<Instant>) {
         let mut inner = self.registry.lock();
         if !inner.is_stopped() {
             for _ in 0..MAX_BACKLOG {
-                match self.registry.accept(&mut inner) {
+                match self.accept(&mut inner) {
                     Ok(()) => {}
-                    Err(error) if is_passing(&error) => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => {
                         inner.reports.push_back(Event::AcceptFailed { error });
@@ -144,16 +143,15 @@ impl Handle {
                     }
                 }
             }
-            self.registry.stopped.store(true, Ordering::SeqCst);
+            self.registry.phase.store(1, Ordering::SeqCst);
             inner.stage = Stage::Draining; // drops the listener
             inner.silence_ends = Instant::now().checked_add(SILENT_GRACE);
-            inner.end_reading(ConnectionState::Idle);
+            inner.end(Shutdown::Read, &|life| life.drain(ConnectionState::Idle));
         }
         if !matches!(inner.stage, Stage::Destroyed) {
             inner.deadline = earliest(inner.deadline, deadline);
         }
-        drop(inner);
-        self.registry.ring();
+        self.registry.news.notify_all();
     }
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.
@@ -161,12 +159,14 @@ impl Handle {
     /// A request that is on its way to one of them is lost, as it is whenever a server ends an idle connection; clients
     /// send such a request again.
     pub fn close_idle(&self) -> usize {
-        self.registry.lock().cut_all(CloseReason::IdleClosed, waits)
+        let cut = |life: &Life| life.cut_if(CloseReason::IdleClosed, waits);
+        self.registry.lock().end(Shutdown::Both, &cut)
     }
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
-        self.registry.lock().cut_one(id, CloseReason::HandleClosed)
+        let cut = |life: &Life| life.id == id && life.cut_if(CloseReason::HandleClosed, |_| true);
+        self.registry.lock().end(Shutdown::Both, &cut) > 0
     }
 
     /// Waits until the server has been stopped and nobody is left: every connection's thread has let go of the handler,
@@ -175,43 +175,33 @@ impl Handle {
     /// Returns `true` then, also if that was long ago; and `false`, at once, on one of the server's own threads: a
     /// handler or a hook would wait for itself. It does not stop the server.
     pub fn wait(&self) -> bool {
-        self.wait_until(None)
+        self.wait_timeout(Duration::MAX)
     }
 
     /// As [`wait`](Handle::wait), for a limited time; `false` if that was not enough.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_until(Instant::now().checked_add(timeout)) // `None`: later than the clock goes
-    }
-
-    fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        let mut inner = self.registry.lock();
+        let inner = self.registry.lock();
         if inner.is_own_thread() {
             return false;
         }
-        while !inner.has_ended() && !is_over(deadline) {
-            inner = self.registry.wait(inner, left(deadline));
-        }
-        inner.has_ended()
+        let news = &self.registry.news;
+        let woken = news.wait_timeout_while(inner, timeout, |inner| !inner.has_ended());
+        !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// How far the server's life has come.
     pub fn phase(&self) -> Phase {
-        let is = |flag: &AtomicBool| flag.load(Ordering::SeqCst);
-        match (is(&self.registry.destroyed), is(&self.registry.stopped)) {
-            (true, _) => Phase::Destroyed,
-            (false, true) => Phase::Draining,
-            (false, false) => Phase::Accepting,
+        match self.registry.phase.load(Ordering::SeqCst) {
+            0 => Phase::Accepting,
+            1 => Phase::Draining,
+            _ => Phase::Destroyed,
         }
     }
 
     /// The connections that are open, by their ids; after a destroy, those whose handlers still run.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         let inner = self.registry.lock();
-        let open = inner
-            .lives
-            .iter()
-            .filter(|e| inner.streams.contains_key(&e.life.id.0));
-        open.filter_map(|entry| entry.life.info()).collect()
+        inner.open().filter_map(|(life, _)| life.info()).collect()
     }
 
     /// How many there are in [`connections`](Handle::connections).

@@ -11,6 +11,7 @@ use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Handle, 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Life {
@@ -18,19 +19,17 @@ pub(crate) struct Life {
     pub(crate) peer: SocketAddr,
     /// Whether it came above the limit of connections, and only gets a 503.
     pub(crate) refused: bool,
-    /// A copy of `cut.is_some()`, so that a token can be asked without the lock.
-    cancelled: AtomicBool,
+    /// Whether it has been cut: written under the lock, so that a token can be asked without it.
+    cut: AtomicBool,
     now: Mutex<Now>,
     woken: Condvar,
 }
 
 struct Now {
     info: ConnectionInfo,
-    cut: Option<CloseReason>,
-    /// Whether a drain has ended the reading side.
-    drained: bool,
-    /// How many threads sleep on the condition variable: waking nobody would cost a system call.
-    sleepers: usize,
+    /// Why a cut ends it, or a drain that has ended the reading side.
+    reason: Option<CloseReason>,
+    thread: Option<ThreadId>,
 }
 
 impl Life {
@@ -44,26 +43,33 @@ impl Life {
             since: opened,
             requests: 0,
         };
-        let now = Mutex::new(Now {
+        let now = Now {
             info,
-            cut: None,
-            drained: false,
-            sleepers: 0,
-        });
-        let (cancelled, woken) = (AtomicBool::new(false), Condvar::new());
+            reason: None,
+            thread: None,
+        };
         Life {
             id,
             peer,
             refused,
-            cancelled,
-            now,
-            woken,
+            cut: AtomicBool::new(false),
+            now: Mutex::new(now),
+            woken: Condvar::new(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
         // Nothing here panics while it holds the lock, so a poisoned one is as good as any.
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which thread is the connection's own.
+    pub(crate) fn begin(&self, thread: ThreadId) {
+        self.lock().thread = Some(thread);
+    }
+
+    pub(crate) fn thread(&self) -> Option<ThreadId> {
+        self.lock().thread
     }
 
     /// Notes what the connection does now, unless it has been cut; the error says why.
@@ -73,18 +79,18 @@ impl Life {
         now.info.requests = now.info.requests.saturating_add(begun);
         now.info.state = state;
         now.info.since = Instant::now();
-        now.cut.map_or(Ok(()), Err)
+        now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)
     }
 
     /// Marks the connection as cut, if it is in such a state; `true` for the first one who does, who shuts its socket
     /// down next.
     pub(crate) fn cut_if(&self, reason: CloseReason, state: fn(ConnectionState) -> bool) -> bool {
         let mut now = self.lock();
-        let first = now.cut.is_none() && state(now.info.state);
+        let first = !self.is_cut() && state(now.info.state);
         if first {
-            now.cut = Some(reason);
-            self.cancelled.store(true, Ordering::SeqCst);
-            self.wake(&now);
+            now.reason = Some(reason);
+            self.cut.store(true, Ordering::SeqCst);
+            self.woken.notify_all();
         }
         first
     }
@@ -92,32 +98,27 @@ impl Life {
     /// Tells the connection of a drain; `true` if it is in that state, so that its reading side is to be ended next.
     pub(crate) fn drain(&self, state: ConnectionState) -> bool {
         let mut now = self.lock();
-        self.wake(&now);
-        let ends = now.info.state == state && now.cut.is_none();
-        now.drained |= ends;
+        self.woken.notify_all();
+        let ends = !self.is_cut() && now.info.state == state;
+        if ends {
+            now.reason = Some(CloseReason::Drained);
+        }
         ends
     }
 
-    fn wake(&self, now: &Now) {
-        if now.sleepers > 0 {
-            self.woken.notify_all();
-        }
-    }
-
     pub(crate) fn is_cut(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
+        self.cut.load(Ordering::SeqCst)
     }
 
     /// Why the connection was ended from outside, if it was.
     pub(crate) fn end_reason(&self) -> Option<CloseReason> {
-        let now = self.lock();
-        now.cut.or(now.drained.then_some(CloseReason::Drained))
+        self.lock().reason
     }
 
     /// Since when it waits for a request, if it does and has not been cut.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         let now = self.lock();
-        (waits(now.info.state) && now.cut.is_none()).then_some(now.info.since)
+        (waits(now.info.state) && !self.is_cut()).then_some(now.info.since)
     }
 
     /// What a list of connections says of it; `None` if it is as good as gone: cut, and no handler runs.
@@ -125,28 +126,15 @@ impl Life {
         use ConnectionState::{Handling, Responding};
         let now = self.lock();
         let works = matches!(now.info.state, Handling | Responding);
-        (works || now.cut.is_none()).then(|| now.info.clone())
+        (works || !self.is_cut()).then(|| now.info.clone())
     }
 
     /// Sleeps until the connection is cut or `stop` has become true, at most for that time; `true` in the first two
     /// cases.
-    pub(crate) fn sleep(&self, timeout: Duration, stop: impl Fn() -> bool) -> bool {
-        let began = Instant::now();
-        let mut now = self.lock();
-        while now.cut.is_none() && !stop() {
-            let left = timeout.saturating_sub(began.elapsed());
-            if left == Duration::ZERO {
-                return false;
-            }
-            now.sleepers = now.sleepers.saturating_add(1);
-            now = self
-                .woken
-                .wait_timeout(now, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-            now.sleepers = now.sleepers.saturating_sub(1);
-        }
-        true
+    fn sleep(&self, timeout: Duration, stop: &dyn Fn() -> bool) -> bool {
+        let goes_on = |_: &mut Now| !self.is_cut() && !stop();
+        let woken = self.woken.wait_timeout_while(self.lock(), timeout, goes_on);
+        !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
@@ -203,11 +191,11 @@ impl CancelToken {
 
     /// Sleeps until the connection is cut, at most for that time; `true` if it has been.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.life.sleep(timeout, || false)
+        self.life.sleep(timeout, &|| false)
     }
 
     /// Sleeps until the connection is cut or the server drains, at most for that time; `true` if either has happened.
     pub fn wait_stop_timeout(&self, timeout: Duration) -> bool {
-        self.life.sleep(timeout, || self.is_draining())
+        self.life.sleep(timeout, &|| self.is_draining())
     }
 }

@@ -14,9 +14,9 @@ use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread::{self, ScopedJoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 /// How many clients at a time are told with a 503 that no place is free.
@@ -25,44 +25,40 @@ const MAX_REFUSALS: usize = 8;
 /// How many threads may have ended and not been joined while clients come without a pause.
 const MAX_ENDED: usize = 64;
 
+/// How long the accept loop sleeps when nobody waits to be accepted, and after an error.
+const SHORTEST_NAP: Duration = Duration::from_micros(500);
+const LONGEST_NAP: Duration = Duration::from_millis(10);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
 pub(crate) struct Registry {
     pub(crate) config: Builder,
     pub(crate) local_addr: SocketAddr,
-    /// Copies of the stage, written under the lock, for those who must not take it.
-    pub(crate) stopped: AtomicBool,
-    pub(crate) destroyed: AtomicBool,
+    /// A copy of the stage, counted from 0, written under the lock, for those who must not take it.
+    pub(crate) phase: AtomicU8,
     inner: Mutex<Inner>,
-    /// Rung when there is something to do for the accept loop.
-    bell: Condvar,
-    /// Rung when those who wait for the end should look again.
-    news: Condvar,
+    /// Rung when the accept loop, or those who wait for the end, should look again.
+    pub(crate) news: Condvar,
 }
 
 #[derive(Default)]
 pub(crate) struct Inner {
     pub(crate) stage: Stage,
     pub(crate) streams: HashMap<u64, TcpStream>,
-    /// What is known beside the streams, by id. An entry goes when its `Closed` hook has returned.
-    pub(crate) lives: Vec<Entry>,
+    /// What is known beside the streams, by id. It goes when its `Closed` hook has returned.
+    pub(crate) lives: Vec<Arc<Life>>,
     /// Accepted and registered, but without a thread; so many threads are on their way to it.
-    pub(crate) queue: VecDeque<(Arc<Life>, TcpStream)>,
+    pub(crate) queue: VecDeque<(TcpStream, Registration)>,
     starting: usize,
     pub(crate) reports: VecDeque<Event>,
     last_id: u64,
+    nap: Duration,
     /// How many connections a destroy has cut, if it found any.
     pub(crate) cut: Option<usize>,
     /// When a `shutdown` ends in a destroy, and when a drain ends those that have not spoken.
     pub(crate) deadline: Option<Instant>,
     pub(crate) silence_ends: Option<Instant>,
-    /// Whether somebody has the handler, and the thread of its accept loop.
-    pub(crate) serving: bool,
-    pub(crate) acceptor: Option<ThreadId>,
-}
-
-pub(crate) struct Entry {
-    id: u64,
-    pub(crate) life: Arc<Life>,
-    thread: Option<ThreadId>,
+    /// Whether somebody has the handler, and once its accept loop has begun, on which thread.
+    pub(crate) serving: Option<Option<ThreadId>>,
 }
 
 #[derive(Default)]
@@ -73,34 +69,18 @@ pub(crate) enum Stage {
     Destroyed,
 }
 
-/// What the accept loop has to do next.
-pub(crate) enum Step {
-    /// Start a thread, which calls [`Registry::take_job`].
-    Start,
-    /// Join the threads that have ended.
-    Reap,
-    /// The server has stopped and every connection is gone.
-    End,
-}
-
-/// How long the accept loop sleeps when nobody waits to be accepted, and after an error.
-pub(crate) const SHORTEST_NAP: Duration = Duration::from_micros(500);
-const LONGEST_NAP: Duration = Duration::from_millis(10);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-
 impl Registry {
     /// Takes the listener over. It must be nonblocking already.
-    pub(crate) fn new(listener: TcpListener, addr: SocketAddr, config: Builder) -> Registry {
+    pub(crate) fn new(listener: TcpListener, local_addr: SocketAddr, config: Builder) -> Registry {
+        let inner = Inner {
+            stage: Stage::Accepting(listener),
+            ..Inner::default()
+        };
         Registry {
             config,
-            local_addr: addr,
-            stopped: AtomicBool::new(false),
-            destroyed: AtomicBool::new(false),
-            inner: Mutex::new(Inner {
-                stage: Stage::Accepting(listener),
-                ..Inner::default()
-            }),
-            bell: Condvar::new(),
+            local_addr,
+            phase: AtomicU8::new(0),
+            inner: Mutex::new(inner),
             news: Condvar::new(),
         }
     }
@@ -110,129 +90,102 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for news, at most for that time.
-    pub(crate) fn wait<'a>(
-        &self,
-        inner: MutexGuard<'a, Inner>,
-        time: Duration,
-    ) -> MutexGuard<'a, Inner> {
-        let woken = self.news.wait_timeout(inner, time);
-        woken.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Lets the accept loop and all who wait look again.
-    pub(crate) fn ring(&self) {
-        self.bell.notify_all();
-        self.news.notify_all();
-    }
-
-    /// Notes that somebody has a handler, and the thread of its accept loop once there is one.
-    pub(crate) fn begin_service(&self, acceptor: Option<ThreadId>) {
+    /// The connection for a thread that was started for one; `None` if a stop came first.
+    pub(crate) fn take_job(&self) -> Option<(TcpStream, Registration)> {
         let mut inner = self.lock();
-        inner.serving = true;
-        inner.acceptor = acceptor;
+        inner.starting = inner.starting.saturating_sub(1);
+        let job = inner.queue.pop_front()?;
+        job.1.life.begin(thread::current().id());
+        Some(job)
     }
+}
 
-    /// Notes that the handler has been let go of.
-    pub(crate) fn end_service(&self) {
-        let mut inner = self.lock();
-        inner.serving = false;
-        inner.acceptor = None;
-        drop(inner);
-        self.ring();
+impl Handle {
+    /// Accepts, naps, joins the threads that have ended, tells reports, and keeps the clock. `true`: start a thread,
+    /// which calls [`Registry::take_job`]; `false`: the server has stopped and every connection is gone.
+    pub(crate) fn next_job(&self, threads: &mut Vec<ScopedJoinHandle<'_, ()>>) -> bool {
+        let registry = &self.registry;
+        let mut max_ended = MAX_ENDED;
+        loop {
+            let mut inner = registry.lock();
+            if threads.len() > inner.lives.len().saturating_add(max_ended) {
+                drop(inner);
+                while let Some(at) = threads.iter().position(ScopedJoinHandle::is_finished) {
+                    let _ = threads.swap_remove(at).join(); // it has caught every panic
+                }
+                max_ended = MAX_ENDED;
+            } else if let Some(event) = inner.reports.pop_front() {
+                drop(inner);
+                registry.config.tell(|| event);
+            } else if inner.queue.len() > inner.starting {
+                inner.starting = inner.starting.saturating_add(1);
+                return true;
+            } else if inner.is_stopped() && inner.lives.is_empty() {
+                return false;
+            } else if is_over(inner.deadline) {
+                drop(inner);
+                self.destroy();
+            } else if is_over(inner.silence_ends) {
+                inner.silence_ends = None;
+                inner.end(Shutdown::Read, &|life| life.drain(ConnectionState::New));
+            } else if let Some(pause) = self.poll(&mut inner) {
+                drop(registry.news.wait_timeout(inner, pause));
+                max_ended = 0;
+            }
+        }
     }
 
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.
-    fn poll(&self, inner: &mut Inner, nap: &mut Duration) -> Option<Duration> {
-        let error = match self.accept(inner) {
-            Ok(()) => {
-                *nap = SHORTEST_NAP;
-                return None;
-            }
-            Err(error) if is_passing(&error) => return None,
-            Err(error) => error,
-        };
+    fn poll(&self, inner: &mut Inner) -> Option<Duration> {
         if inner.is_stopped() {
             return Some(left(earliest(inner.deadline, inner.silence_ends)));
         }
-        let pause = *nap;
-        *nap = nap.saturating_mul(2).min(LONGEST_NAP.max(pause));
-        if error.kind() != ErrorKind::WouldBlock {
-            inner.reports.push_back(Event::AcceptFailed { error }); // told after the pause
-            *nap = pause.saturating_mul(2).clamp(LONGEST_NAP, LONGEST_BACKOFF);
-        }
+        let longest = match self.accept(inner) {
+            Ok(()) => {
+                inner.nap = Duration::ZERO;
+                return None;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => LONGEST_NAP,
+            Err(error) => {
+                inner.reports.push_back(Event::AcceptFailed { error }); // told after the pause
+                LONGEST_BACKOFF
+            }
+        };
+        let pause = inner.nap.clamp(SHORTEST_NAP, longest);
+        inner.nap = pause.saturating_mul(2);
         Some(pause)
     }
 
-    /// The connection for a thread that was started for one; `None` if a stop came first.
-    pub(crate) fn take_job(&self) -> Option<(Arc<Life>, TcpStream)> {
-        let mut inner = self.lock();
-        inner.starting = inner.starting.saturating_sub(1);
-        let (life, stream) = inner.queue.pop_front()?;
-        let at = inner.find(life.id.0)?;
-        inner.lives.get_mut(at)?.thread = Some(thread::current().id());
-        Some((life, stream))
-    }
-
-    /// Takes one client out of the backlog, into the map and the queue.
+    /// Takes one client out of the backlog, into the map and the queue, unless it has gone already.
     pub(crate) fn accept(&self, inner: &mut Inner) -> io::Result<()> {
-        let (stream, peer) = match &inner.stage {
-            Stage::Accepting(listener) => listener.accept()?,
-            Stage::Draining | Stage::Destroyed => return Err(ErrorKind::WouldBlock.into()),
+        use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        let accepted = match &inner.stage {
+            Stage::Accepting(listener) => listener.accept(),
+            Stage::Draining | Stage::Destroyed => Err(ErrorKind::WouldBlock.into()),
         };
-        let refused = !inner.make_room(self.config.max_connections);
-        if refused && inner.lives.iter().filter(|e| e.life.refused).count() >= MAX_REFUSALS {
+        let passing = [Interrupted, ConnectionAborted, ConnectionReset]; // say nothing about the next client
+        let (stream, peer) = match accepted {
+            Err(error) if passing.contains(&error.kind()) => return Ok(()),
+            accepted => accepted?,
+        };
+        let refused = !inner.make_room(self.registry.config.max_connections);
+        if refused && inner.lives.iter().filter(|life| life.refused).count() >= MAX_REFUSALS {
             inner.reports.push_back(Event::TurnedAway { peer });
             return Ok(());
         }
         let clone = stream.try_clone()?; // without descriptors the client is dropped, and told of
         inner.last_id = inner.last_id.saturating_add(1);
-        let id = inner.last_id;
-        let life = Arc::new(Life::new(ConnectionId(id), peer, refused));
-        inner.streams.insert(id, clone);
-        let (thread, entry_life) = (None, Arc::clone(&life));
-        inner.lives.push(Entry {
-            id,
-            life: entry_life,
-            thread,
-        });
-        inner.queue.push_back((life, stream));
+        let life = Arc::new(Life::new(ConnectionId(inner.last_id), peer, refused));
+        inner.streams.insert(life.id.0, clone);
+        inner.lives.push(Arc::clone(&life));
+        let (handle, reason) = (self.clone(), None);
+        let registration = Registration {
+            handle,
+            life,
+            reason,
+        };
+        inner.queue.push_back((stream, registration));
         Ok(())
-    }
-}
-
-impl Handle {
-    /// Accepts, naps, keeps the clock, and says what the accept loop has to do. `threads`: started and not joined.
-    pub(crate) fn next_step(&self, nap: &mut Duration, threads: usize) -> Step {
-        let registry = &self.registry;
-        let mut inner = registry.lock();
-        loop {
-            if threads > inner.lives.len().saturating_add(MAX_ENDED) {
-                return Step::Reap;
-            } else if let Some(event) = inner.reports.pop_front() {
-                drop(inner);
-                registry.config.tell(|| event);
-                inner = registry.lock();
-            } else if inner.queue.len() > inner.starting {
-                inner.starting = inner.starting.saturating_add(1);
-                return Step::Start;
-            } else if inner.is_stopped() && inner.lives.is_empty() {
-                return Step::End;
-            } else if is_over(inner.deadline) {
-                drop(inner);
-                self.destroy();
-                inner = registry.lock();
-            } else if is_over(inner.silence_ends) {
-                inner.silence_ends = None;
-                inner.end_reading(ConnectionState::New);
-            } else if let Some(pause) = registry.poll(&mut inner, nap) {
-                let woken = registry.bell.wait_timeout(inner, pause);
-                inner = woken.unwrap_or_else(PoisonError::into_inner).0;
-                if threads > inner.lives.len() {
-                    return Step::Reap;
-                }
-            }
-        }
     }
 }
 
@@ -243,62 +196,50 @@ impl Inner {
 
     /// Whether the stop is complete: no connection, and the handler has been let go of.
     pub(crate) fn has_ended(&self) -> bool {
-        self.is_stopped() && self.lives.is_empty() && !self.serving
+        self.is_stopped() && self.lives.is_empty() && self.serving.is_none()
     }
 
     pub(crate) fn is_own_thread(&self) -> bool {
-        let me = thread::current().id();
-        self.acceptor == Some(me) || self.lives.iter().any(|entry| entry.thread == Some(me))
+        let me = Some(thread::current().id());
+        self.serving == Some(me) || self.lives.iter().any(|life| life.thread() == me)
     }
 
-    fn find(&self, id: u64) -> Option<usize> {
-        self.lives.binary_search_by_key(&id, |entry| entry.id).ok()
+    /// The connections whose sockets are open.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (&Life, &TcpStream)> {
+        let open = |life: &Arc<Life>| self.streams.get(&life.id.0);
+        let lives = self.lives.iter();
+        lives.filter_map(move |life| Some((&**life, open(life)?)))
     }
 
-    /// Cuts one connection if its state is such a one; `false` if not, or somebody else has.
-    fn cut(&self, life: &Life, reason: CloseReason, state: fn(ConnectionState) -> bool) -> bool {
-        match self.streams.get(&life.id.0) {
-            Some(stream) if life.cut_if(reason, state) => {
-                shut_down(stream, Shutdown::Both);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    pub(crate) fn cut_all(&self, reason: CloseReason, state: fn(ConnectionState) -> bool) -> usize {
-        self.lives
-            .iter()
-            .filter(|entry| self.cut(&entry.life, reason, state))
-            .count()
-    }
-
-    pub(crate) fn cut_one(&self, id: ConnectionId, reason: CloseReason) -> bool {
-        let entry = self.find(id.0).and_then(|at| self.lives.get(at));
-        entry.map_or(false, |entry| self.cut(&entry.life, reason, |_| true))
-    }
-
-    /// Ends the reading side of those in that state. On Linux, what the kernel has queued already is still read first,
-    /// so that a request which had arrived is served.
-    pub(crate) fn end_reading(&self, state: ConnectionState) {
-        for entry in &self.lives {
-            match self.streams.get(&entry.id) {
-                Some(stream) if entry.life.drain(state) => shut_down(stream, Shutdown::Read),
-                _ => {}
+    /// Shuts the sockets down of those that `ends` is true for, and says how many they are. With `Read`, Linux still
+    /// gives what it has queued already, so that a request which had arrived is served.
+    pub(crate) fn end(&self, how: Shutdown, ends: &dyn Fn(&Life) -> bool) -> usize {
+        let mut ended: usize = 0;
+        for (life, stream) in self.open() {
+            if ends(life) {
+                shut_down(stream, how);
+                ended = ended.saturating_add(1);
             }
         }
+        ended
     }
 
     /// Whether one more connection may be served, if need be in place of the one that has waited longest.
     fn make_room(&self, max: usize) -> bool {
-        let counts = |life: &&Life| !life.refused && !life.is_cut();
-        let lives = || self.lives.iter().map(|entry| &*entry.life).filter(counts);
-        if self.streams.len() < max || lives().count() < max {
+        let served = || {
+            self.open()
+                .map(|(life, _)| life)
+                .filter(|life| !life.refused && !life.is_cut())
+        };
+        if self.streams.len() < max || served().count() < max {
             return true;
         }
-        let waiting = || lives().filter_map(|life| Some((life.waiting_since()?, life)));
-        while let Some((_, life)) = waiting().min_by_key(|(since, _)| *since) {
-            if self.cut(life, CloseReason::Evicted, waits) {
+        let waiting = || served().filter_map(|life| Some((life.waiting_since()?, life.id)));
+        while let Some((_, id)) = waiting().min() {
+            if self.end(Shutdown::Both, &|life| {
+                life.id == id && life.cut_if(CloseReason::Evicted, waits)
+            }) > 0
+            {
                 return true;
             } // it has just begun a request: look for another one
         }
@@ -315,17 +256,6 @@ pub(crate) struct Registration {
     pub(crate) reason: Option<CloseReason>,
 }
 
-impl Registration {
-    pub(crate) fn new(server: &Handle, life: Arc<Life>) -> Registration {
-        let handle = server.clone();
-        Registration {
-            handle,
-            life,
-            reason: None,
-        }
-    }
-}
-
 impl Drop for Registration {
     fn drop(&mut self) {
         let (id, registry) = (self.life.id, &self.handle.registry);
@@ -339,22 +269,13 @@ impl Drop for Registration {
             registry.config.tell(|| Event::Closed { id, reason });
             inner = registry.lock();
         }
-        if let Some(at) = inner.find(id.0) {
+        if let Ok(at) = inner.lives.binary_search_by_key(&id, |life| life.id) {
             inner.lives.remove(at);
         }
-        let last = inner.lives.is_empty() && inner.is_stopped();
-        drop(inner);
-        if last {
-            registry.ring();
+        if inner.is_stopped() && inner.lives.is_empty() {
+            registry.news.notify_all();
         }
     }
-}
-
-/// Errors of one client, which say nothing about the next one.
-pub(crate) fn is_passing(error: &io::Error) -> bool {
-    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    let kind = error.kind();
-    matches!(kind, Interrupted | ConnectionAborted | ConnectionReset)
 }
 
 fn shut_down(stream: &TcpStream, how: Shutdown) {

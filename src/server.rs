@@ -1,13 +1,13 @@
 //! A server's life: built, bound, running; and the accept loop.
 
 use super::connection::{self, panic_message, Handler};
-use super::registry::{Registry, Step, SHORTEST_NAP};
+use super::registry::Registry;
 use super::{Event, Handle, Outcome, Request, Response};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle, ScopedJoinHandle};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 type Hook = Box<dyn Fn(&Event) + Send + Sync>;
@@ -132,7 +132,7 @@ impl Builder {
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let explain = |what: &str, error: io::Error| {
             let text = error.to_string().to_ascii_lowercase(); // `permission denied (os error 13)`
-            let why = text.split(" (os error").next().unwrap_or_default();
+            let why = text.split('(').next().unwrap_or_default().trim_end();
             io::Error::new(error.kind(), format!("cannot listen on {what}: {why}"))
         };
         let addrs = addr.to_socket_addrs();
@@ -152,9 +152,8 @@ impl Builder {
         let local_addr = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let registry = Arc::new(Registry::new(listener, local_addr, self));
-        Ok(Server {
-            handle: Handle { registry },
-        })
+        let handle = Handle { registry };
+        Ok(Server { handle })
     }
 
     /// Tells the hook, if there is one. A hook that panics is told so, once.
@@ -227,10 +226,7 @@ impl Server {
         R: Into<Response>,
     {
         let (server, handler) = (self, handler); // dropped after the handler, it tells that this is gone
-        server
-            .handle
-            .registry
-            .begin_service(Some(thread::current().id()));
+        server.handle.registry.lock().serving = Some(Some(thread::current().id()));
         accept_loop(&server.handle, &|request| handler(request).into());
     }
 
@@ -244,22 +240,19 @@ impl Server {
         R: Into<Response>,
     {
         let handle = self.handle();
-        self.handle.registry.begin_service(None);
+        self.handle.registry.lock().serving = Some(None);
         let thread = thread::Builder::new().name(String::from("hardstop-accept"));
         let thread = thread.spawn(move || self.run(handler))?;
-        let (thread, destroys) = (Mutex::new(Some(thread)), true);
-        Ok(Running {
-            handle,
-            thread,
-            destroys,
-        })
+        let thread = Mutex::new(Some(thread));
+        Ok(Running { handle, thread })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.handle.destroy();
-        self.handle.registry.end_service();
+        self.handle.registry.lock().serving = None;
+        self.handle.registry.news.notify_all();
     }
 }
 
@@ -267,9 +260,8 @@ impl Drop for Server {
 #[must_use = "dropping it destroys the server"]
 pub struct Running {
     handle: Handle,
-    /// Until somebody has joined it.
+    /// Until somebody has joined or detached it: then there is nothing to destroy.
     thread: Mutex<Option<JoinHandle<()>>>,
-    destroys: bool,
 }
 
 impl Running {
@@ -308,14 +300,18 @@ impl Running {
 
     /// Lets the server run on without an owner, until a [`Handle`] stops it.
     pub fn detach(mut self) -> Handle {
-        self.destroys = false;
+        *self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner) = None;
         self.handle()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.destroys {
+        let thread = self.thread.get_mut();
+        if thread.unwrap_or_else(PoisonError::into_inner).is_some() {
             self.handle.destroy();
         }
     }
@@ -332,34 +328,16 @@ fn tell(hook: &Hook, event: Event) {
 fn accept_loop(server: &Handle, handler: &Handler<'_>) {
     thread::scope(|scope| {
         let mut threads = Vec::new();
-        let mut nap = SHORTEST_NAP;
-        loop {
-            match server.next_step(&mut nap, threads.len()) {
-                Step::Start => {
-                    let thread = thread::Builder::new().name(String::from("hardstop"));
-                    let thread = thread.stack_size(server.registry.config.stack_size);
-                    match thread.spawn_scoped(scope, move || connection::serve(server, handler)) {
-                        Ok(thread) => threads.push(thread),
-                        Err(error) => connection::turn_away(server, error),
-                    }
-                }
-                Step::Reap => reap(&mut threads),
-                Step::End => break,
+        while server.next_job(&mut threads) {
+            let thread = thread::Builder::new().name(String::from("hardstop"));
+            let thread = thread.stack_size(server.registry.config.stack_size);
+            match thread.spawn_scoped(scope, move || connection::serve(server, handler)) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => connection::turn_away(server, error),
             }
         }
         for thread in threads {
             let _ = thread.join(); // a scope alone would return before the system's threads are gone
         }
     });
-}
-
-/// Joins those that have ended.
-fn reap(threads: &mut Vec<ScopedJoinHandle<'_, ()>>) {
-    let mut at = 0;
-    while let Some(thread) = threads.get(at) {
-        match thread.is_finished() {
-            true => drop(threads.swap_remove(at).join()), // it has caught every panic
-            false => at = at.saturating_add(1),
-        }
-    }
 }

@@ -30,10 +30,14 @@ pub(crate) type Timeout = Option<Duration>;
 
 pub(crate) struct Stream {
     tcp: TcpStream,
-    input: Input,
+    /// What has been read; from `start` to `end` it has not been consumed.
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
     output: Vec<u8>,
     /// What the socket's read timeout was last set to; outer `None`: never.
     read_timeout: Option<Timeout>,
+    min_rate: Option<u32>,
     read_pace: Pace,
     write_pace: Pace,
 }
@@ -45,40 +49,32 @@ impl Stream {
         tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
         tcp.set_write_timeout(config.write_timeout)?;
         let _ = tcp.set_nodelay(true); // only speed is lost without it
-        let pace = Pace {
-            min_rate: config.min_rate,
-            ..Pace::default()
-        };
-        let (input, output) = (Input::default(), Vec::new());
         Ok(Stream {
             tcp,
-            input,
-            output,
+            input: Vec::new(),
+            start: 0,
+            end: 0,
+            output: Vec::new(),
             read_timeout: None,
-            read_pace: pace,
-            write_pace: pace,
+            min_rate: config.min_rate,
+            read_pace: Pace::default(),
+            write_pace: Pace::default(),
         })
     }
 
     /// What has been read and not been consumed.
     pub(crate) fn buffered(&self) -> &[u8] {
-        self.input
-            .bytes
-            .get(self.input.start..self.input.end)
-            .unwrap_or_default()
+        let unread = self.input.get(self.start..self.end);
+        unread.unwrap_or_default()
     }
 
     pub(crate) fn consume(&mut self, n: usize) {
-        self.input.start = self.input.start.saturating_add(n).min(self.input.end);
+        self.start = self.start.saturating_add(n).min(self.end);
     }
 
     /// Starts to measure the rates of a new request's body and of its response's.
     pub(crate) fn begin_exchange(&mut self) {
-        let pace = Pace {
-            min_rate: self.read_pace.min_rate,
-            ..Pace::default()
-        };
-        (self.read_pace, self.write_pace) = (pace, pace);
+        (self.read_pace, self.write_pace) = Default::default();
     }
 
     /// Gives memory back before a long wait.
@@ -86,17 +82,27 @@ impl Stream {
         if self.output.capacity() > KEPT_OUTPUT_BYTES {
             self.output = Vec::new();
         }
-        if self.input.bytes.len() > INPUT_BYTES && self.buffered().is_empty() {
-            self.input = Input::default();
+        if self.input.len() > INPUT_BYTES && self.buffered().is_empty() {
+            (self.input, self.start, self.end) = Default::default();
         }
     }
 
-    /// Waits for more input and adds it to the buffer; zero is the end of it.
+    /// Waits for more input and adds it to the buffer; zero is the end of it. Whoever reads the buffer refuses what
+    /// exceeds a limit, so that it does not grow for ever.
     pub(crate) fn fill(&mut self, timeout: Timeout) -> Result<usize, CloseReason> {
         self.before_read(timeout)?;
-        let free = self.input.make_room();
-        let n = timed_read(&mut self.tcp, free, &mut self.read_pace)?;
-        self.input.end = self.input.end.saturating_add(n);
+        if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
+            self.input.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end.saturating_sub(self.start));
+        }
+        if self.end == self.input.len() {
+            let size = self.end.saturating_mul(2).max(INPUT_BYTES);
+            self.input.resize(size, 0);
+        }
+        let free = self.input.get_mut(self.end..).unwrap_or_default();
+        let mut read = || self.tcp.read(free);
+        let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
+        self.end = self.end.saturating_add(n);
         Ok(n)
     }
 
@@ -106,7 +112,8 @@ impl Stream {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
-                return timed_read(&mut self.tcp, buf, &mut self.read_pace);
+                let mut read = || self.tcp.read(buf);
+                return self.read_pace.time(&mut read, CloseReason::BodyTimeout);
             }
             self.fill(timeout)?;
         }
@@ -118,9 +125,8 @@ impl Stream {
     fn before_read(&mut self, timeout: Timeout) -> Result<(), CloseReason> {
         self.flush()?;
         if self.read_timeout != Some(timeout) {
-            self.tcp
-                .set_read_timeout(timeout)
-                .or(Err(CloseReason::PeerLost))?;
+            let set = self.tcp.set_read_timeout(timeout);
+            set.or(Err(CloseReason::PeerLost))?;
             self.read_timeout = Some(timeout);
         }
         Ok(())
@@ -128,7 +134,7 @@ impl Stream {
 
     /// Whether the body that is being read has come too slowly so far.
     pub(crate) fn reads_too_slowly(&self) -> bool {
-        self.read_pace.is_too_slow()
+        self.read_pace.is_below(self.min_rate)
     }
 
     /// The buffer that output is collected in, for those who make it in place.
@@ -159,18 +165,16 @@ impl Stream {
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         while !bytes.is_empty() {
-            let began = Instant::now();
-            match self.tcp.write(bytes) {
-                Ok(0) => return Err(CloseReason::PeerLost),
-                Ok(n) => {
-                    bytes = bytes.get(n..).unwrap_or_default();
-                    self.write_pace.note(began, n);
-                    if self.write_pace.is_too_slow() {
-                        return Err(CloseReason::WriteTimeout);
-                    }
-                }
-                Err(error) => check(&error, CloseReason::WriteTimeout)?,
+            let mut write = || self.tcp.write(bytes);
+            let n = self
+                .write_pace
+                .time(&mut write, CloseReason::WriteTimeout)?;
+            if n == 0 {
+                return Err(CloseReason::PeerLost);
+            } else if self.write_pace.is_below(self.min_rate) {
+                return Err(CloseReason::WriteTimeout);
             }
+            bytes = bytes.get(n..).unwrap_or_default();
         }
         Ok(())
     }
@@ -181,75 +185,41 @@ impl Stream {
     }
 }
 
-/// What has been read; from `start` to `end` it has not been consumed.
-#[derive(Default)]
-struct Input {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Input {
-    /// Memory after what is there. Whoever reads the buffer refuses what exceeds a limit, so that it does not grow for
-    /// ever.
-    fn make_room(&mut self) -> &mut [u8] {
-        if self.start > 0 && (self.start == self.end || self.end == self.bytes.len()) {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end = self.end.saturating_sub(self.start);
-            self.start = 0;
-        }
-        if self.end == self.bytes.len() {
-            self.bytes
-                .resize(self.end.saturating_mul(2).max(INPUT_BYTES), 0);
-        }
-        self.bytes.get_mut(self.end..).unwrap_or_default()
-    }
-}
-
-fn timed_read(tcp: &mut TcpStream, buf: &mut [u8], pace: &mut Pace) -> Result<usize, CloseReason> {
-    let began = Instant::now();
-    loop {
-        match tcp.read(buf) {
-            Ok(n) => {
-                pace.note(began, n);
-                return Ok(n);
-            }
-            Err(error) => check(&error, CloseReason::BodyTimeout)?,
-        }
-    }
-}
-
-/// Tells what an error means; one that means nothing is no error. Unix says `WouldBlock` for a timeout, Windows says
-/// `TimedOut`.
-fn check(error: &io::Error, timeout: CloseReason) -> Result<(), CloseReason> {
-    let is_timeout = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-    match error.kind() == ErrorKind::Interrupted {
-        true => Ok(()),
-        false => Err(if is_timeout {
-            timeout
-        } else {
-            CloseReason::PeerLost
-        }),
-    }
-}
-
 /// How many bytes came or went in how much time spent blocked. A handler's own time does not count.
-#[derive(Default, Clone, Copy)]
+#[derive(Default)]
 struct Pace {
     blocked: Duration,
     bytes: u64,
-    min_rate: Option<u32>,
 }
 
 impl Pace {
-    fn note(&mut self, began: Instant, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    /// Reads or writes once, and tells what an error means, which is `timeout` if nothing moved for too long.
+    fn time(
+        &mut self,
+        transfer: &mut dyn FnMut() -> io::Result<usize>,
+        timeout: CloseReason,
+    ) -> Result<usize, CloseReason> {
+        let began = Instant::now();
+        let mut moved = transfer();
+        while matches!(&moved, Err(error) if error.kind() == ErrorKind::Interrupted) {
+            moved = transfer();
+        }
+        let n = moved.map_err(|error| {
+            // Unix says the one, Windows the other.
+            match matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+                true => timeout,
+                false => CloseReason::PeerLost,
+            }
+        })?;
+        let bytes = u64::try_from(n).unwrap_or(u64::MAX);
         self.blocked = self.blocked.saturating_add(began.elapsed());
         self.bytes = self.bytes.saturating_add(bytes);
+        Ok(n)
     }
 
-    fn is_too_slow(&self) -> bool {
-        let rate = u64::from(self.min_rate.unwrap_or(0));
+    /// Whether it is too slow, now that it has been blocked for some time.
+    fn is_below(&self, min_rate: Option<u32>) -> bool {
+        let rate = u64::from(min_rate.unwrap_or(0));
         self.blocked > RATE_GRACE && self.bytes < rate.saturating_mul(self.blocked.as_secs())
     }
 }
