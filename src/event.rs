@@ -1,13 +1,11 @@
 //! What the library tells its host: events, the reasons of ends, the list of connections.
 //!
-//! The library prints nothing. All that it has to say goes through the one hook of
-//! [`Builder::on_event`](super::Builder::on_event).
+//! It prints nothing. All that it has to say goes through the hook of [`Builder::on_event`](super::Builder::on_event).
 
 use super::{Error, StatusCode};
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
+use std::{fmt, io};
 
 /// A connection's number: counted from 1 as they are accepted, and never used again by the same server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +44,7 @@ pub enum Event {
         id: ConnectionId,
         status: StatusCode,
     },
-    /// A request was refused, its handler returned an [`Error`], or its response could not be sent as the handler made
-    /// it.
+    /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
     #[non_exhaustive]
     Failed { id: ConnectionId, error: Error },
     /// A handler panicked, or the reader or closure of its response did. The client gets a 500, or an early end if the
@@ -60,15 +57,13 @@ pub enum Event {
         id: ConnectionId,
         reason: CloseReason,
     },
-    /// A client could not be accepted, for example for want of descriptors. The server tries again, at most a second
-    /// later.
+    /// A client could not be accepted, for example for want of descriptors. Tried again, at most a second later.
     #[non_exhaustive]
     AcceptFailed { error: io::Error },
     /// A connection got no thread. It was sent away, with a 503 where that could be done at once.
     #[non_exhaustive]
     SpawnFailed { error: io::Error },
-    /// A client was dropped without an answer: every connection was busy, and enough other clients were just being told
-    /// so.
+    /// A client was dropped without an answer: all connections were busy, and enough others were just being told so.
     #[non_exhaustive]
     TurnedAway { peer: SocketAddr },
     /// The event hook panicked, and is told so. If it panics again, nobody is told.
@@ -80,8 +75,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The last response said `Connection: close`: the client wanted it, the handler did, or the rest of the request's
-    /// body was not worth reading.
+    /// The last response said `Connection: close`: client or handler wanted it, or the rest of a body was not worth it.
     Completed,
     /// The client ended it between two requests.
     PeerClosed,

@@ -2,8 +2,7 @@
 
 use super::life::{waits, Life};
 use super::registry::{earliest, is_over, left, Registry, Stage};
-use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event};
-use std::io::ErrorKind;
+use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -39,8 +38,7 @@ pub enum Outcome {
         /// How many connections were cut. Their handlers may still be running.
         cut: usize,
     },
-    /// Called from one of the server's own threads, which cannot wait for itself. The drain has begun, and the server
-    /// destroys what is left when the grace is over.
+    /// Called on one of the server's own threads, which cannot wait. The drain has begun; the deadline will be kept.
     Pending,
 }
 
@@ -83,9 +81,8 @@ impl Handle {
         registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
         inner.stage = Stage::Destroyed; // drops the listener
         (inner.deadline, inner.silence_ends) = (None, None);
-        let cut = inner.end(Shutdown::Both, &|life| {
-            life.cut_if(CloseReason::Destroyed, |_| true)
-        });
+        let cut = |life: &Life| life.cut_if(CloseReason::Destroyed, |_| true);
+        let cut = inner.end(Shutdown::Both, &cut);
         inner.cut = (!inner.lives.is_empty()).then_some(cut);
         let queue = std::mem::take(&mut inner.queue);
         drop(inner);
@@ -98,8 +95,7 @@ impl Handle {
     ///
     /// When this returns, the port is closed. Clients that had connected are served, those that the system had queued
     /// included; each response says `Connection: close`. Connections that wait for a next request end at once; those
-    /// that have never spoken have one second to begin. Nothing bounds the time that handlers and clients take: see
-    /// [`shutdown`](Handle::shutdown).
+    /// that have never spoken have one second to begin. [`shutdown`](Handle::shutdown) bounds the time that all take.
     pub fn drain(&self) {
         self.drain_until(None);
     }
@@ -134,13 +130,8 @@ impl Handle {
         let mut inner = self.registry.lock();
         if !inner.is_stopped() {
             for _ in 0..MAX_BACKLOG {
-                match self.accept(&mut inner) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => {
-                        inner.reports.push_back(Event::AcceptFailed { error });
-                        break;
-                    }
+                if self.poll(&mut inner).is_some() {
+                    break;
                 }
             }
             self.registry.phase.store(1, Ordering::SeqCst);
@@ -156,8 +147,7 @@ impl Handle {
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.
     ///
-    /// A request that is on its way to one of them is lost, as it is whenever a server ends an idle connection; clients
-    /// send such a request again.
+    /// A request on its way to one of them is lost, as whenever a server ends an idle connection; clients send it again.
     pub fn close_idle(&self) -> usize {
         let cut = |life: &Life| life.cut_if(CloseReason::IdleClosed, waits);
         self.registry.lock().end(Shutdown::Both, &cut)

@@ -1,7 +1,6 @@
-//! One connection's own state, behind its own small lock, shared between its thread and the map; and the token by which
-//! a handler learns of its end.
+//! One connection's own state, shared by its thread and the map; and the token by which a handler learns of its end.
 //!
-//! 1. Requests change this state and never take the registry's lock, so they do not meet there.
+//! 1. Requests change this state under its own lock, never taking the registry's, so they do not meet there.
 //! 2. The first cut wins: it names the reason for the end and fires the cancel token, once.
 //!
 //! Lock order: the registry's, then this one. Nothing is called while this one is held.
@@ -82,8 +81,7 @@ impl Life {
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)
     }
 
-    /// Marks the connection as cut, if it is in such a state; `true` for the first one who does, who shuts its socket
-    /// down next.
+    /// Marks it as cut, if it is in such a state; `true` for the first who does, who shuts its socket down next.
     pub(crate) fn cut_if(&self, reason: CloseReason, state: fn(ConnectionState) -> bool) -> bool {
         let mut now = self.lock();
         let first = !self.is_cut() && state(now.info.state);
@@ -129,8 +127,7 @@ impl Life {
         (works || !self.is_cut()).then(|| now.info.clone())
     }
 
-    /// Sleeps until the connection is cut or `stop` has become true, at most for that time; `true` in the first two
-    /// cases.
+    /// Sleeps at most for that time; `true` as soon as the connection has been cut or `stop` has become true.
     fn sleep(&self, timeout: Duration, stop: &dyn Fn() -> bool) -> bool {
         let goes_on = |_: &mut Now| !self.is_cut() && !stop();
         let woken = self.woken.wait_timeout_while(self.lock(), timeout, goes_on);
@@ -183,8 +180,7 @@ impl CancelToken {
         self.life.is_cut()
     }
 
-    /// Whether the server has been told to drain or to end, so that a long response should come to its end by itself.
-    /// Takes no lock and makes no system call.
+    /// Whether the server drains or ends, so that a long response should come to its end. Takes no lock either.
     pub fn is_draining(&self) -> bool {
         self.handle.phase() != Phase::Accepting
     }

@@ -136,7 +136,7 @@ impl Handle {
     }
 
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.
-    fn poll(&self, inner: &mut Inner) -> Option<Duration> {
+    pub(crate) fn poll(&self, inner: &mut Inner) -> Option<Duration> {
         if inner.is_stopped() {
             return Some(left(earliest(inner.deadline, inner.silence_ends)));
         }
@@ -157,7 +157,7 @@ impl Handle {
     }
 
     /// Takes one client out of the backlog, into the map and the queue, unless it has gone already.
-    pub(crate) fn accept(&self, inner: &mut Inner) -> io::Result<()> {
+    fn accept(&self, inner: &mut Inner) -> io::Result<()> {
         use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         let accepted = match &inner.stage {
             Stage::Accepting(listener) => listener.accept(),
@@ -251,8 +251,7 @@ impl Inner {
 pub(crate) struct Registration {
     pub(crate) handle: Handle,
     pub(crate) life: Arc<Life>,
-    /// Why it ended, once its thread has told `Opened`. Its stream has been dropped then, so that dropping this closes
-    /// the socket.
+    /// Why it ended, once its thread has told `Opened` and dropped its stream: then dropping this closes the socket.
     pub(crate) reason: Option<CloseReason>,
 }
 

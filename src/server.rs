@@ -12,114 +12,90 @@ use std::time::Duration;
 
 type Hook = Box<dyn Fn(&Event) + Send + Sync>;
 
-/// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
-///
-/// # Examples
-/// ```
-/// # fn main() -> std::io::Result<()> {
-/// use std::time::Duration;
-/// let server = hardstop::Server::builder()
-///     .max_connections(64)
-///     .idle_timeout(Duration::from_secs(30))
-///     .write_timeout(None)
-///     .on_event(|event| eprintln!("{event:?}"))
-///     .bind("127.0.0.1:0")?;
-/// # drop(server);
-/// # Ok(())
-/// # }
-/// ```
-#[must_use = "a builder does nothing until it is bound"]
-pub struct Builder {
-    pub(crate) max_connections: usize,
-    pub(crate) header_timeout: Option<Duration>,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) body_timeout: Option<Duration>,
-    pub(crate) write_timeout: Option<Duration>,
-    pub(crate) min_rate: Option<u32>,
-    pub(crate) max_head_bytes: usize,
-    pub(crate) max_headers: usize,
-    pub(crate) max_body_bytes: u64,
-    pub(crate) stack_size: usize,
-    on_event: Option<Hook>,
-}
-
-impl Default for Builder {
-    fn default() -> Builder {
-        let seconds = |n| Some(Duration::from_secs(n));
-        Builder {
-            max_connections: 256,
-            header_timeout: seconds(10),
-            idle_timeout: seconds(75),
-            body_timeout: seconds(30),
-            write_timeout: seconds(30),
-            min_rate: Some(240),
-            max_head_bytes: 16 * 1024,
-            max_headers: 100,
-            max_body_bytes: 1024 * 1024,
-            stack_size: 256 * 1024,
-            on_event: None,
+/// Declares each setting once: what it does, its setter's argument, its type and its default.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident($given:ty): $type:ty = $default:expr;)+) => {
+        /// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
+        ///
+        /// # Examples
+        /// ```
+        /// # fn main() -> std::io::Result<()> {
+        /// use std::time::Duration;
+        /// let server = hardstop::Server::builder()
+        ///     .max_connections(64)
+        ///     .idle_timeout(Duration::from_secs(30))
+        ///     .write_timeout(None)
+        ///     .on_event(|event| eprintln!("{event:?}"))
+        ///     .bind("127.0.0.1:0")?;
+        /// # drop(server);
+        /// # Ok(())
+        /// # }
+        /// ```
+        #[must_use = "a builder does nothing until it is bound"]
+        pub struct Builder {
+            $(pub(crate) $name: $type,)+
+            on_event: Option<Hook>,
         }
-    }
-}
 
-/// Each setter takes the builder and gives it back.
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty;)+) => {
-        $($(#[$doc])*
-        pub fn $name(mut self, value: $type) -> Builder {
-            self.$name = value.into();
-            self
-        })+
+        impl Default for Builder {
+            fn default() -> Builder {
+                Builder { $($name: $default,)+ on_event: None }
+            }
+        }
+
+        impl Builder {
+            $($(#[$doc])*
+            pub fn $name(mut self, value: $given) -> Builder {
+                self.$name = value.into();
+                self
+            })+
+        }
     };
 }
 
-impl Builder {
-    setters! {
-        /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
-        ///
-        /// When all are taken, the one that has waited longest for a request makes room for a new client. If none
-        /// waits, the new one gets a 503 with `Retry-After`. Up to 8 clients at a time are told so on threads of their
-        /// own, beyond this number; further ones are dropped, with an event.
-        max_connections: usize;
-
-        /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
-        header_timeout: impl Into<Option<Duration>>;
-
-        /// How long a connection may wait for a request to begin, the first one included: 75 s unless set, longer than
-        /// the 60 s of common proxies, so that it is they who end it.
-        idle_timeout: impl Into<Option<Duration>>;
-
-        /// How long reading a body may go without a byte: 30 s unless set. Answered with 408.
-        body_timeout: impl Into<Option<Duration>>;
-
-        /// How long sending may go without a byte being taken: 30 s unless set. Ends the connection.
-        write_timeout: impl Into<Option<Duration>>;
-
-        /// The fewest bytes a second at which a body may come and a response be taken: 240 unless set.
-        ///
-        /// Only time counts in which the connection is blocked reading that body or writing that response, and only
-        /// beyond 5 s of it: slow handlers, long polls and server-sent events are not touched.
-        min_rate: impl Into<Option<u32>>;
-
-        /// How large a head may be: 16 KiB unless set. Answered with 431, or 414 if its first line does not fit.
-        max_head_bytes: usize;
-
-        /// How many fields a head may have: 100 unless set. Answered with 431.
-        max_headers: usize;
-
-        /// How large a body may be that is read: 1 MiB unless set. Reading a larger one fails, which is answered with
-        /// 413. [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
-        max_body_bytes: u64;
-
-        /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, so that 256 of them fit
-        /// into a small address space.
-        stack_size: usize;
-    }
-
-    /// The one hook that is told what happens.
+settings! {
+    /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
     ///
-    /// It is called on the thread on which it happens, outside of any lock, and may call every method of [`Handle`].
-    /// That thread waits for it.
+    /// When all are taken, the one that has waited longest for a request makes room for a new client. If none waits,
+    /// the new one gets a 503 with `Retry-After`. Up to 8 clients at a time are told so on threads of their own, beyond
+    /// this number; further ones are dropped, with an event.
+    max_connections(usize): usize = 256;
+
+    /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
+    header_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(10));
+
+    /// How long a connection may wait for a request to begin, the first one included: 75 s unless set, longer than the
+    /// 60 s of common proxies, so that it is they who end it.
+    idle_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(75));
+
+    /// How long reading a body may go without a byte: 30 s unless set. Answered with 408.
+    body_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
+
+    /// How long sending may go without a byte being taken: 30 s unless set. Ends the connection.
+    write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
+
+    /// The fewest bytes a second at which a body may come and a response be taken: 240 unless set. Only time counts in
+    /// which the connection is blocked reading that body or writing that response, and only beyond 5 s of it: slow
+    /// handlers, long polls and server-sent events are not touched.
+    min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
+
+    /// How large a head may be: 16 KiB unless set. Answered with 431, or 414 if its first line does not fit.
+    max_head_bytes(usize): usize = 16 * 1024;
+
+    /// How many fields a head may have: 100 unless set. Answered with 431.
+    max_headers(usize): usize = 100;
+
+    /// How large a body may be that is read: 1 MiB unless set. Reading a larger one fails, which is answered with 413.
+    /// [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
+    max_body_bytes(u64): u64 = 1024 * 1024;
+
+    /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, to fit small address spaces.
+    stack_size(usize): usize = 256 * 1024;
+}
+
+impl Builder {
+    /// The one hook that is told what happens, on the thread on which it happens, which waits for it. It is called
+    /// outside of any lock, and may call every method of [`Handle`].
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
         self.on_event = Some(Box::new(hook));
         self
@@ -142,8 +118,7 @@ impl Builder {
         self.listener(listener.map_err(|error| explain(&names.join(" or "), error))?)
     }
 
-    /// Uses a listener that was made elsewhere. It is made nonblocking, and is closed by a stop; a clone of it that
-    /// someone keeps would hold the port open.
+    /// Uses a listener that was made elsewhere, and makes it nonblocking. A stop closes it, but not a clone of it.
     ///
     /// # Errors
     /// When a setting makes no sense, or the listener cannot be made nonblocking.

@@ -2,10 +2,8 @@
 //!
 //! 1. Output is collected and leaves before anything waits for input, so that a client never waits for a response that
 //!    is still here, and the answers to pipelined requests leave together.
-//! 2. A socket's timeouts are set only when they change: a request that comes in one piece and fits costs one read and
-//!    one write.
-//! 3. What ends a transfer is named as the reason for the end of its connection; that a read timed out is `BodyTimeout`
-//!    here, whatever was waited for.
+//! 2. A socket's timeouts are set only when they change: a request that comes in one piece costs one read, one write.
+//! 3. What ends a transfer is named as its connection's end; a read that timed out is `BodyTimeout`, whatever it was for.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
 use super::{Builder, CloseReason};
@@ -37,14 +35,13 @@ pub(crate) struct Stream {
     output: Vec<u8>,
     /// What the socket's read timeout was last set to; outer `None`: never.
     read_timeout: Option<Timeout>,
-    min_rate: Option<u32>,
+    min_rate: u64,
     read_pace: Pace,
     write_pace: Pace,
 }
 
 impl Stream {
-    /// Takes a fresh socket over, whatever its modes are. Fails if it cannot be given those without which nothing
-    /// bounds a wait.
+    /// Takes a fresh socket over, whatever its modes are. Fails if it cannot be given those that bound every wait.
     pub(crate) fn new(tcp: TcpStream, config: &Builder) -> io::Result<Stream> {
         tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
         tcp.set_write_timeout(config.write_timeout)?;
@@ -56,7 +53,7 @@ impl Stream {
             end: 0,
             output: Vec::new(),
             read_timeout: None,
-            min_rate: config.min_rate,
+            min_rate: u64::from(config.min_rate.unwrap_or(0)),
             read_pace: Pace::default(),
             write_pace: Pace::default(),
         })
@@ -87,8 +84,7 @@ impl Stream {
         }
     }
 
-    /// Waits for more input and adds it to the buffer; zero is the end of it. Whoever reads the buffer refuses what
-    /// exceeds a limit, so that it does not grow for ever.
+    /// Waits for more input and adds it to the buffer, which its readers bound; zero is the end of it.
     pub(crate) fn fill(&mut self, timeout: Timeout) -> Result<usize, CloseReason> {
         self.before_read(timeout)?;
         if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
@@ -106,8 +102,7 @@ impl Stream {
         Ok(n)
     }
 
-    /// Reads into the caller's memory: first what is buffered, then, for a large piece, without the buffer between;
-    /// zero is the end.
+    /// Reads what is buffered, or else more; a large piece goes without the buffer between. Zero is the end.
     pub(crate) fn read(&mut self, buf: &mut [u8], timeout: Timeout) -> Result<usize, CloseReason> {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
@@ -165,14 +160,12 @@ impl Stream {
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         while !bytes.is_empty() {
-            let mut write = || self.tcp.write(bytes);
-            let n = self
-                .write_pace
-                .time(&mut write, CloseReason::WriteTimeout)?;
+            let (mut write, timeout) = (|| self.tcp.write(bytes), CloseReason::WriteTimeout);
+            let n = self.write_pace.time(&mut write, timeout)?;
             if n == 0 {
                 return Err(CloseReason::PeerLost);
             } else if self.write_pace.is_below(self.min_rate) {
-                return Err(CloseReason::WriteTimeout);
+                return Err(timeout);
             }
             bytes = bytes.get(n..).unwrap_or_default();
         }
@@ -185,6 +178,8 @@ impl Stream {
     }
 }
 
+type Transfer<'a> = dyn FnMut() -> io::Result<usize> + 'a;
+
 /// How many bytes came or went in how much time spent blocked. A handler's own time does not count.
 #[derive(Default)]
 struct Pace {
@@ -196,13 +191,13 @@ impl Pace {
     /// Reads or writes once, and tells what an error means, which is `timeout` if nothing moved for too long.
     fn time(
         &mut self,
-        transfer: &mut dyn FnMut() -> io::Result<usize>,
+        once: &mut Transfer<'_>,
         timeout: CloseReason,
     ) -> Result<usize, CloseReason> {
         let began = Instant::now();
-        let mut moved = transfer();
+        let mut moved = once();
         while matches!(&moved, Err(error) if error.kind() == ErrorKind::Interrupted) {
-            moved = transfer();
+            moved = once();
         }
         let n = moved.map_err(|error| {
             // Unix says the one, Windows the other.
@@ -218,8 +213,7 @@ impl Pace {
     }
 
     /// Whether it is too slow, now that it has been blocked for some time.
-    fn is_below(&self, min_rate: Option<u32>) -> bool {
-        let rate = u64::from(min_rate.unwrap_or(0));
+    fn is_below(&self, rate: u64) -> bool {
         self.blocked > RATE_GRACE && self.bytes < rate.saturating_mul(self.blocked.as_secs())
     }
 }
