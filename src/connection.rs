@@ -124,7 +124,7 @@ impl Connection<'_> {
                 life.enter(waits_as)?;
                 // A drain that came before that line has not found this connection idle. A new one has its second.
                 let is_idle = waits_as == ConnectionState::Idle;
-                if is_idle && self.is_draining() && life.drain(waits_as) {
+                if is_idle && self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
                     self.body.stream.shut_down(Shutdown::Read);
                 }
             } else if began.is_none() {

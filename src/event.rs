@@ -75,7 +75,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The last response said `Connection: close`: client or handler wanted it, or the rest of a body was not worth it.
+    /// The last response said `Connection: close`: client or handler wanted it, or reading on was not worth it.
     Completed,
     /// The client ended it between two requests.
     PeerClosed,

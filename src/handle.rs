@@ -1,7 +1,7 @@
 //! What stops a server and tells what it is doing, from any thread.
 
 use super::life::{waits, Life};
-use super::registry::{earliest, is_over, left, Registry, Stage};
+use super::registry::{left, Registry, Stage};
 use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
@@ -81,7 +81,7 @@ impl Handle {
         registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
         inner.stage = Stage::Destroyed; // drops the listener
         (inner.deadline, inner.silence_ends) = (None, None);
-        let cut = |life: &Life| life.cut_if(CloseReason::Destroyed, |_| true);
+        let cut = |life: &Life| life.end_if(CloseReason::Destroyed, |_| true);
         let cut = inner.end(Shutdown::Both, &cut);
         inner.cut = (!inner.lives.is_empty()).then_some(cut);
         let queue = std::mem::take(&mut inner.queue);
@@ -107,23 +107,21 @@ impl Handle {
     /// server's own threads it returns [`Outcome::Pending`] at once.
     pub fn shutdown(&self, grace: Duration) -> Outcome {
         self.drain_until(Instant::now().checked_add(grace)); // `None`: later than the clock goes
-        let mut inner = self.registry.lock();
-        if inner.is_own_thread() {
-            return Outcome::Pending; // the accept loop keeps the clock
-        }
-        while !inner.has_ended() && !matches!(inner.stage, Stage::Destroyed) {
-            if is_over(inner.deadline) {
+        loop {
+            let inner = self.registry.lock();
+            let left = left(inner.deadline);
+            if inner.is_own_thread() {
+                return Outcome::Pending; // the accept loop keeps the clock
+            } else if inner.has_ended() || matches!(inner.stage, Stage::Destroyed) {
+                let destroyed = |cut| Outcome::Destroyed { cut };
+                return inner.cut.map_or(Outcome::Drained, destroyed);
+            } else if left == Duration::ZERO {
                 drop(inner);
                 self.destroy();
-                inner = self.registry.lock();
             } else {
-                let left = left(inner.deadline);
-                let woken = self.registry.news.wait_timeout(inner, left);
-                inner = woken.unwrap_or_else(PoisonError::into_inner).0;
+                drop(self.registry.news.wait_timeout(inner, left));
             }
         }
-        let destroyed = |cut| Outcome::Destroyed { cut };
-        inner.cut.map_or(Outcome::Drained, destroyed)
     }
 
     fn drain_until(&self, deadline: Option<Instant>) {
@@ -137,25 +135,27 @@ impl Handle {
             self.registry.phase.store(1, Ordering::SeqCst);
             inner.stage = Stage::Draining; // drops the listener
             inner.silence_ends = Instant::now().checked_add(SILENT_GRACE);
-            inner.end(Shutdown::Read, &|life| life.drain(ConnectionState::Idle));
+            let is_idle = |state| state == ConnectionState::Idle;
+            let drain = |life: &Life| life.end_if(CloseReason::Drained, is_idle);
+            inner.end(Shutdown::Read, &drain);
         }
         if !matches!(inner.stage, Stage::Destroyed) {
-            inner.deadline = earliest(inner.deadline, deadline);
+            inner.deadline = inner.deadline.into_iter().chain(deadline).min();
         }
         self.registry.news.notify_all();
     }
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.
     ///
-    /// A request on its way to one of them is lost, as whenever a server ends an idle connection; clients send it again.
+    /// A request on its way to one of them is lost, as whenever a server ends a connection; clients send it again.
     pub fn close_idle(&self) -> usize {
-        let cut = |life: &Life| life.cut_if(CloseReason::IdleClosed, waits);
+        let cut = |life: &Life| life.end_if(CloseReason::IdleClosed, waits);
         self.registry.lock().end(Shutdown::Both, &cut)
     }
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
-        let cut = |life: &Life| life.id == id && life.cut_if(CloseReason::HandleClosed, |_| true);
+        let cut = |life: &Life| life.id == id && life.end_if(CloseReason::HandleClosed, |_| true);
         self.registry.lock().end(Shutdown::Both, &cut) > 0
     }
 

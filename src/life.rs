@@ -81,26 +81,17 @@ impl Life {
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)
     }
 
-    /// Marks it as cut, if it is in such a state; `true` for the first who does, who shuts its socket down next.
-    pub(crate) fn cut_if(&self, reason: CloseReason, state: fn(ConnectionState) -> bool) -> bool {
+    /// Gives it that reason to end, if it is in such a state and has not been cut; `true` if so, for whoever calls to
+    /// shut its socket down next. Every reason but `Drained` is a cut. Wakes those who sleep here in any case.
+    pub(crate) fn end_if(&self, reason: CloseReason, state: fn(ConnectionState) -> bool) -> bool {
         let mut now = self.lock();
-        let first = !self.is_cut() && state(now.info.state);
-        if first {
-            now.reason = Some(reason);
-            self.cut.store(true, Ordering::SeqCst);
-            self.woken.notify_all();
-        }
-        first
-    }
-
-    /// Tells the connection of a drain; `true` if it is in that state, so that its reading side is to be ended next.
-    pub(crate) fn drain(&self, state: ConnectionState) -> bool {
-        let mut now = self.lock();
-        self.woken.notify_all();
-        let ends = !self.is_cut() && now.info.state == state;
+        let ends = !self.is_cut() && state(now.info.state);
         if ends {
-            now.reason = Some(CloseReason::Drained);
+            now.reason = Some(reason);
+            self.cut
+                .store(reason != CloseReason::Drained, Ordering::SeqCst);
         }
+        self.woken.notify_all();
         ends
     }
 

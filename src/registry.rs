@@ -46,7 +46,7 @@ pub(crate) struct Inner {
     pub(crate) streams: HashMap<u64, TcpStream>,
     /// What is known beside the streams, by id. It goes when its `Closed` hook has returned.
     pub(crate) lives: Vec<Arc<Life>>,
-    /// Accepted and registered, but without a thread; so many threads are on their way to it.
+    /// Accepted and registered, but without a thread; and how many threads are on their way.
     pub(crate) queue: VecDeque<(TcpStream, Registration)>,
     starting: usize,
     pub(crate) reports: VecDeque<Event>,
@@ -72,17 +72,15 @@ pub(crate) enum Stage {
 impl Registry {
     /// Takes the listener over. It must be nonblocking already.
     pub(crate) fn new(listener: TcpListener, local_addr: SocketAddr, config: Builder) -> Registry {
-        let inner = Inner {
-            stage: Stage::Accepting(listener),
-            ..Inner::default()
-        };
-        Registry {
+        let registry = Registry {
             config,
             local_addr,
-            phase: AtomicU8::new(0),
-            inner: Mutex::new(inner),
-            news: Condvar::new(),
-        }
+            phase: AtomicU8::default(),
+            inner: Mutex::default(),
+            news: Condvar::default(),
+        };
+        registry.lock().stage = Stage::Accepting(listener);
+        registry
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -122,12 +120,14 @@ impl Handle {
                 return true;
             } else if inner.is_stopped() && inner.lives.is_empty() {
                 return false;
-            } else if is_over(inner.deadline) {
+            } else if left(inner.deadline) == Duration::ZERO {
                 drop(inner);
                 self.destroy();
-            } else if is_over(inner.silence_ends) {
+            } else if left(inner.silence_ends) == Duration::ZERO {
                 inner.silence_ends = None;
-                inner.end(Shutdown::Read, &|life| life.drain(ConnectionState::New));
+                let is_new = |state| state == ConnectionState::New;
+                let drain = |life: &Life| life.end_if(CloseReason::Drained, is_new);
+                inner.end(Shutdown::Read, &drain);
             } else if let Some(pause) = self.poll(&mut inner) {
                 drop(registry.news.wait_timeout(inner, pause));
                 max_ended = 0;
@@ -138,13 +138,10 @@ impl Handle {
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.
     pub(crate) fn poll(&self, inner: &mut Inner) -> Option<Duration> {
         if inner.is_stopped() {
-            return Some(left(earliest(inner.deadline, inner.silence_ends)));
+            return Some(left(inner.deadline).min(left(inner.silence_ends)));
         }
         let longest = match self.accept(inner) {
-            Ok(()) => {
-                inner.nap = Duration::ZERO;
-                return None;
-            }
+            Ok(()) => return None,
             Err(error) if error.kind() == ErrorKind::WouldBlock => LONGEST_NAP,
             Err(error) => {
                 inner.reports.push_back(Event::AcceptFailed { error }); // told after the pause
@@ -168,6 +165,7 @@ impl Handle {
             Err(error) if passing.contains(&error.kind()) => return Ok(()),
             accepted => accepted?,
         };
+        inner.nap = Duration::ZERO;
         let refused = !inner.make_room(self.registry.config.max_connections);
         if refused && inner.lives.iter().filter(|life| life.refused).count() >= MAX_REFUSALS {
             inner.reports.push_back(Event::TurnedAway { peer });
@@ -178,11 +176,10 @@ impl Handle {
         let life = Arc::new(Life::new(ConnectionId(inner.last_id), peer, refused));
         inner.streams.insert(life.id.0, clone);
         inner.lives.push(Arc::clone(&life));
-        let (handle, reason) = (self.clone(), None);
         let registration = Registration {
-            handle,
+            handle: self.clone(),
             life,
-            reason,
+            reason: None,
         };
         inner.queue.push_back((stream, registration));
         Ok(())
@@ -226,20 +223,16 @@ impl Inner {
 
     /// Whether one more connection may be served, if need be in place of the one that has waited longest.
     fn make_room(&self, max: usize) -> bool {
-        let served = || {
-            self.open()
-                .map(|(life, _)| life)
-                .filter(|life| !life.refused && !life.is_cut())
-        };
+        let counts = |life: &Life| !life.refused && !life.is_cut();
+        let served = || self.open().filter(|open| counts(open.0));
         if self.streams.len() < max || served().count() < max {
             return true;
         }
-        let waiting = || served().filter_map(|life| Some((life.waiting_since()?, life.id)));
+        let since = |life: &Life| Some((life.waiting_since()?, life.id));
+        let waiting = || served().filter_map(|open| since(open.0));
         while let Some((_, id)) = waiting().min() {
-            if self.end(Shutdown::Both, &|life| {
-                life.id == id && life.cut_if(CloseReason::Evicted, waits)
-            }) > 0
-            {
+            let evict = |life: &Life| life.id == id && life.end_if(CloseReason::Evicted, waits);
+            if self.end(Shutdown::Both, &evict) > 0 {
                 return true;
             } // it has just begun a request: look for another one
         }
@@ -281,16 +274,8 @@ fn shut_down(stream: &TcpStream, how: Shutdown) {
     let _ = stream.shutdown(how); // the peer may be gone already, which is as good
 }
 
-pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    one.into_iter().chain(other).min()
-}
-
 /// How long it is until then; for ever, if there is no such moment.
 pub(crate) fn left(deadline: Option<Instant>) -> Duration {
     let left = |at: Instant| at.saturating_duration_since(Instant::now());
     deadline.map_or(Duration::MAX, left)
-}
-
-pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
-    left(deadline) == Duration::ZERO
 }

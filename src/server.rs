@@ -189,12 +189,11 @@ impl Server {
 
     /// Serves on this thread, until it has been stopped and every connection is gone.
     ///
-    /// Each connection has a thread, on which `handler` is called for one request after the other. The handler may
-    /// borrow from the caller. It is dropped before this returns. If it panics, the client gets a 500 and the server
-    /// goes on (with `panic = "abort"`, the process ends).
+    /// Each connection has a thread, on which `handler` is called for one request after the other. It may borrow from
+    /// the caller. If it panics, the client gets a 500 and the server goes on (unless panics abort the process).
     ///
-    /// When this returns, no thread and no descriptor of the server is left. A handler that ignores its
-    /// [`CancelToken`](super::CancelToken) holds it back.
+    /// When this returns, the handler has been dropped, and no thread and no descriptor of the server is left. Handlers
+    /// that ignore their [`CancelToken`](super::CancelToken) hold it back.
     pub fn run<F, R>(self, handler: F)
     where
         F: Fn(&mut Request<'_>) -> R + Sync,
@@ -260,25 +259,21 @@ impl Running {
         self.handle.shutdown(grace)
     }
 
-    /// Waits until the server has been stopped and no thread and no descriptor of it is left; `false`, at once, on one
-    /// of the server's own threads. It does not stop the server.
+    /// Waits until the server has been stopped, which this does not do, and has no thread and no descriptor left;
+    /// `false`, at once, on one of its own threads.
     pub fn join(&self) -> bool {
         if self.handle.registry.lock().is_own_thread() {
             return false;
         }
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
-            let _ = thread.join(); // only a panic in the drop of the handler's state would be in it
-        }
+        let _ = thread.take().map(JoinHandle::join); // only a panic in the drop of the handler's state would be in it
         true
     }
 
     /// Lets the server run on without an owner, until a [`Handle`] stops it.
     pub fn detach(mut self) -> Handle {
-        *self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        let thread = self.thread.get_mut();
+        *thread.unwrap_or_else(PoisonError::into_inner) = None;
         self.handle()
     }
 }
@@ -311,8 +306,7 @@ fn accept_loop(server: &Handle, handler: &Handler<'_>) {
                 Err(error) => connection::turn_away(server, error),
             }
         }
-        for thread in threads {
-            let _ = thread.join(); // a scope alone would return before the system's threads are gone
-        }
+        // A scope alone would return before the system's threads are gone.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     });
 }

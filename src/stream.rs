@@ -3,7 +3,7 @@
 //! 1. Output is collected and leaves before anything waits for input, so that a client never waits for a response that
 //!    is still here, and the answers to pipelined requests leave together.
 //! 2. A socket's timeouts are set only when they change: a request that comes in one piece costs one read, one write.
-//! 3. What ends a transfer is named as its connection's end; a read that timed out is `BodyTimeout`, whatever it was for.
+//! 3. What ends a transfer is named as the reason of an end; a read that timed out is `BodyTimeout`, of whatever.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
 use super::{Builder, CloseReason};
@@ -87,10 +87,8 @@ impl Stream {
     /// Waits for more input and adds it to the buffer, which its readers bound; zero is the end of it.
     pub(crate) fn fill(&mut self, timeout: Timeout) -> Result<usize, CloseReason> {
         self.before_read(timeout)?;
-        if self.start > 0 && (self.start == self.end || self.end == self.input.len()) {
-            self.input.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end.saturating_sub(self.start));
-        }
+        self.input.copy_within(self.start..self.end, 0); // little, as more is needed
+        (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         if self.end == self.input.len() {
             let size = self.end.saturating_mul(2).max(INPUT_BYTES);
             self.input.resize(size, 0);
@@ -195,17 +193,15 @@ impl Pace {
         timeout: CloseReason,
     ) -> Result<usize, CloseReason> {
         let began = Instant::now();
-        let mut moved = once();
-        while matches!(&moved, Err(error) if error.kind() == ErrorKind::Interrupted) {
-            moved = once();
-        }
-        let n = moved.map_err(|error| {
-            // Unix says the one, Windows the other.
-            match matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-                true => timeout,
-                false => CloseReason::PeerLost,
+        let timeouts = [ErrorKind::WouldBlock, ErrorKind::TimedOut]; // of Unix and of Windows
+        let n = loop {
+            match once() {
+                Ok(n) => break n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if timeouts.contains(&error.kind()) => return Err(timeout),
+                Err(_) => return Err(CloseReason::PeerLost),
             }
-        })?;
+        };
         let bytes = u64::try_from(n).unwrap_or(u64::MAX);
         self.blocked = self.blocked.saturating_add(began.elapsed());
         self.bytes = self.bytes.saturating_add(bytes);
