@@ -1,6 +1,5 @@
-//! What the library tells its host: events, the reasons of ends, the list of connections.
-//!
-//! It prints nothing. All that it has to say goes through the hook of [`Builder::on_event`](super::Builder::on_event).
+//! What the library tells its host: events, the reasons of ends, the list of connections. It prints nothing: all that
+//! it has to say goes through the one hook of [`Builder::on_event`](super::Builder::on_event).
 
 use super::{Error, StatusCode};
 use std::net::SocketAddr;
@@ -47,7 +46,7 @@ pub enum Event {
     /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
     #[non_exhaustive]
     Failed { id: ConnectionId, error: Error },
-    /// A handler panicked, or the reader or closure of its response did. The client gets a 500, or an early end if the
+    /// A handler panicked, or the reader or closure of its response. The client gets a 500, or an early end if the
     /// response has begun; the server goes on. The message is empty if the panic had no text.
     #[non_exhaustive]
     HandlerPanicked { id: ConnectionId, message: String },

@@ -1,9 +1,8 @@
 //! What stops a server and tells what it is doing, from any thread.
 
-use super::life::{waits, Life};
+use super::life::waits;
 use super::registry::{left, Registry, Stage};
 use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
-use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -81,8 +80,7 @@ impl Handle {
         registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
         inner.stage = Stage::Destroyed; // drops the listener
         (inner.deadline, inner.silence_ends) = (None, None);
-        let cut = |life: &Life| life.end_if(CloseReason::Destroyed, |_| true);
-        let cut = inner.end(Shutdown::Both, &cut);
+        let cut = inner.end(CloseReason::Destroyed, None, |_| true);
         inner.cut = (!inner.lives.is_empty()).then_some(cut);
         let queue = std::mem::take(&mut inner.queue);
         drop(inner);
@@ -127,17 +125,13 @@ impl Handle {
     fn drain_until(&self, deadline: Option<Instant>) {
         let mut inner = self.registry.lock();
         if !inner.is_stopped() {
-            for _ in 0..MAX_BACKLOG {
-                if self.poll(&mut inner).is_some() {
-                    break;
-                }
-            }
+            let mut backlog = 0..MAX_BACKLOG;
+            while backlog.next().is_some() && self.poll(&mut inner).is_none() {}
             self.registry.phase.store(1, Ordering::SeqCst);
             inner.stage = Stage::Draining; // drops the listener
             inner.silence_ends = Instant::now().checked_add(SILENT_GRACE);
             let is_idle = |state| state == ConnectionState::Idle;
-            let drain = |life: &Life| life.end_if(CloseReason::Drained, is_idle);
-            inner.end(Shutdown::Read, &drain);
+            inner.end(CloseReason::Drained, None, is_idle);
         }
         if !matches!(inner.stage, Stage::Destroyed) {
             inner.deadline = inner.deadline.into_iter().chain(deadline).min();
@@ -149,14 +143,14 @@ impl Handle {
     ///
     /// A request on its way to one of them is lost, as whenever a server ends a connection; clients send it again.
     pub fn close_idle(&self) -> usize {
-        let cut = |life: &Life| life.end_if(CloseReason::IdleClosed, waits);
-        self.registry.lock().end(Shutdown::Both, &cut)
+        let inner = self.registry.lock();
+        inner.end(CloseReason::IdleClosed, None, waits)
     }
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
-        let cut = |life: &Life| life.id == id && life.end_if(CloseReason::HandleClosed, |_| true);
-        self.registry.lock().end(Shutdown::Both, &cut) > 0
+        let inner = self.registry.lock();
+        inner.end(CloseReason::HandleClosed, Some(id), |_| true) > 0
     }
 
     /// Waits until the server has been stopped and nobody is left: every connection's thread has let go of the handler,

@@ -8,10 +8,12 @@
 use super::registry::Registration;
 use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Handle, Phase};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+/// The states in which something is done with a connection.
+pub(crate) type Which = fn(ConnectionState) -> bool;
 
 pub(crate) struct Life {
     pub(crate) id: ConnectionId,
@@ -28,7 +30,6 @@ struct Now {
     info: ConnectionInfo,
     /// Why a cut ends it, or a drain that has ended the reading side.
     reason: Option<CloseReason>,
-    thread: Option<ThreadId>,
 }
 
 impl Life {
@@ -42,33 +43,18 @@ impl Life {
             since: opened,
             requests: 0,
         };
-        let now = Now {
-            info,
-            reason: None,
-            thread: None,
-        };
         Life {
             id,
             peer,
             refused,
             cut: AtomicBool::new(false),
-            now: Mutex::new(now),
+            now: Mutex::new(Now { info, reason: None }),
             woken: Condvar::new(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
-        // Nothing here panics while it holds the lock, so a poisoned one is as good as any.
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes which thread is the connection's own.
-    pub(crate) fn begin(&self, thread: ThreadId) {
-        self.lock().thread = Some(thread);
-    }
-
-    pub(crate) fn thread(&self) -> Option<ThreadId> {
-        self.lock().thread
+        self.now.lock().unwrap_or_else(PoisonError::into_inner) // as in the registry
     }
 
     /// Notes what the connection does now, unless it has been cut; the error says why.
@@ -83,20 +69,19 @@ impl Life {
 
     /// Gives it that reason to end, if it is in such a state and has not been cut; `true` if so, for whoever calls to
     /// shut its socket down next. Every reason but `Drained` is a cut. Wakes those who sleep here in any case.
-    pub(crate) fn end_if(&self, reason: CloseReason, state: fn(ConnectionState) -> bool) -> bool {
+    pub(crate) fn end_if(&self, reason: CloseReason, state: Which) -> bool {
         let mut now = self.lock();
         let ends = !self.is_cut() && state(now.info.state);
         if ends {
             now.reason = Some(reason);
-            self.cut
-                .store(reason != CloseReason::Drained, Ordering::SeqCst);
+            self.cut.store(reason != CloseReason::Drained, SeqCst);
         }
         self.woken.notify_all();
         ends
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::SeqCst)
+        self.cut.load(SeqCst)
     }
 
     /// Why the connection was ended from outside, if it was.

@@ -9,7 +9,7 @@
 //!    looks at the stage. So one of the two sees the other.
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
-use super::life::{waits, Life};
+use super::life::{waits, Life, Which};
 use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -44,8 +44,9 @@ pub(crate) struct Registry {
 pub(crate) struct Inner {
     pub(crate) stage: Stage,
     pub(crate) streams: HashMap<u64, TcpStream>,
-    /// What is known beside the streams, by id. It goes when its `Closed` hook has returned.
+    /// What is known beside the streams, by id. They go when its `Closed` hook has returned.
     pub(crate) lives: Vec<Arc<Life>>,
+    threads: Vec<(ConnectionId, ThreadId)>,
     /// Accepted and registered, but without a thread; and how many threads are on their way.
     pub(crate) queue: VecDeque<(TcpStream, Registration)>,
     starting: usize,
@@ -93,7 +94,7 @@ impl Registry {
         let mut inner = self.lock();
         inner.starting = inner.starting.saturating_sub(1);
         let job = inner.queue.pop_front()?;
-        job.1.life.begin(thread::current().id());
+        inner.threads.push((job.1.life.id, thread::current().id()));
         Some(job)
     }
 }
@@ -126,8 +127,7 @@ impl Handle {
             } else if left(inner.silence_ends) == Duration::ZERO {
                 inner.silence_ends = None;
                 let is_new = |state| state == ConnectionState::New;
-                let drain = |life: &Life| life.end_if(CloseReason::Drained, is_new);
-                inner.end(Shutdown::Read, &drain);
+                inner.end(CloseReason::Drained, None, is_new);
             } else if let Some(pause) = self.poll(&mut inner) {
                 drop(registry.news.wait_timeout(inner, pause));
                 max_ended = 0;
@@ -197,8 +197,8 @@ impl Inner {
     }
 
     pub(crate) fn is_own_thread(&self) -> bool {
-        let me = Some(thread::current().id());
-        self.serving == Some(me) || self.lives.iter().any(|life| life.thread() == me)
+        let me = thread::current().id();
+        self.serving == Some(Some(me)) || self.threads.iter().any(|(_, thread)| *thread == me)
     }
 
     /// The connections whose sockets are open.
@@ -208,13 +208,14 @@ impl Inner {
         lives.filter_map(move |life| Some((&**life, open(life)?)))
     }
 
-    /// Shuts the sockets down of those that `ends` is true for, and says how many they are. With `Read`, Linux still
-    /// gives what it has queued already, so that a request which had arrived is served.
-    pub(crate) fn end(&self, how: Shutdown, ends: &dyn Fn(&Life) -> bool) -> usize {
+    /// Ends the connections that are in such a state, or only one of them, and says how many. A drain ends the reading
+    /// side: Linux still gives what it has queued already, so that a request which had arrived is served.
+    pub(crate) fn end(&self, why: CloseReason, only: Option<ConnectionId>, state: Which) -> usize {
+        let cuts = why != CloseReason::Drained;
         let mut ended: usize = 0;
         for (life, stream) in self.open() {
-            if ends(life) {
-                shut_down(stream, how);
+            if only.map_or(true, |id| id == life.id) && life.end_if(why, state) {
+                shut_down(stream, if cuts { Shutdown::Both } else { Shutdown::Read });
                 ended = ended.saturating_add(1);
             }
         }
@@ -231,8 +232,7 @@ impl Inner {
         let since = |life: &Life| Some((life.waiting_since()?, life.id));
         let waiting = || served().filter_map(|open| since(open.0));
         while let Some((_, id)) = waiting().min() {
-            let evict = |life: &Life| life.id == id && life.end_if(CloseReason::Evicted, waits);
-            if self.end(Shutdown::Both, &evict) > 0 {
+            if self.end(CloseReason::Evicted, Some(id), waits) > 0 {
                 return true;
             } // it has just begun a request: look for another one
         }
@@ -261,9 +261,8 @@ impl Drop for Registration {
             registry.config.tell(|| Event::Closed { id, reason });
             inner = registry.lock();
         }
-        if let Ok(at) = inner.lives.binary_search_by_key(&id, |life| life.id) {
-            inner.lives.remove(at);
-        }
+        inner.lives.retain(|life| life.id != id);
+        inner.threads.retain(|(each, _)| *each != id);
         if inner.is_stopped() && inner.lives.is_empty() {
             registry.news.notify_all();
         }

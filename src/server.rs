@@ -57,8 +57,7 @@ settings! {
     /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
     ///
     /// When all are taken, the one that has waited longest for a request makes room for a new client. If none waits,
-    /// the new one gets a 503 with `Retry-After`. Up to 8 clients at a time are told so on threads of their own, beyond
-    /// this number; further ones are dropped, with an event.
+    /// the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is dropped, with an event.
     max_connections(usize): usize = 256;
 
     /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
@@ -194,11 +193,7 @@ impl Server {
     ///
     /// When this returns, the handler has been dropped, and no thread and no descriptor of the server is left. Handlers
     /// that ignore their [`CancelToken`](super::CancelToken) hold it back.
-    pub fn run<F, R>(self, handler: F)
-    where
-        F: Fn(&mut Request<'_>) -> R + Sync,
-        R: Into<Response>,
-    {
+    pub fn run<F: Fn(&mut Request<'_>) -> R + Sync, R: Into<Response>>(self, handler: F) {
         let (server, handler) = (self, handler); // dropped after the handler, it tells that this is gone
         server.handle.registry.lock().serving = Some(Some(thread::current().id()));
         accept_loop(&server.handle, &|request| handler(request).into());
@@ -208,16 +203,14 @@ impl Server {
     ///
     /// # Errors
     /// When the system has no thread for it. The port is closed then.
-    pub fn spawn<F, R>(self, handler: F) -> io::Result<Running>
+    pub fn spawn<F, R: Into<Response>>(self, handler: F) -> io::Result<Running>
     where
         F: Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-        R: Into<Response>,
     {
         let handle = self.handle();
         self.handle.registry.lock().serving = Some(None);
         let thread = thread::Builder::new().name(String::from("hardstop-accept"));
-        let thread = thread.spawn(move || self.run(handler))?;
-        let thread = Mutex::new(Some(thread));
+        let thread = Mutex::new(Some(thread.spawn(move || self.run(handler))?));
         Ok(Running { handle, thread })
     }
 }
@@ -272,16 +265,18 @@ impl Running {
 
     /// Lets the server run on without an owner, until a [`Handle`] stops it.
     pub fn detach(mut self) -> Handle {
-        let thread = self.thread.get_mut();
-        *thread.unwrap_or_else(PoisonError::into_inner) = None;
+        let _ = self.thread.get_mut().map(Option::take); // nothing can have poisoned it
         self.handle()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let thread = self.thread.get_mut();
-        if thread.unwrap_or_else(PoisonError::into_inner).is_some() {
+        if self
+            .thread
+            .get_mut()
+            .map_or(true, |thread| thread.is_some())
+        {
             self.handle.destroy();
         }
     }

@@ -61,8 +61,7 @@ impl Stream {
 
     /// What has been read and not been consumed.
     pub(crate) fn buffered(&self) -> &[u8] {
-        let unread = self.input.get(self.start..self.end);
-        unread.unwrap_or_default()
+        self.input.get(self.start..self.end).unwrap_or_default()
     }
 
     pub(crate) fn consume(&mut self, n: usize) {
@@ -76,9 +75,7 @@ impl Stream {
 
     /// Gives memory back before a long wait.
     pub(crate) fn rest(&mut self) {
-        if self.output.capacity() > KEPT_OUTPUT_BYTES {
-            self.output = Vec::new();
-        }
+        self.output.shrink_to(KEPT_OUTPUT_BYTES);
         if self.input.len() > INPUT_BYTES && self.buffered().is_empty() {
             (self.input, self.start, self.end) = Default::default();
         }
