@@ -2,9 +2,10 @@
 
 use crate::client::{Client, SOON};
 use crate::wire::{observed, serve, wait_for};
-use hardstop::{Builder, Error, Request, Response, Server};
+use hardstop::{Builder, Error, Event, Request, Response, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{mpsc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -355,4 +356,36 @@ fn an_error_of_binding_names_the_address() {
             .starts_with("cannot listen on 192.0.2.1:80: "),
         "{error}"
     );
+}
+
+/// A connection whose `Closed` hook takes long waits for no request any more, but it looked so, and was chosen again
+/// and again to make room, for ever and with the lock held.
+#[test]
+fn a_closed_hook_that_takes_its_time_does_not_hold_newcomers_up() {
+    let (told, closed) = mpsc::channel();
+    let (go_on, going_on) = mpsc::channel::<()>();
+    let going_on = Mutex::new(going_on);
+    let builder = Server::builder().max_connections(1).on_event(move |event| {
+        if let Event::Closed { id, .. } = event {
+            told.send(u64::from(*id)).unwrap();
+            if u64::from(*id) == 1 {
+                let _ = going_on.lock().unwrap().recv_timeout(SOON); // dropped if the test has failed
+            }
+        }
+    });
+    let running = builder.bind("127.0.0.1:0").unwrap();
+    let running = running.spawn(count).unwrap();
+    let ask = || {
+        let mut client = Client::connect(running.local_addr());
+        client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+        client
+    };
+    drop(ask());
+    assert_eq!(closed.recv_timeout(SOON), Ok(1)); // and its hook goes on
+    let _second = ask();
+    let _third = ask(); // for which the second makes room
+    go_on.send(()).unwrap();
+    running.destroy();
+    assert!(running.join());
 }
