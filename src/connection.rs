@@ -2,8 +2,8 @@
 //!
 //! 1. Whatever happens here, panics included, the thread ends by ending its registration.
 //! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
-//! 3. Where bytes of a request may be unread, the end lingers (RFC 9112 §9.6): closing at once would reset the
-//!    connection and destroy the response on its way.
+//! 3. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
+//!    reset the connection and destroy the response on its way.
 //!
 //! Every function that can end the connection returns the reason as its error.
 
@@ -51,7 +51,7 @@ pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     }));
     // Only a destructor of the user's can have panicked, for example that of a response's reader.
     let served = served.unwrap_or_else(|panic| Err(tell_panic(&registration, panic)));
-    registration.reason = served.err();
+    registration.why = served.err();
 }
 
 /// Ends a connection for which there is no thread, without waiting for it.
@@ -112,7 +112,8 @@ impl Connection<'_> {
         let mut began: Option<Instant> = None; // with its first byte
         loop {
             let bytes = self.body.stream.buffered();
-            let waiting = bytes.is_empty() && began.is_none();
+            // An empty line, which some clients send after a body, begins nothing yet.
+            let waiting = matches!(bytes, [] | [b'\r', b'\n']) && began.is_none();
             let parsed = self.head.parse(bytes, self.config);
             if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
                 self.body.stream.consume(n);
@@ -143,7 +144,7 @@ impl Connection<'_> {
                 _ if life.is_cut() => CloseReason::Destroyed,
                 (Ok(0) | Err(CloseReason::PeerLost), true) => CloseReason::PeerClosed,
                 (Err(CloseReason::BodyTimeout), true) => CloseReason::IdleTimeout,
-                (Ok(0), false) => self.refuse(Error::new(400, "the head ended early")),
+                (Ok(0), false) => self.refuse(Error::ended_early(life.end_reason())),
                 (Err(CloseReason::BodyTimeout), false) => {
                     self.refuse(Error::new(408, "the head took too long"))
                 }
@@ -162,14 +163,14 @@ impl Connection<'_> {
         let terms = framing::terms(&self.head).map_err(|error| self.refuse(error))?;
         let registration = self.registration;
         registration.life.enter(ConnectionState::Handling)?;
-        if registration.handle.phase() == Phase::Destroyed {
-            return Err(CloseReason::Destroyed); // it has begun, and comes here next
-        }
         self.config.tell(|| {
             let id = registration.life.id;
             let (method, target) = (self.head.method.clone(), self.head.target.clone());
             Event::Request { id, method, target }
         });
+        if registration.life.is_cut() || registration.handle.phase() == Phase::Destroyed {
+            return Err(CloseReason::Destroyed); // it has begun, and comes here next
+        }
         self.body.begin(terms, self.config.max_body_bytes);
         let (head, body) = (&self.head, &mut self.body);
         let mut request = Request {
@@ -194,7 +195,7 @@ impl Connection<'_> {
         if self.respond(response, wanted && !self.is_draining())? && self.body.finish(LINGER_TIME) {
             return Ok(());
         }
-        self.close(!self.body.is_complete());
+        self.close();
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => CloseReason::PeerLost,
@@ -221,18 +222,23 @@ impl Connection<'_> {
         let keep_alive = keep_alive && !response.closing && framing != Framing::UntilClose;
         let connection = match (keep_alive, version) {
             (false, _) => "Connection: close\r\n",
-            // RFC 9112 §9.3: without it, a client of HTTP/1.0 would wait for the end.
-            (true, Version::Http10) => "Connection: keep-alive\r\n",
+            (true, Version::Http10) => "Connection: keep-alive\r\n", // RFC 9112 §9.3: else it waits for the end
             (true, Version::Http11) => "",
         };
         let (date, out) = (date::now(), self.body.stream.output());
         response.push_head(out, framing, &date, connection);
-        if self.head.method != "HEAD" && !matches!(framing, Framing::None | Framing::Length(0)) {
-            let sent = catch_unwind(AssertUnwindSafe(|| self.send(response.payload, framing)));
-            if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {
-                // Earlier responses may stand before it, and the client sees that this one is cut short.
-                return self.body.stream.flush().and(Err(reason));
+        let no_body = matches!(framing, Framing::None | Framing::Length(0));
+        let payload = response.payload;
+        let sent = catch_unwind(AssertUnwindSafe(|| {
+            if no_body || self.head.method == "HEAD" {
+                drop(payload); // which is the user's code, too
+                return Ok(());
             }
+            self.send(payload, framing)
+        }));
+        if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {
+            // Earlier responses may stand before it, and the client sees that this one is cut short.
+            return self.body.stream.flush().and(Err(reason));
         }
         self.config.tell(|| Event::Responded { id, status });
         Ok(keep_alive)
@@ -274,15 +280,15 @@ impl Connection<'_> {
         };
         let told = self.registration.life.enter(ConnectionState::Responding);
         let sent = told.and_then(|()| self.respond(error.into(), false));
-        sent.map(|_| self.close(true)).err().unwrap_or(reason)
+        sent.map(|_| self.close()).err().unwrap_or(reason)
     }
 
-    /// Sends the rest. If the client may still be sending, waits until it has had the time to read that.
-    fn close(&mut self, unread: bool) {
+    /// Sends the rest, and waits until the client has had the time to read it.
+    fn close(&mut self) {
         let began = Instant::now();
         let cut = self.registration.life.enter(ConnectionState::Closing);
         let stream = &mut self.body.stream;
-        if cut.and_then(|()| stream.flush()).is_ok() && (unread || !stream.buffered().is_empty()) {
+        if cut.and_then(|()| stream.flush()).is_ok() {
             stream.shut_down(Shutdown::Write);
             let mut read: usize = 0;
             while read < LINGER_BYTES && began.elapsed() < LINGER_TIME {

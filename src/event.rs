@@ -44,11 +44,9 @@ pub enum Event {
         status: StatusCode,
     },
     /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
-    #[non_exhaustive]
     Failed { id: ConnectionId, error: Error },
     /// A handler panicked, or the reader or closure of its response. The client gets a 500, or an early end if the
     /// response has begun; the server goes on. The message is empty if the panic had no text.
-    #[non_exhaustive]
     HandlerPanicked { id: ConnectionId, message: String },
     /// A connection is gone. The last event about it.
     #[non_exhaustive]
@@ -57,16 +55,12 @@ pub enum Event {
         reason: CloseReason,
     },
     /// A client could not be accepted, for example for want of descriptors. Tried again, at most a second later.
-    #[non_exhaustive]
     AcceptFailed { error: io::Error },
     /// A connection got no thread. It was sent away, with a 503 where that could be done at once.
-    #[non_exhaustive]
     SpawnFailed { error: io::Error },
     /// A client was dropped without an answer: all connections were busy, and enough others were just being told so.
-    #[non_exhaustive]
     TurnedAway { peer: SocketAddr },
     /// The event hook panicked, and is told so. If it panics again, nobody is told.
-    #[non_exhaustive]
     HookPanicked { message: String },
 }
 

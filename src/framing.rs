@@ -50,12 +50,13 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     })
 }
 
-/// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; what older clients send must be valid too.
+/// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; what older clients send must be valid too. §3.2.2 wants one that
+/// differs from an absolute target ignored: handlers look at it, so it is refused.
 fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
     let host = match host.map(std::str::from_utf8) {
         None if head.version == Version::Http10 => return Ok(()),
         Some(Ok(host)) if is_authority(host) => host,
-        _ => return refuse(400, "the Host is not one `host[:port]`"),
+        _ => return refuse(400, "no Host, or one that is not `host[:port]`"),
     };
     let named = absolute_target(&head.target).map_or(host, |(named, _)| named);
     match host.eq_ignore_ascii_case(named) {

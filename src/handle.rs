@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a connection that has not spoken may still begin after a drain: its request may be on its way.
-const SILENT_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const SILENT_GRACE: Duration = Duration::from_secs(1);
 
 /// How many clients a drain takes out of the backlog at most: as many as systems queue by default.
 const MAX_BACKLOG: usize = 4096;
@@ -32,7 +32,6 @@ pub enum Outcome {
     /// Every connection ended by itself, and the handler has been let go of.
     Drained,
     /// The grace was over, or somebody called [`Handle::destroy`].
-    #[non_exhaustive]
     Destroyed {
         /// How many connections were cut. Their handlers may still be running.
         cut: usize,
@@ -54,9 +53,9 @@ pub struct Handle {
 impl Handle {
     /// Ends the server now: closes the port and cuts every connection. Returns how many it cut.
     ///
-    /// When this returns, no client can connect, the port can be bound again, no handler will be called any more, and
+    /// When this returns, no client can connect, the port can be bound again, no handler's call is decided any more, and
     /// every read or write that was blocked on a client has been woken. Handlers that are running see their
-    /// [`CancelToken`] fire; their responses go nowhere. Calling it again does nothing and returns 0.
+    /// [`CancelToken`](super::CancelToken) fire; their responses go nowhere. Calling it again does nothing and returns 0.
     ///
     /// It does not wait for handlers, which cannot be killed: use [`wait`](Handle::wait) for that. Bytes that the
     /// system had already taken may still reach their clients.
@@ -81,7 +80,7 @@ impl Handle {
         inner.stage = Stage::Destroyed; // drops the listener
         (inner.deadline, inner.silence_ends) = (None, None);
         let cut = inner.end(CloseReason::Destroyed, None, |_| true);
-        inner.cut = (!inner.lives.is_empty()).then_some(cut);
+        inner.cut = (!inner.has_ended()).then_some(cut);
         let queue = std::mem::take(&mut inner.queue);
         drop(inner);
         registry.news.notify_all();

@@ -11,32 +11,29 @@
 //! # }
 //! ```
 //!
-//! # A life
-//! ```text
-//! Server::bind ── run / spawn ──▶ Accepting ── drain, shutdown ──▶ Draining ── the last one ends ──▶ nobody is left:
-//!                                     │                               │ the grace is over            wait, join return
-//!                                     └────────── destroy ────────────┴──────────▶ Destroyed ── the last handler ends ─┘
-//! ```
 //! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread, [`Server::spawn`] gives a [`Running`],
-//! whose drop destroys the server. A [`Handle`] stops it, from anywhere. Each connection has a thread, on which the handler
-//! is called with a [`Request`] and returns what converts into a [`Response`]. [`Builder`] has the limits, and the hook
-//! that is told every [`Event`]. A handler that takes long asks its [`CancelToken`].
+//! whose drop destroys the server. A [`Handle`] stops it, from anywhere:
 //!
-//! What each call promises is in its own words here, and in `README.md` beside the tests that show it.
+//! ```text
+//! bind ─ run, spawn ─▶ Accepting ─ drain, shutdown ─▶ Draining ─ the last connection ends ─▶ wait and join return
+//!                          └─────── destroy ──────────────┴─▶ Destroyed ─ the last handler ends ─┘
+//! ```
+//! Each connection has a thread, on which the handler is called with a [`Request`] and returns what converts into a
+//! [`Response`]. One that takes long asks its [`CancelToken`]. [`Builder`] has the limits, and the hook that is told every
+//! [`Event`]. `README.md` lists the promises, with the tests that show them.
 //!
 //! # Reading the source
-//! In about an hour, in this order. Bytes flow one way: accept → connection → head → handler → encode.
+//! In about an hour, in this order. Bytes flow one way: accept → connection → head → handler → response.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `registry` | every connection, the one lock, accepting, the only way out: the heart |
-//! | `handle`, `life` | the calls that stop a server; one connection's own state, and its token |
-//! | `server` | settings, the owner, the accept loop and its threads |
-//! | `connection` | one connection's thread: wait, head, handler, response, again; the lingering end |
-//! | `stream` | the two buffers, and the clocks of every wait |
-//! | `head`, `headers`, `framing`, `urlencoded` | bytes in, values out: pure parsing |
-//! | `request`, `response`, `encode`, `date` | what a handler sees and returns, and how it leaves |
-//! | `event`, `error`, `types` | what is told, what goes wrong, and small words |
+//! | `handle`, `life`, `server` | the calls that stop; one connection's state; settings, the owner, the threads |
+//! | `connection`, `stream` | a connection's thread, its lingering end; its buffers, the clocks of every wait |
+//! | `head`, `framing`, `urlencoded` | bytes in, values out: pure parsing |
+//! | `request`, `response`, `date` | what a handler sees and returns, and how that leaves |
+//! | `event`, `types` | what is told, what goes wrong, and small words |
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -52,7 +49,7 @@ macro_rules! opaque {
         })+
     };
 }
-opaque! { Body BodyWriter<'_> Builder CancelToken Handle Request<'_> Response Running Server }
+opaque! { Body BodyWriter<'_> Builder CancelToken Handle Headers Request<'_> Response Running Server }
 
 mod connection;
 mod date;
@@ -81,7 +78,3 @@ pub use self::{
     server::{Builder, Running, Server},
     types::{Error, StatusCode, Version},
 };
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

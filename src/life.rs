@@ -5,6 +5,7 @@
 //!
 //! Lock order: the registry's, then this one. Nothing is called while this one is held.
 
+use super::handle::SILENT_GRACE;
 use super::registry::Registration;
 use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Handle, Phase};
 use std::net::SocketAddr;
@@ -89,18 +90,19 @@ impl Life {
         self.lock().reason
     }
 
-    /// Since when it waits for a request, if it does and has not been cut.
+    /// Since when it waits for a request, if it does and has not been cut; not if its first may just be on its way.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         let now = self.lock();
-        (waits(now.info.state) && !self.is_cut()).then_some(now.info.since)
+        let is_new =
+            now.info.state == ConnectionState::New && now.info.since.elapsed() < SILENT_GRACE;
+        (waits(now.info.state) && !is_new && !self.is_cut()).then_some(now.info.since)
     }
 
     /// What a list of connections says of it; `None` if it is as good as gone: cut, and no handler runs.
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
-        use ConnectionState::{Handling, Responding};
         let now = self.lock();
-        let works = matches!(now.info.state, Handling | Responding);
-        (works || !self.is_cut()).then(|| now.info.clone())
+        let works = [ConnectionState::Handling, ConnectionState::Responding];
+        (works.contains(&now.info.state) || !self.is_cut()).then(|| now.info.clone())
     }
 
     /// Sleeps at most for that time; `true` as soon as the connection has been cut or `stop` has become true.
@@ -118,27 +120,8 @@ pub(crate) fn waits(state: ConnectionState) -> bool {
 
 /// By which a handler learns that its connection has been cut, or that the server is about to stop.
 ///
-/// It fires on [`Handle::destroy`], on [`Handle::close`] of its connection, and at the end of a grace. It does not fire
-/// when the client goes away: only reading or writing tells that.
-///
-/// # Examples
-/// A stream that ends when it should:
-/// ```
-/// use hardstop::{Request, Response};
-/// use std::{io::Write, time::Duration};
-///
-/// fn ticks(request: &mut Request<'_>) -> Response {
-///     let token = request.cancel_token();
-///     let stream = Response::stream(move |body| {
-///         while !token.wait_stop_timeout(Duration::from_secs(1)) {
-///             writeln!(body, "data: tick\n")?;
-///             body.flush()?;
-///         }
-///         Ok(())
-///     });
-///     stream.with_header("Content-Type", "text/event-stream")
-/// }
-/// ```
+/// It fires on [`Handle::destroy`], on [`Handle::close`] of its connection, at the end of a grace, and when the
+/// connection has ended. While a handler runs, only reading or writing tells it that the client has gone away.
 #[derive(Clone)]
 pub struct CancelToken {
     life: Arc<Life>,

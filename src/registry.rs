@@ -9,6 +9,7 @@
 //!    looks at the stage. So one of the two sees the other.
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
+use super::handle::SILENT_GRACE;
 use super::life::{waits, Life, Which};
 use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle};
 use std::collections::{HashMap, VecDeque};
@@ -113,6 +114,9 @@ impl Handle {
                     let _ = threads.swap_remove(at).join(); // it has caught every panic
                 }
                 max_ended = MAX_ENDED;
+            } else if left(inner.deadline) == Duration::ZERO {
+                drop(inner);
+                self.destroy(); // before a hook can take its time
             } else if let Some(event) = inner.reports.pop_front() {
                 drop(inner);
                 registry.config.tell(|| event);
@@ -121,9 +125,6 @@ impl Handle {
                 return true;
             } else if inner.is_stopped() && inner.lives.is_empty() {
                 return false;
-            } else if left(inner.deadline) == Duration::ZERO {
-                drop(inner);
-                self.destroy();
             } else if left(inner.silence_ends) == Duration::ZERO {
                 inner.silence_ends = None;
                 let is_new = |state| state == ConnectionState::New;
@@ -176,11 +177,8 @@ impl Handle {
         let life = Arc::new(Life::new(ConnectionId(inner.last_id), peer, refused));
         inner.streams.insert(life.id.0, clone);
         inner.lives.push(Arc::clone(&life));
-        let registration = Registration {
-            handle: self.clone(),
-            life,
-            reason: None,
-        };
+        let (handle, why) = (self.clone(), None);
+        let registration = Registration { handle, life, why };
         inner.queue.push_back((stream, registration));
         Ok(())
     }
@@ -194,6 +192,14 @@ impl Inner {
     /// Whether the stop is complete: no connection, and the handler has been let go of.
     pub(crate) fn has_ended(&self) -> bool {
         self.is_stopped() && self.lives.is_empty() && self.serving.is_none()
+    }
+
+    /// Notes that this thread runs the accept loop. Only now can those be heard that were told to drain before.
+    pub(crate) fn begin_service(&mut self) {
+        self.serving = Some(Some(thread::current().id()));
+        if self.silence_ends.is_some() {
+            self.silence_ends = Instant::now().checked_add(SILENT_GRACE);
+        }
     }
 
     pub(crate) fn is_own_thread(&self) -> bool {
@@ -226,7 +232,11 @@ impl Inner {
     fn make_room(&self, max: usize) -> bool {
         let counts = |life: &Life| !life.refused && !life.is_cut();
         let served = || self.open().filter(|open| counts(open.0));
-        if self.streams.len() < max || served().count() < max {
+        if self.lives.len() < max {
+            return true;
+        } else if self.lives.len() >= max.saturating_mul(2).saturating_add(MAX_REFUSALS) {
+            return false; // those that make room are slow to go, and their threads count too
+        } else if served().count() < max {
             return true;
         }
         let since = |life: &Life| Some((life.waiting_since()?, life.id));
@@ -240,12 +250,12 @@ impl Inner {
     }
 }
 
-/// Proof that a connection is in the map; its drop is the only way out.
+/// Proof that a connection is in the map. Its drop is the only way out.
 pub(crate) struct Registration {
     pub(crate) handle: Handle,
     pub(crate) life: Arc<Life>,
     /// Why it ended, once its thread has told `Opened` and dropped its stream: then dropping this closes the socket.
-    pub(crate) reason: Option<CloseReason>,
+    pub(crate) why: Option<CloseReason>,
 }
 
 impl Drop for Registration {
@@ -255,13 +265,16 @@ impl Drop for Registration {
         if let Some(stream) = inner.streams.remove(&id.0) {
             shut_down(&stream, Shutdown::Both); // closing is not enough if someone has a clone
         }
-        if let Some(reason) = self.reason {
+        let reason = self.life.end_reason().or(self.why);
+        self.life.end_if(CloseReason::Completed, |_| true); // whoever kept its token learns of it
+        if let Some(reason) = reason.filter(|_| self.why.is_some()) {
             drop(inner);
-            let reason = self.life.end_reason().unwrap_or(reason);
             registry.config.tell(|| Event::Closed { id, reason });
             inner = registry.lock();
         }
-        inner.lives.retain(|life| life.id != id);
+        if let Ok(at) = inner.lives.binary_search_by_key(&id, |life| life.id) {
+            inner.lives.remove(at); // ids grow, so they stand in order
+        }
         inner.threads.retain(|(each, _)| *each != id);
         if inner.is_stopped() && inner.lives.is_empty() {
             registry.news.notify_all();

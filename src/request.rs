@@ -28,16 +28,15 @@ impl<'a> Request<'a> {
     }
 
     /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. It is valid by RFC 3986, or the request would
-    /// have been refused with 400; only the bytes `` []{}|\^` `` are tolerated in a query, as browsers send them.
+    /// have been refused with 400; only what browsers leave unencoded is tolerated: `[]|^`, and `` {}\` `` in a query.
     pub fn target(&self) -> &'a str {
         &self.head.target
     }
 
     /// The path, percent-decoded once; `*` for the target `*`.
     ///
-    /// `%2F` becomes a slash and `%00` a NUL, as in no path that came undecoded; what is not UTF-8 becomes U+FFFD. Dot
-    /// segments stay: `/a/../b` is `/a/../b`. So check what you use: the path that this returns, not
-    /// [`target`](Request::target).
+    /// `%2F` becomes a slash and `%00` a NUL; what is not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is `/a/../b`.
+    /// So check what you use: the path that this returns, not [`target`](Request::target).
     pub fn path(&self) -> &'a str {
         &self.head.path
     }
@@ -152,7 +151,9 @@ impl Body {
     pub(crate) fn finish(&mut self, time: Duration) -> bool {
         self.limit = u64::MAX; // it is little, whatever the handler would have read
         let (began, mut scratch) = (Instant::now(), [0; 1024]);
+        let timeout = self.timeout.replace(time);
         while !self.is_complete() && began.elapsed() < time && self.read(&mut scratch).is_ok() {}
+        self.timeout = timeout;
         self.is_complete()
     }
 
@@ -245,7 +246,7 @@ impl Body {
         let slow = Error::new(408, "the body came too slowly");
         match read {
             _ if self.life.is_cut() => Err(Error::Cut),
-            Ok(0) => refuse(400, "the body ended early"),
+            Ok(0) => Err(Error::ended_early(self.life.end_reason())),
             Ok(_) if self.stream.reads_too_slowly() => Err(slow),
             Ok(n) => Ok(n),
             Err(CloseReason::BodyTimeout) => Err(slow),

@@ -64,7 +64,7 @@ impl Response {
     /// A file from its present position to its end, as `application/octet-stream`, with status 200.
     ///
     /// Of a regular file, the length is taken now: if it shrinks before it has been sent, the connection is cut so that
-    /// the client can tell. Anything else that can be read, such as a pipe, is sent in chunks.
+    /// the client can tell. Anything else that can be read, such as a pipe or a file in `/proc`, is sent in chunks.
     ///
     /// # Errors
     /// When the file's length or position cannot be had, or it is a directory.
@@ -75,7 +75,7 @@ impl Response {
             return Err(io::Error::new(ErrorKind::InvalidInput, why));
         }
         let mut length = None;
-        if metadata.is_file() {
+        if metadata.is_file() && metadata.len() > 0 {
             length = Some(metadata.len().saturating_sub(file.stream_position()?));
         }
         Ok(Response::reader(file, length))
@@ -85,15 +85,17 @@ impl Response {
     ///
     /// With a length, exactly that many bytes are sent: if the reader fails or ends early, the connection is cut so
     /// that the client can tell; what it has beyond is left out. Without one, it is sent in chunks, or, to a client of
-    /// HTTP/1.0, until the connection closes. It is read on the connection's thread, and not at all for `HEAD`.
+    /// HTTP/1.0, which cannot tell then, until the connection closes. It is read on the connection's thread, and not at
+    /// all for `HEAD`.
     pub fn reader(reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
         let mut reader = reader;
         let write = move |writer: &mut BodyWriter<'_>| copy(&mut reader, writer);
-        Response::with_payload(BINARY, Payload::Stream(Box::new(write), length.into()))
+        let length = length.into().filter(|length| *length < u64::MAX); // which stands for none
+        Response::with_payload(BINARY, Payload::Stream(Box::new(write), length))
     }
 
     /// What a closure writes, as `application/octet-stream`, with status 200; in chunks, or, to a client of HTTP/1.0,
-    /// until the connection closes.
+    /// which cannot tell whether that is the end, until the connection closes.
     ///
     /// The closure runs on the connection's thread after the handler has returned, and not at all for `HEAD`.
     /// If it returns an error, the connection is cut so that the client can tell. A long one should ask its
@@ -237,7 +239,7 @@ fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
     while writer.left > 0 {
         match reader.read(&mut piece) {
             Ok(0) => break,
-            Ok(n) => writer.write_all(piece.get(..n).unwrap_or_default())?,
+            Ok(n) => writer.write_all(piece.get(..n).ok_or(ErrorKind::InvalidData)?)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -281,9 +283,8 @@ pub struct BodyWriter<'a> {
     pub(crate) stream: &'a mut Stream,
     pub(crate) life: &'a Life,
     pub(crate) chunked: bool,
-    /// How much may still be written.
+    /// How much may still be written, and what will be the next chunk.
     pub(crate) left: u64,
-    /// What will be the next chunk.
     pub(crate) pending: Vec<u8>,
     /// What sending has failed with, which the connection ends with.
     pub(crate) fault: Option<CloseReason>,

@@ -16,21 +16,6 @@ type Hook = Box<dyn Fn(&Event) + Send + Sync>;
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($given:ty): $type:ty = $default:expr;)+) => {
         /// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
-        ///
-        /// # Examples
-        /// ```
-        /// # fn main() -> std::io::Result<()> {
-        /// use std::time::Duration;
-        /// let server = hardstop::Server::builder()
-        ///     .max_connections(64)
-        ///     .idle_timeout(Duration::from_secs(30))
-        ///     .write_timeout(None)
-        ///     .on_event(|event| eprintln!("{event:?}"))
-        ///     .bind("127.0.0.1:0")?;
-        /// # drop(server);
-        /// # Ok(())
-        /// # }
-        /// ```
         #[must_use = "a builder does nothing until it is bound"]
         pub struct Builder {
             $(pub(crate) $name: $type,)+
@@ -195,7 +180,7 @@ impl Server {
     /// that ignore their [`CancelToken`](super::CancelToken) hold it back.
     pub fn run<F: Fn(&mut Request<'_>) -> R + Sync, R: Into<Response>>(self, handler: F) {
         let (server, handler) = (self, handler); // dropped after the handler, it tells that this is gone
-        server.handle.registry.lock().serving = Some(Some(thread::current().id()));
+        server.handle.registry.lock().begin_service();
         accept_loop(&server.handle, &|request| handler(request).into());
     }
 
@@ -217,8 +202,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.handle.destroy();
         self.handle.registry.lock().serving = None;
+        self.handle.destroy();
         self.handle.registry.news.notify_all();
     }
 }
@@ -272,11 +257,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self
+        let thread = self
             .thread
             .get_mut()
-            .map_or(true, |thread| thread.is_some())
-        {
+            .unwrap_or_else(PoisonError::into_inner);
+        if thread.is_some() {
             self.handle.destroy();
         }
     }

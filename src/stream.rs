@@ -17,9 +17,6 @@ const INPUT_BYTES: usize = 4 * 1024;
 /// How much output is collected before it is written.
 pub(crate) const OUTPUT_BYTES: usize = 16 * 1024;
 
-/// What a waiting connection may keep of its output buffer.
-const KEPT_OUTPUT_BYTES: usize = 1024;
-
 /// For how long a transfer may block before its rate counts.
 const RATE_GRACE: Duration = Duration::from_secs(5);
 
@@ -75,7 +72,7 @@ impl Stream {
 
     /// Gives memory back before a long wait.
     pub(crate) fn rest(&mut self) {
-        self.output.shrink_to(KEPT_OUTPUT_BYTES);
+        self.output.shrink_to(1024);
         if self.input.len() > INPUT_BYTES && self.buffered().is_empty() {
             (self.input, self.start, self.end) = Default::default();
         }
@@ -173,7 +170,7 @@ impl Stream {
     }
 }
 
-type Transfer<'a> = dyn FnMut() -> io::Result<usize> + 'a;
+type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
 
 /// How many bytes came or went in how much time spent blocked. A handler's own time does not count.
 #[derive(Default)]
@@ -184,11 +181,7 @@ struct Pace {
 
 impl Pace {
     /// Reads or writes once, and tells what an error means, which is `timeout` if nothing moved for too long.
-    fn time(
-        &mut self,
-        once: &mut Transfer<'_>,
-        timeout: CloseReason,
-    ) -> Result<usize, CloseReason> {
+    fn time(&mut self, once: &mut Once<'_>, timeout: CloseReason) -> Result<usize, CloseReason> {
         let began = Instant::now();
         let timeouts = [ErrorKind::WouldBlock, ErrorKind::TimedOut]; // of Unix and of Windows
         let n = loop {

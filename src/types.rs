@@ -3,6 +3,7 @@
 //! An [`Error`] travels inside a [`std::io::Error`] wherever a body is used as a plain [`std::io::Read`], and comes out
 //! again whole: `io::copy(req.body(), ..)?` answers with the right status code.
 
+use super::CloseReason;
 use std::borrow::Cow;
 use std::{fmt, io};
 
@@ -32,7 +33,7 @@ macro_rules! status_codes {
             $(#[doc = concat!(stringify!($code), " ", $reason)]
             pub const $name: StatusCode = StatusCode($code);)+
 
-            /// The reason phrase of RFC 9110 §15, or an empty one.
+            /// The reason phrase, or an empty one for a number that has no name here.
             pub fn reason(self) -> &'static str {
                 match self.0 {
                     $($code => $reason,)+
@@ -63,22 +64,19 @@ status_codes! {
     405 METHOD_NOT_ALLOWED "Method Not Allowed",
     408 REQUEST_TIMEOUT "Request Timeout",
     409 CONFLICT "Conflict",
+    410 GONE "Gone",
     412 PRECONDITION_FAILED "Precondition Failed",
     413 CONTENT_TOO_LARGE "Content Too Large",
     414 URI_TOO_LONG "URI Too Long",
     415 UNSUPPORTED_MEDIA_TYPE "Unsupported Media Type",
     416 RANGE_NOT_SATISFIABLE "Range Not Satisfiable",
     417 EXPECTATION_FAILED "Expectation Failed",
-    421 MISDIRECTED_REQUEST "Misdirected Request",
-    422 UNPROCESSABLE_CONTENT "Unprocessable Content",
     426 UPGRADE_REQUIRED "Upgrade Required",
     429 TOO_MANY_REQUESTS "Too Many Requests",
     431 HEADER_FIELDS_TOO_LARGE "Request Header Fields Too Large",
     500 INTERNAL_SERVER_ERROR "Internal Server Error",
     501 NOT_IMPLEMENTED "Not Implemented",
-    502 BAD_GATEWAY "Bad Gateway",
     503 SERVICE_UNAVAILABLE "Service Unavailable",
-    504 GATEWAY_TIMEOUT "Gateway Timeout",
     505 HTTP_VERSION_NOT_SUPPORTED "HTTP Version Not Supported",
 }
 
@@ -97,15 +95,9 @@ impl fmt::Display for StatusCode {
 
 /// Why a request was refused, or what its handler failed with.
 ///
-/// A handler that returns `Result<Response, Error>` passes it on with `?`, and the client gets
-/// [`status`](Error::status). Reading a body fails with these:
-///
-/// | status | why |
-/// |---|---|
-/// | 400 | it ended early, its chunks are malformed, or it is not the text that was asked for |
-/// | 408 | it made no progress for `body_timeout`, or came slower than `min_rate` |
-/// | 413 | it is larger than `max_body_bytes`, or than the limit that the handler set |
-/// | 415 | `read_form` was called for another type of content |
+/// A handler that returns `Result<Response, Error>` passes it on with `?`, and the client gets its
+/// [`status`](Error::status). Reading a body fails with 400 (it ended early, is malformed, or not the text asked for), 408
+/// (slower than `body_timeout` or `min_rate` allow), 413 (larger than its limit), or 415 (`read_form` of another type).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -121,6 +113,14 @@ impl Error {
     /// An error for the client, for example `Error::new(404, "no such device")`.
     pub fn new(status: impl Into<StatusCode>, why: impl Into<Cow<'static, str>>) -> Error {
         Error::Refused(status.into(), why.into())
+    }
+
+    /// For a request of which no more can be read: a stop has ended the reading side, or the client its own.
+    pub(crate) fn ended_early(stopped: Option<CloseReason>) -> Error {
+        match stopped {
+            None => Error::new(400, "the request ended early"),
+            Some(_) => Error::new(503, "the server is stopping"),
+        }
     }
 
     /// The status code that a client gets for it.

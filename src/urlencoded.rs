@@ -7,11 +7,8 @@ pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
-        let plain = if byte == b'+' && plus_is_space {
-            b' '
-        } else {
-            byte
-        };
+        let is_space = byte == b'+' && plus_is_space;
+        let plain = if is_space { b' ' } else { byte };
         let (byte, after) = encoded_byte(rest).unwrap_or((plain, tail));
         bytes.push(byte);
         rest = after;

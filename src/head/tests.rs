@@ -30,8 +30,10 @@ fn outcome(head: &Head, parsed: Parsed) -> String {
         Ok(Some(used)) => {
             let query = head.query();
             let (method, target, path) = (&head.method, &head.target, &head.path);
-            let (version, headers) = (head.version, &head.headers);
-            format!("{used}: {method} {target} {path} {query:?} {version:?} {headers:?}")
+            let text = |(name, value)| format!("{name:?}: {:?}", String::from_utf8_lossy(value));
+            let headers: Vec<String> = head.headers.iter().map(text).collect();
+            let (version, headers) = (head.version, headers.join(", "));
+            format!("{used}: {method} {target} {path} {query:?} {version:?} {{{headers}}}")
         }
         Ok(None) => String::from("read more"),
         Err(error) => format!("{}: {error}", error.status().as_u16()),
@@ -82,8 +84,8 @@ const TABLE: [(&[u8], &str); 46] = [
     (b"GET * HTTP/1.1\r\n", "400: the target is not a path"),
     (b"GET http:///a HTTP/1.1\r\n", "400: the target's authority is not `host[:port]`"),
     (b"GET http://a@b/ HTTP/1.1\r\n", "400: the target's authority is not `host[:port]`"),
-    (b"GET /%2 HTTP/1.1\r\n", "400: the target has a byte that must be percent-encoded"),
-    (b"GET /a#b HTTP/1.1\r\n", "400: the target has a byte that must be percent-encoded"),
+    (b"GET /%2 HTTP/1.1\r\n", "400: the target has a byte that must be percent-encoded, perhaps a `%`"),
+    (b"GET /a#b HTTP/1.1\r\n", "400: the target has a byte that must be percent-encoded, perhaps a `%`"),
     (b"GET / HTTP/1.1\r\n A: b\r\n", "400: a field line that is not `name: value`"),
     (b"GET / HTTP/1.1\r\nA : b\r\n", "400: a field line that is not `name: value`"),
     (b"GET / HTTP/1.1\r\n: b\r\n", "400: a field line that is not `name: value`"),

@@ -481,7 +481,7 @@ fn a_body_that_ends_early_is_an_error() {
         for at in head..request.len() {
             let said = last_words(server.local_addr(), &[&request.as_bytes()[..at]]);
             assert_eq!(statuses(&said), [400], "ended after {:?}", &request[..at]);
-            assert!(said.contains("the body ended early"), "{said}");
+            assert!(said.contains("the request ended early"), "{said}");
         }
     }
 }

@@ -114,7 +114,7 @@ fn a_target_that_is_none_is_refused() {
         ("GET /<", "a byte that must be encoded"),
         ("GET /a\"b", "a quote"),
         ("GET /a\\b", "a backslash in a path"),
-        ("GET /a[b", "a bracket in a path"),
+        ("GET /a{b", "a brace in a path"),
         ("GET /\u{e9}", "not ASCII"),
         ("GET /?\u{e9}", "not ASCII in a query"),
         ("GET /%", "half an encoding"),

@@ -43,7 +43,7 @@ fn a_head_that_takes_too_long_is_408() {
         "G",
         "GET / HTTP/1.1\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\n",
-        "\r\n",
+        "\r\nG",
     ] {
         let (server, events) = observed(builder(), count);
         let mut client = Client::connect(server.local_addr());
@@ -59,6 +59,17 @@ fn a_head_that_takes_too_long_is_408() {
         drop(client); // or the server would linger
         assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
     }
+}
+
+/// Some clients send an empty line after a body. It once made the connection busy until the head's timeout.
+#[test]
+fn an_empty_line_begins_no_request() {
+    let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
+    let mut client = Client::connect(server.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na\r\n");
+    assert_eq!(client.response().status, 200);
+    client.expect_end();
+    assert_eq!(wait_for(&events, "Closed"), "Closed IdleTimeout");
 }
 
 #[test]
