@@ -4,7 +4,7 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::head::{absolute_target, field_line, is_authority, line_end, trim, Head};
+use super::head::{absolute_target, field_line, is_authority, is_name, line_end, trim, Head};
 use super::types::{refuse, Error};
 use super::Version;
 
@@ -21,11 +21,30 @@ pub(crate) struct Terms {
 
 /// Reads the fields that decide where the request ends and what happens next.
 pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
-    let headers = &head.headers;
+    // A field that must come once: two readers could each take another one.
+    let names = ["host", "transfer-encoding", "content-length", "expect"];
+    let mut values = [None; 4];
     let is_new = head.version == Version::Http11;
-    check_host(head, headers.get_only("host")?)?;
-    let coding = headers.get_only("transfer-encoding")?;
-    let length = match (coding, headers.get_only("content-length")?) {
+    let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
+    for (name, value) in head.headers.iter() {
+        if let Some(at) = names
+            .iter()
+            .position(|each| name.eq_ignore_ascii_case(each))
+        {
+            let slot = values.get_mut(at);
+            if slot.and_then(|slot| slot.replace(value)).is_some() {
+                return refuse(400, "a field came twice that must come once");
+            }
+        } else if is_name(name, "connection") {
+            for option in list(value) {
+                close |= option.eq_ignore_ascii_case(b"close");
+                keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+    }
+    let [host, coding, length, expects] = values;
+    check_host(head, host)?;
+    let length = match (coding, length) {
         (None, None) => Some(0),
         (None, Some(length)) => Some(content_length(length)?),
         (Some(coding), None) if is_new => check_coding(coding)?,
@@ -33,14 +52,9 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         (Some(_), _) => return refuse(400, "Transfer-Encoding where it cannot be"),
     };
     // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
-    let expects = headers.get_only("expect")?.filter(|_| is_new);
+    let expects = expects.filter(|_| is_new);
     if expects.map_or(false, |value| !value.eq_ignore_ascii_case(b"100-continue")) {
         return refuse(417, "only 100-continue can be expected");
-    }
-    let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
-    for option in headers.all("connection").flat_map(list) {
-        close |= option.eq_ignore_ascii_case(b"close");
-        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
     }
     let expects_continue = expects.is_some() && length != Some(0);
     Ok(Terms {

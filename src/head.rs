@@ -7,7 +7,7 @@
 
 use super::types::{refuse, Error};
 use super::urlencoded::{decode, encoded_byte};
-use super::{Builder, StatusCode, Version};
+use super::{Builder, Version};
 
 /// A head that is being parsed, or has been. One whose request line has not come has no method.
 #[derive(Default)]
@@ -39,8 +39,7 @@ impl Head {
                 ([], true) => return refuse(400, "empty lines before the request line"),
                 (line, true) => self.request_line(line)?,
                 (_, false) if self.headers.fields.len() >= max.max_headers => {
-                    let why = format!("the head has more than {} fields", max.max_headers);
-                    return Err(Error::new(431, why));
+                    return refuse(431, "the head has too many fields");
                 }
                 (line, false) => {
                     let (name, value) = field_line(line)?;
@@ -48,24 +47,20 @@ impl Head {
                 }
             }
         }
-        if bytes.len() < max.max_head_bytes {
-            return Ok(None);
+        match self.method.is_empty() {
+            _ if bytes.len() < max.max_head_bytes => Ok(None),
+            true => refuse(414, "the request line is too large"),
+            false => refuse(431, "the head is too large"),
         }
-        let (status, what) = match self.method.is_empty() {
-            true => (StatusCode::URI_TOO_LONG, "request line"),
-            false => (StatusCode::HEADER_FIELDS_TOO_LARGE, "head"),
-        };
-        let why = format!("the {what} is larger than {} bytes", max.max_head_bytes);
-        Err(Error::new(status, why))
     }
 
     /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
     fn request_line(&mut self, line: &[u8]) -> Result<(), Error> {
         let line = std::str::from_utf8(line).unwrap_or_default(); // an empty one is refused below
-        let mut words = line.split(' ');
-        let mut word = || words.next().unwrap_or_default();
-        let (method, target, version) = (word(), word(), word());
-        if words.next().is_some() || target.is_empty() || version.is_empty() {
+        let (method, rest) = split_at(line, b" ");
+        let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), b" ");
+        let version = rest.strip_prefix(' ').unwrap_or_default();
+        if target.is_empty() || version.is_empty() {
             return refuse(400, "the request line is not `method target version`");
         }
         if !is_token(method.as_bytes()) {
@@ -84,11 +79,11 @@ impl Head {
             None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
             None => return refuse(400, "the target is not a path"),
         };
-        let (path, query) = local.split_once('?').unwrap_or((local, ""));
+        let (path, query) = split_at(local, b"?");
         if !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES) {
             return refuse(
                 400,
-                "the target has a byte that must be percent-encoded, perhaps a `%`",
+                "a byte in the target must be percent-encoded, perhaps a `%`",
             );
         }
         let path = if path.is_empty() { "/" } else { path }; // RFC 9110 §4.2.3: `http://host` has this one
@@ -98,16 +93,22 @@ impl Head {
 
     /// Without its `?`.
     pub(crate) fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        split_at(&self.target, b"?").1.strip_prefix('?')
     }
 }
 
 /// The authority of a target in absolute form, and what follows it.
 pub(crate) fn absolute_target(target: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = target.split_once(':')?;
-    let rest = rest.strip_prefix("//")?;
+    let (scheme, rest) = split_at(target, b":");
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    is_http.then(|| rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
+    let rest = rest.strip_prefix("://").filter(|_| is_http)?;
+    Some(split_at(rest, b"/?"))
+}
+
+/// What stands before the first of these bytes, and the rest.
+fn split_at<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
+    let stop = text.bytes().position(|byte| stops.contains(&byte));
+    text.split_at(stop.unwrap_or(text.len()))
 }
 
 /// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
@@ -127,22 +128,9 @@ impl Headers {
 
     /// The first value of that name, without the white space around it. It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.all(name).next()
-    }
-
-    /// Every value of that name.
-    pub(crate) fn all<'n, 'a: 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + 'n {
-        let is_it = move |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
-        self.iter().filter(is_it).map(|(_, value)| value)
-    }
-
-    /// The value of a field that must not come twice: two readers could each take another one.
-    pub(crate) fn get_only(&self, name: &str) -> Result<Option<&[u8]>, Error> {
-        let mut all = self.all(name);
-        match (all.next(), all.next()) {
-            (_, Some(_)) => Err(Error::new(400, format!("more than one {name} field"))),
-            (first, None) => Ok(first),
-        }
+        let mut all = self.iter();
+        all.find(|(each, _)| is_name(each, name))
+            .map(|(_, value)| value)
     }
 
     /// Every name and value.
@@ -161,6 +149,11 @@ impl Headers {
         self.bytes.extend_from_slice(value);
         self.fields.push((start, middle, self.bytes.len()));
     }
+}
+
+#[inline(never)] // it is asked for many names
+pub(crate) fn is_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
 }
 
 /// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be harmless.
@@ -211,7 +204,7 @@ pub(crate) fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(Some((ip, port))) if ip.parse::<std::net::Ipv6Addr>().is_ok() => ("", port),
         Some(_) => return false,
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
+        None => split_at(text, b":"),
     };
     let digits = port.strip_prefix(':').unwrap_or(port);
     let is_number = !digits.starts_with('+') && digits.parse::<u16>().is_ok(); // it would take a `+`

@@ -9,7 +9,6 @@
 //!    looks at the stage. So one of the two sees the other.
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
-use super::handle::SILENT_GRACE;
 use super::life::{waits, Life, Which};
 use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle};
 use std::collections::{HashMap, VecDeque};
@@ -194,14 +193,6 @@ impl Inner {
         self.is_stopped() && self.lives.is_empty() && self.serving.is_none()
     }
 
-    /// Notes that this thread runs the accept loop. Only now can those be heard that were told to drain before.
-    pub(crate) fn begin_service(&mut self) {
-        self.serving = Some(Some(thread::current().id()));
-        if self.silence_ends.is_some() {
-            self.silence_ends = Instant::now().checked_add(SILENT_GRACE);
-        }
-    }
-
     pub(crate) fn is_own_thread(&self) -> bool {
         let me = thread::current().id();
         self.serving == Some(Some(me)) || self.threads.iter().any(|(_, thread)| *thread == me)
@@ -230,23 +221,22 @@ impl Inner {
 
     /// Whether one more connection may be served, if need be in place of the one that has waited longest.
     fn make_room(&self, max: usize) -> bool {
-        let counts = |life: &Life| !life.refused && !life.is_cut();
-        let served = || self.open().filter(|open| counts(open.0));
         if self.lives.len() < max {
             return true;
         } else if self.lives.len() >= max.saturating_mul(2).saturating_add(MAX_REFUSALS) {
             return false; // those that make room are slow to go, and their threads count too
-        } else if served().count() < max {
-            return true;
         }
-        let since = |life: &Life| Some((life.waiting_since()?, life.id));
-        let waiting = || served().filter_map(|open| since(open.0));
-        while let Some((_, id)) = waiting().min() {
-            if self.end(CloseReason::Evicted, Some(id), waits) > 0 {
-                return true;
-            } // it has just begun a request: look for another one
+        let (mut served, mut longest) = (0, None);
+        for (life, _) in self
+            .open()
+            .filter(|(life, _)| !life.refused && !life.is_cut())
+        {
+            let waiting = life.waiting_since().map(|since| (since, life.id));
+            longest = longest.into_iter().chain(waiting).min();
+            served = usize::saturating_add(served, 1);
         }
-        false
+        let evict = |(_, id)| self.end(CloseReason::Evicted, Some(id), waits) > 0;
+        served < max || longest.map_or(false, |life| evict(life) || self.make_room(max))
     }
 }
 

@@ -154,9 +154,8 @@ impl Response {
 
     /// Adds the head to the output. `connection` is that field's line, if there is to be one.
     pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, date: &str, connection: &str) {
-        let (code, reason) = (self.status.as_u16(), self.status.reason());
         // RFC 9112 §4: the space before the reason phrase stands even if there is none.
-        let mut head = format!("HTTP/1.1 {code} {reason}\r\nDate: {date}\r\n");
+        let mut head = format!("HTTP/1.1 {}\r\nDate: {date}\r\n", self.status);
         match body {
             Framing::None | Framing::UntilClose => {}
             Framing::Length(n) => head += &format!("Content-Length: {n}\r\n"),

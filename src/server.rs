@@ -90,16 +90,16 @@ impl Builder {
     /// # Errors
     /// When a setting makes no sense, or the address cannot be listened on. The message names it.
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
-        let explain = |what: &str, error: io::Error| {
-            let text = error.to_string().to_ascii_lowercase(); // `permission denied (os error 13)`
-            let why = text.split('(').next().unwrap_or_default().trim_end();
-            io::Error::new(error.kind(), format!("cannot listen on {what}: {why}"))
-        };
-        let addrs = addr.to_socket_addrs();
-        let addrs: Vec<SocketAddr> = addrs.map_err(|e| explain("that address", e))?.collect();
-        let names: Vec<String> = addrs.iter().map(|addr| addr.to_string()).collect();
-        let listener = TcpListener::bind(&*addrs);
-        self.listener(listener.map_err(|error| explain(&names.join(" or "), error))?)
+        let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for addr in addr.to_socket_addrs()? {
+            let error = match TcpListener::bind(addr) {
+                Ok(listener) => return self.listener(listener),
+                Err(error) => error,
+            };
+            let (kind, why) = (error.kind(), error.kind().to_string()); // such as `permission denied`
+            failed = io::Error::new(kind, format!("cannot listen on {addr}: {why}"));
+        }
+        Err(failed)
     }
 
     /// Uses a listener that was made elsewhere, and makes it nonblocking. A stop closes it, but not a clone of it.
@@ -180,7 +180,7 @@ impl Server {
     /// that ignore their [`CancelToken`](super::CancelToken) hold it back.
     pub fn run<F: Fn(&mut Request<'_>) -> R + Sync, R: Into<Response>>(self, handler: F) {
         let (server, handler) = (self, handler); // dropped after the handler, it tells that this is gone
-        server.handle.registry.lock().begin_service();
+        server.handle.registry.lock().serving = Some(Some(thread::current().id()));
         accept_loop(&server.handle, &|request| handler(request).into());
     }
 

@@ -86,10 +86,10 @@ impl From<u16> for StatusCode {
     }
 }
 
-/// The number, and the reason phrase where there is one.
+/// The number, a space, and the reason phrase.
 impl fmt::Display for StatusCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(format!("{} {}", self.0, self.reason()).trim_end())
+        write!(f, "{} {}", self.0, self.reason())
     }
 }
 

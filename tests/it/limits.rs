@@ -236,10 +236,7 @@ fn a_head_may_have_so_many_bytes() {
                 Some("close"),
                 "{why}"
             );
-            assert!(
-                answer.text().contains(" is larger than 100 bytes\n"),
-                "{why}"
-            );
+            assert!(answer.text().ends_with(" is too large\n"), "{why}");
             client.expect_end();
         }
     }
@@ -279,8 +276,8 @@ fn a_head_may_have_so_many_fields() {
             let answer = client.response();
             assert_eq!(answer.status, want, "{fields} of {max}");
             if want == 431 {
-                let why = format!("the head has more than {max} fields\n");
-                assert!(answer.text().ends_with(&why), "{}", answer.text());
+                let why = "the head has too many fields\n";
+                assert!(answer.text().ends_with(why), "{}", answer.text());
                 client.expect_end();
             }
         }
@@ -346,19 +343,12 @@ fn an_error_of_binding_names_the_address() {
     let addr = taken.local_addr().unwrap();
     let error = Server::bind(addr).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    let begins = format!("cannot listen on {addr}: ");
-    assert!(error.to_string().starts_with(&begins), "{error}");
-    if cfg!(unix) {
-        assert_eq!(error.to_string(), begins + "address already in use");
-    }
+    let text = format!("cannot listen on {addr}: address in use");
+    assert_eq!(error.to_string(), text);
     let error = Server::bind(&[addr, addr][..]).unwrap_err();
-    let begins = format!("cannot listen on {addr} or {addr}: ");
-    assert!(error.to_string().starts_with(&begins), "{error}");
+    assert_eq!(error.to_string(), text);
     let error = Server::bind("127.0.0.1").unwrap_err();
-    assert!(
-        error.to_string().starts_with("cannot listen on "),
-        "{error}"
-    );
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "no port");
     // Documentation addresses (RFC 5737) belong to no machine.
     let error = Server::bind("192.0.2.1:80").unwrap_err();
     assert!(
