@@ -21,6 +21,7 @@ mod client;
 mod http;
 mod lifecycle;
 mod limits;
+mod mended;
 mod ordinary;
 mod responses;
 mod stops;

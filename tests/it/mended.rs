@@ -1,0 +1,195 @@
+//! What was wrong once, each with the test that showed it.
+
+use crate::client::{recorder, until, Client, Fact, SOON};
+use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
+use hardstop::{ConnectionState, Response, Server, StatusCode};
+use std::io::{self, Read};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// What the client had sent meanwhile lay in the kernel; closing over it reset the connection, and the end of the
+/// last response was lost.
+#[test]
+fn a_last_response_arrives_whole_though_the_client_has_sent_more() {
+    let (called, calls) = channel();
+    let (open, gate) = channel::<()>();
+    let (called, gate) = (Mutex::new(called), Mutex::new(gate));
+    let (hook, facts) = recorder();
+    let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
+    let running = server.unwrap().spawn(move |_| {
+        called.lock().unwrap().send(()).unwrap();
+        let _ = gate.lock().unwrap().recv_timeout(SOON);
+        Response::bytes("text/plain", vec![b'x'; 1_000_000]).closing()
+    });
+    let running = running.unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    calls.recv_timeout(SOON).unwrap();
+    client.say(GET);
+    open.send(()).unwrap();
+    facts.wait_for(|fact| *fact == Fact::Responded(1));
+    until("nothing more is written", || {
+        let connections = running.handle().connections();
+        let state = connections.first().map(|info| info.state);
+        state.map_or(true, |state| state == ConnectionState::Closing)
+    });
+    assert_eq!(client.response().body.len(), 1_000_000);
+    client.expect_end();
+}
+
+/// A client that had connected a moment before was thrown out for the next one, its request on the way.
+#[test]
+fn a_client_whose_request_may_be_on_its_way_is_not_evicted() {
+    for _ in 0..10 {
+        let server = Server::builder().max_connections(1).bind("127.0.0.1:0");
+        let running = server.unwrap().spawn(|_| "hello").unwrap();
+        let began = Instant::now();
+        let mut first = Client::connect(running.local_addr());
+        let second = Client::connect(running.local_addr()).response();
+        if began.elapsed() < Duration::from_millis(900) {
+            assert_eq!(second.status, 503);
+            first.say(GET);
+            assert_eq!(first.response().text(), "hello");
+            return;
+        } // else it had its second, on a machine that is busy
+    }
+}
+
+/// It never fired, and whoever slept on it slept on.
+#[test]
+fn a_token_that_is_kept_beyond_its_connection_fires() {
+    static TOKEN: OnceLock<hardstop::CancelToken> = OnceLock::new();
+    let running = serve(|request| {
+        assert!(TOKEN.set(request.cancel_token()).is_ok());
+        "hello"
+    });
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    assert_eq!(client.response().text(), "hello");
+    let token = TOKEN.get().unwrap();
+    assert!(!token.is_cancelled(), "the connection is idle");
+    drop(client);
+    assert!(token.wait_timeout(SOON));
+}
+
+/// The rest of a body that had not arrived when a drain came was taken for its end, and the request called malformed,
+/// which a client does not send again.
+#[test]
+fn a_request_that_a_drain_cuts_short_is_answered_with_503() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::connect(server.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
+    server.handle().drain();
+    std::thread::sleep(Duration::from_millis(1100)); // its second to begin is over
+    let running = server.spawn(|request| request.body().read_to_text());
+    let answer = client.response();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.header("Retry-After").as_deref(), Some("1"));
+    drop(client);
+    assert!(running.unwrap().join());
+}
+
+/// The largest length stood for none, and the next response came within this one.
+#[test]
+fn a_length_of_all_ones_is_no_length() {
+    let server = serve(|_| Response::reader(&b"abc"[..], u64::MAX));
+    let mut client = Client::connect(server.local_addr());
+    client.say(GET);
+    client.say(GET);
+    assert_eq!(client.response().text(), "abc");
+    assert_eq!(client.response().text(), "abc");
+}
+
+/// RFC 9110 §9.3.2: no answer to HEAD has a body, not even one to a version that is not served.
+#[test]
+fn a_head_request_of_another_version_gets_no_body() {
+    let server = serve(|_| "hello");
+    let said = dialogue(server.local_addr(), "HEAD / HTTP/2.0\r\nHost: x\r\n\r\n");
+    assert_eq!(statuses(&said), [505]);
+    assert!(said.ends_with("\r\n\r\n"), "{said}");
+}
+
+struct Bomb;
+
+impl Read for Bomb {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(usize::MAX) // no reader may
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+/// It took the response before it along, which had been told as sent.
+#[test]
+fn a_reader_that_panics_when_it_is_dropped_takes_nothing_else_along() {
+    let server = serve(|request| match request.path() {
+        "/bomb" => Response::reader(Bomb, 5),
+        _ => Response::text("hello"),
+    });
+    let requests = format!("{GET}HEAD /bomb HTTP/1.1\r\nHost: x\r\n\r\n");
+    let said = last_words(server.local_addr(), &[requests.as_bytes()]);
+    assert!(said.contains("\r\n\r\nhello"), "{said}");
+}
+
+/// It was read for ever, destroy or not.
+#[test]
+fn a_reader_that_lies_about_what_it_has_read_fails() {
+    let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, None));
+    let said = dialogue(server.local_addr(), GET);
+    assert_eq!(statuses(&said), [200]);
+    wait_for(&events, "Closed");
+}
+
+/// The decision was made before the hook was called, and stood.
+#[test]
+fn a_hook_that_destroys_the_server_on_a_request_keeps_it_from_its_handler() {
+    static HANDLE: OnceLock<hardstop::Handle> = OnceLock::new();
+    let builder = Server::builder().on_event(|event| {
+        if matches!(event, hardstop::Event::Request { .. }) {
+            HANDLE.get().unwrap().destroy();
+        }
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    assert!(HANDLE.set(server.handle()).is_ok());
+    let (called, calls) = channel();
+    let called = Mutex::new(called);
+    let running = server.spawn(move |_| {
+        called.lock().unwrap().send(()).unwrap();
+        StatusCode::OK
+    });
+    let running = running.unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    client.expect_end();
+    assert!(running.join());
+    assert!(calls.try_recv().is_err(), "the handler has been called");
+}
+
+/// Its length was said to be 0, as that of a file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_made_as_it_is_read_is_sent_whole() {
+    let server = serve(|_| {
+        let file = std::fs::File::open("/proc/self/stat")?;
+        Ok::<_, hardstop::Error>(Response::file(file)?)
+    });
+    let mut client = Client::connect(server.local_addr());
+    client.say(GET);
+    assert!(client.response().text().len() > 50);
+}
+
+/// Browsers leave these bytes as they are, so pages of such names could not be opened.
+#[test]
+fn what_browsers_leave_unencoded_in_a_path_is_served() {
+    let server = serve(|request| String::from(request.path()));
+    let mut client = Client::connect(server.local_addr());
+    client.say("GET /[a]|b^ HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().text(), "/[a]|b^");
+}
