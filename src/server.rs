@@ -55,10 +55,10 @@ settings! {
     /// How long reading a body may go without a byte: 30 s unless set. Answered with 408.
     body_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
 
-    /// How long sending may go without a byte being taken: 30 s unless set. Ends the connection.
+    /// How long sending may go without a byte being taken: 30 s unless set; the system may make it three times that.
     write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
 
-    /// The fewest bytes a second at which a body may come and a response be taken: 240 unless set. Only time counts in
+    /// The fewest bytes a second, on average, in which a body may come and a response be taken: 240. Only time counts in
     /// which the connection is blocked reading that body or writing that response, and only beyond 5 s of it: slow
     /// handlers, long polls and server-sent events are not touched.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
