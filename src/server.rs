@@ -58,7 +58,7 @@ settings! {
     /// How long sending may go without a byte being taken: 30 s unless set; the system may make it three times that.
     write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
 
-    /// The fewest bytes a second, on average, in which a body may come and a response be taken: 240. Only time counts in
+    /// The fewest bytes a second, on average, at which a body may come and a response be taken: 240. Only time counts in
     /// which the connection is blocked reading that body or writing that response, and only beyond 5 s of it: slow
     /// handlers, long polls and server-sent events are not touched.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
