@@ -1,8 +1,8 @@
 //! The limits and timeouts of the builder, each with its answer, and the errors of binding.
 
-use crate::client::{Client, SOON};
+use crate::client::{until, Client, SOON};
 use crate::wire::{observed, serve, wait_for};
-use hardstop::{Builder, Error, Event, Request, Response, Server};
+use hardstop::{Builder, ConnectionState, Error, Event, Request, Response, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{mpsc, Mutex};
@@ -385,6 +385,12 @@ fn a_closed_hook_that_takes_its_time_does_not_hold_newcomers_up() {
     drop(ask());
     assert_eq!(closed.recv_timeout(SOON), Ok(1)); // and its hook goes on
     let _second = ask();
+    until("the second waits for its next request", || {
+        let connections = running.handle().connections();
+        connections
+            .iter()
+            .any(|info| info.state == ConnectionState::Idle)
+    });
     let _third = ask(); // for which the second makes room
     go_on.send(()).unwrap();
     running.destroy();
