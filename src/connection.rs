@@ -5,7 +5,7 @@
 //! 3. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
 //!    reset the connection and destroy the response on its way.
 //!
-//! Every function that can end the connection returns the reason as its error.
+//! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
 use super::head::Head;
 use super::registry::Registration;
@@ -179,12 +179,12 @@ impl Connection<'_> {
             body,
         };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
-        registration.life.enter(ConnectionState::Responding)?;
         let mut panicked = Ok(());
         let response = called.unwrap_or_else(|panic| {
             panicked = Err(tell_panic(registration, panic));
             Response::from(StatusCode::INTERNAL_SERVER_ERROR).closing()
         });
+        registration.life.enter(ConnectionState::Responding)?;
         let answered = self.answer(response);
         panicked.and(answered)
     }

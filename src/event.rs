@@ -54,7 +54,7 @@ pub enum Event {
         id: ConnectionId,
         reason: CloseReason,
     },
-    /// A client could not be accepted, for example for want of descriptors. Tried again, at most a second later.
+    /// A client could not be accepted, for example for want of descriptors. The next try is at most a second later.
     AcceptFailed { error: io::Error },
     /// A connection got no thread. It was sent away, with a 503 where that could be done at once.
     SpawnFailed { error: io::Error },
@@ -72,7 +72,7 @@ pub enum CloseReason {
     Completed,
     /// The client ended it between two requests.
     PeerClosed,
-    /// It broke, or the client ended it in the middle of a request or response.
+    /// It broke in the middle of a request or a response.
     PeerLost,
     /// No request came for `idle_timeout`.
     IdleTimeout,
@@ -82,7 +82,7 @@ pub enum CloseReason {
     BodyTimeout,
     /// The client took nothing of a response for `write_timeout`, or took it slower than `min_rate`.
     WriteTimeout,
-    /// A request was refused with this status code.
+    /// A request was refused with this status code, or reading its body failed with it.
     Refused(StatusCode),
     /// The response's reader or closure failed after the head had been made.
     ResponseFailed,

@@ -4,7 +4,7 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::head::{absolute_target, field_line, is_authority, is_name, line_end, trim, Head};
+use super::head::{absolute_target, field_line, is_authority, line_end, trim, Head};
 use super::types::{refuse, Error};
 use super::Version;
 
@@ -27,15 +27,12 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     let is_new = head.version == Version::Http11;
     let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
     for (name, value) in head.headers.iter() {
-        if let Some(at) = names
-            .iter()
-            .position(|each| name.eq_ignore_ascii_case(each))
-        {
+        if let Some(at) = names.iter().position(|it| name.eq_ignore_ascii_case(it)) {
             let slot = values.get_mut(at);
             if slot.and_then(|slot| slot.replace(value)).is_some() {
                 return refuse(400, "a field came twice that must come once");
             }
-        } else if is_name(name, "connection") {
+        } else if name.eq_ignore_ascii_case("connection") {
             for option in list(value) {
                 close |= option.eq_ignore_ascii_case(b"close");
                 keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

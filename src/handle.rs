@@ -21,7 +21,7 @@ pub enum Phase {
     Accepting,
     /// The port is closed. Requests under way are answered, each as the last of its connection.
     Draining,
-    /// The port is closed and every connection has been cut.
+    /// The port is closed, and every connection has been cut, or has ended by itself.
     Destroyed,
 }
 
@@ -124,13 +124,13 @@ impl Handle {
     fn drain_until(&self, deadline: Option<Instant>) {
         let mut inner = self.registry.lock();
         if !inner.is_stopped() {
+            self.registry.phase.store(1, Ordering::SeqCst);
+            let is_idle = |state| state == ConnectionState::Idle;
+            inner.end(CloseReason::Drained, None, is_idle); // first, as they leave places for the backlog
             let mut backlog = 0..MAX_BACKLOG;
             while backlog.next().is_some() && self.poll(&mut inner).is_none() {}
-            self.registry.phase.store(1, Ordering::SeqCst);
             inner.stage = Stage::Draining; // drops the listener
             inner.silence_ends = Instant::now().checked_add(SILENT_GRACE);
-            let is_idle = |state| state == ConnectionState::Idle;
-            inner.end(CloseReason::Drained, None, is_idle);
         }
         if !matches!(inner.stage, Stage::Destroyed) {
             inner.deadline = inner.deadline.into_iter().chain(deadline).min();

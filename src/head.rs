@@ -128,9 +128,8 @@ impl Headers {
 
     /// The first value of that name, without the white space around it. It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        let mut all = self.iter();
-        all.find(|(each, _)| is_name(each, name))
-            .map(|(_, value)| value)
+        let is_it = |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
+        self.iter().find(is_it).map(|(_, value)| value)
     }
 
     /// Every name and value.
@@ -149,11 +148,6 @@ impl Headers {
         self.bytes.extend_from_slice(value);
         self.fields.push((start, middle, self.bytes.len()));
     }
-}
-
-#[inline(never)] // it is asked for many names
-pub(crate) fn is_name(one: &str, other: &str) -> bool {
-    one.eq_ignore_ascii_case(other)
 }
 
 /// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be harmless.

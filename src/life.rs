@@ -61,11 +61,12 @@ impl Life {
     /// Notes what the connection does now, unless it has been cut; the error says why.
     pub(crate) fn enter(&self, state: ConnectionState) -> Result<(), CloseReason> {
         let mut now = self.lock();
+        now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
         let begun = u64::from(state == ConnectionState::Handling);
         now.info.requests = now.info.requests.saturating_add(begun);
         now.info.state = state;
         now.info.since = Instant::now();
-        now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Gives it that reason to end, if it is in such a state and has not been cut; `true` if so, for whoever calls to

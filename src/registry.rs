@@ -227,10 +227,8 @@ impl Inner {
             return false; // those that make room are slow to go, and their threads count too
         }
         let (mut served, mut longest) = (0, None);
-        for (life, _) in self
-            .open()
-            .filter(|(life, _)| !life.refused && !life.is_cut())
-        {
+        let counts = |life: &Life| !life.refused && life.end_reason().is_none();
+        for (life, _) in self.open().filter(|open| counts(open.0)) {
             let waiting = life.waiting_since().map(|since| (since, life.id));
             longest = longest.into_iter().chain(waiting).min();
             served = usize::saturating_add(served, 1);

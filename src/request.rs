@@ -155,10 +155,15 @@ impl Body {
     #[inline(never)] // the memory on its stack would count for every connection that waits
     pub(crate) fn finish(&mut self, time: Duration) -> bool {
         self.limit = u64::MAX; // it is little, whatever the handler would have read
-        let (began, mut scratch) = (Instant::now(), [0; 1024]);
-        let timeout = self.timeout.replace(time);
-        while !self.is_complete() && began.elapsed() < time && self.read(&mut scratch).is_ok() {}
-        self.timeout = timeout;
+        let (began, timeout, mut scratch) = (Instant::now(), self.timeout, [0; 1024]);
+        while !self.is_complete() && self.failure.is_none() && began.elapsed() < time {
+            self.timeout = Some(
+                time.saturating_sub(began.elapsed())
+                    .max(Duration::from_millis(1)),
+            );
+            let _ = self.read(&mut scratch); // it has noted a failure
+        }
+        (self.timeout, self.failure) = (timeout, None); // nobody has asked for it
         self.is_complete()
     }
 
@@ -245,16 +250,15 @@ impl Body {
             self.stream.output().extend_from_slice(text);
         }
         let read = match target.is_empty() {
+            _ if self.stream.reads_too_slowly() => Err(CloseReason::BodyTimeout),
             true => self.stream.fill(self.timeout),
             false => self.stream.read(target, self.timeout),
         };
-        let slow = Error::new(408, "the body came too slowly");
         match read {
             _ if self.life.is_cut() => Err(Error::Cut),
             Ok(0) => Err(Error::ended_early(self.life.end_reason())),
-            Ok(_) if self.stream.reads_too_slowly() => Err(slow),
             Ok(n) => Ok(n),
-            Err(CloseReason::BodyTimeout) => Err(slow),
+            Err(CloseReason::BodyTimeout) => refuse(408, "the body came too slowly"),
             Err(_) => Err(Error::Io(io::ErrorKind::ConnectionReset.into())),
         }
     }

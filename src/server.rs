@@ -43,6 +43,7 @@ settings! {
     ///
     /// When all are taken, the one that has waited longest for a request makes room for a new client. If none waits,
     /// the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is dropped, with an event.
+    /// While those that were cut are slow to go, there may be up to twice as many threads.
     max_connections(usize): usize = 256;
 
     /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
@@ -88,7 +89,7 @@ impl Builder {
     /// Opens the port, without serving yet: clients that connect wait.
     ///
     /// # Errors
-    /// When a setting makes no sense, or the address cannot be listened on. The message names it.
+    /// When a setting makes no sense, or the address is none or cannot be listened on. The message names what it can.
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for addr in addr.to_socket_addrs()? {

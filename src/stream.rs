@@ -1,7 +1,7 @@
 //! A connection's bytes: one buffer in each direction, and the clocks that bound every wait.
 //!
-//! 1. Output is collected and leaves before anything waits for input, so that a client never waits for a response that
-//!    is still here, and the answers to pipelined requests leave together.
+//! 1. Output is collected and leaves before anything waits for input, so that the answers to pipelined requests leave
+//!    together: while one of their handlers runs, those to the requests before it may still be here.
 //! 2. A socket's timeouts are set only when they change: a request that comes in one piece costs one read, one write.
 //! 3. What ends a transfer is named as the reason of an end; a read that timed out is `BodyTimeout`, of whatever.
 //! 4. What was read too far stays in the buffer and is the next to be read.
@@ -68,6 +68,7 @@ impl Stream {
     /// Starts to measure the rates of a new request's body and of its response's.
     pub(crate) fn begin_exchange(&mut self) {
         (self.read_pace, self.write_pace) = Default::default();
+        self.read_pace.bytes = u64::try_from(self.buffered().len()).unwrap_or(0);
     }
 
     /// Gives memory back before a long wait.
@@ -153,11 +154,12 @@ impl Stream {
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         while !bytes.is_empty() {
             let (mut write, timeout) = (|| self.tcp.write(bytes), CloseReason::WriteTimeout);
+            if self.write_pace.is_below(self.min_rate) {
+                return Err(timeout);
+            }
             let n = self.write_pace.time(&mut write, timeout)?;
             if n == 0 {
                 return Err(CloseReason::PeerLost);
-            } else if self.write_pace.is_below(self.min_rate) {
-                return Err(timeout);
             }
             bytes = bytes.get(n..).unwrap_or_default();
         }

@@ -193,3 +193,33 @@ fn what_browsers_leave_unencoded_in_a_path_is_served() {
     client.say("GET /[a]|b^ HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.response().text(), "/[a]|b^");
 }
+
+/// The panic came after the destroy, on which the connection ended without a word about it.
+#[test]
+fn a_handler_that_panics_because_it_was_cut_is_told_of() {
+    let (called, calls) = channel();
+    let called = Mutex::new(called);
+    let (hook, facts) = recorder();
+    let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
+    let running = server.unwrap().spawn(move |request| {
+        called.lock().unwrap().send(()).unwrap();
+        request.body().read_to_text().expect("the whole body")
+    });
+    let running = running.unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
+    calls.recv_timeout(SOON).unwrap();
+    running.destroy();
+    facts.wait_for(|fact| matches!(fact, Fact::HandlerPanicked(1, _)));
+}
+
+/// A small body that had come whole was refused for a pause before it.
+#[test]
+fn a_body_is_not_too_slow_once_it_is_whole() {
+    let running = serve(|request| request.body().read_to_text());
+    let mut client = Client::connect(running.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(6500)); // longer than the rate is left alone
+    client.say("hello");
+    assert_eq!(client.response().text(), "hello");
+}
