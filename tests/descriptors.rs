@@ -18,7 +18,7 @@
 #[path = "it/client.rs"]
 mod client;
 
-use client::{recorder, until, Client, Fact, SOON};
+use client::{recorder, until, Client, Fact, Facts, SOON};
 use hardstop::Server;
 use std::fs::File;
 use std::process::Command;
@@ -55,16 +55,18 @@ fn hoard() -> Vec<File> {
     std::iter::from_fn(|| File::open(&exe).ok()).collect()
 }
 
+fn observed() -> (Server, Facts) {
+    let (record, facts) = recorder();
+    let server = Server::builder().on_event(record).bind("127.0.0.1:0");
+    (server.unwrap(), facts)
+}
+
 #[test]
 fn without_descriptors_the_server_waits_and_serves_those_it_has() {
     if !has_few_descriptors("without_descriptors_the_server_waits_and_serves_those_it_has") {
         return;
     }
-    let (record, facts) = recorder();
-    let server = Server::builder()
-        .on_event(record)
-        .bind("127.0.0.1:0")
-        .unwrap();
+    let (server, facts) = observed();
     let running = server.spawn(|_| "hello").unwrap();
     let addr = running.local_addr();
     let mut kept = Client::connect(addr);
@@ -113,11 +115,7 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
     if !has_few_descriptors("a_connection_that_gets_no_second_descriptor_is_ended_and_told_of") {
         return;
     }
-    let (record, facts) = recorder();
-    let server = Server::builder()
-        .on_event(record)
-        .bind("127.0.0.1:0")
-        .unwrap();
+    let (server, facts) = observed();
     let addr = server.local_addr();
     let mut files = hoard();
     files.truncate(files.len() - 2);
@@ -139,11 +137,7 @@ fn a_drain_that_cannot_accept_those_who_wait_tells_it() {
     if !has_few_descriptors("a_drain_that_cannot_accept_those_who_wait_tells_it") {
         return;
     }
-    let (record, facts) = recorder();
-    let server = Server::builder()
-        .on_event(record)
-        .bind("127.0.0.1:0")
-        .unwrap();
+    let (server, facts) = observed();
     let (handle, addr) = (server.handle(), server.local_addr());
     let mut files = hoard();
     drop(files.pop());

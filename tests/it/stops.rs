@@ -2,7 +2,7 @@
 
 use crate::client::{until, Client, Fact, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, GET, LONG, SHORT, SLEEP};
-use hardstop::{ConnectionState, Event, Outcome, Phase, Server};
+use hardstop::{ConnectionState, Event, Outcome, Phase, Running, Server};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -199,16 +199,21 @@ fn the_phase_goes_only_forward() {
 
 // close_idle, close, connections
 
-#[test]
-fn close_idle_cuts_those_that_wait_and_the_server_goes_on() {
-    let (gate, arrivals, open) = Gate::new();
+/// A server whose handler stops at the gate if it is asked for `/gate`.
+fn gated(gate: Gate) -> Running {
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
         if request.path() == "/gate" {
             gate.pass();
         }
         "hello"
     });
-    let running = running.unwrap();
+    running.unwrap()
+}
+
+#[test]
+fn close_idle_cuts_those_that_wait_and_the_server_goes_on() {
+    let (gate, arrivals, open) = Gate::new();
+    let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut waiting = [("", ConnectionState::New), (GET, ConnectionState::Idle)]
         .map(|(say, state)| bring(&handle, addr, say, state));
@@ -288,13 +293,7 @@ fn connections_tells_who_is_there_and_what_they_do() {
 #[test]
 fn connections_after_a_destroy_are_those_whose_handlers_run() {
     let (gate, arrivals, open) = Gate::new();
-    let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
-        if request.path() == "/gate" {
-            gate.pass();
-        }
-        "hello"
-    });
-    let running = running.unwrap();
+    let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
     let _waiting = [("", ConnectionState::New), (GET, ConnectionState::Idle)]
         .map(|(say, state)| bring(&handle, addr, say, state));
