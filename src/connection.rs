@@ -10,7 +10,7 @@
 use super::head::Head;
 use super::registry::Registration;
 use super::response::{Framing, Payload};
-use super::stream::Stream;
+use super::stream::{Stream, Transport};
 use super::{date, framing};
 use super::{Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
 use super::{Handle, Phase, Request, Response, StatusCode, Version};
@@ -30,15 +30,22 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The whole life of a connection's thread.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
+    if let Some((tcp, registration)) = server.registry.take_job() {
+        serve_over(Box::new(tcp), registration, handler);
+    }
+}
+
+pub(crate) fn serve_over(
+    transport: Box<dyn Transport>,
+    mut registration: Registration,
+    handler: &Handler<'_>,
+) {
+    let server = registration.handle.clone();
     let config = &server.registry.config;
-    let (tcp, mut registration) = match server.registry.take_job() {
-        Some(job) => job,
-        None => return,
-    };
     let (id, peer) = (registration.life.id, registration.life.peer);
     config.tell(|| Event::Opened { id, peer });
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let stream = Stream::new(tcp, config).or(Err(CloseReason::SetupFailed))?;
+        let stream = Stream::new(transport, config).or(Err(CloseReason::SetupFailed))?;
         let body = Body::new(stream, &registration.life, config.body_timeout);
         let (registration, head) = (&registration, Head::default());
         let connection = Connection {

@@ -11,20 +11,45 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+/// What carries the bytes: a socket. Tests and the fuzzer have one of their own, which breaks wherever they want.
+pub(crate) trait Transport: Read + Write + Send {
+    /// Makes every wait bounded. Fails if the system refuses that.
+    fn set_up(&self, write_timeout: Timeout) -> io::Result<()>;
+    fn set_read_timeout(&self, timeout: Timeout) -> io::Result<()>;
+    fn shut_down(&self, direction: Shutdown) -> io::Result<()>;
+}
+
+impl Transport for TcpStream {
+    fn set_up(&self, write_timeout: Timeout) -> io::Result<()> {
+        self.set_nonblocking(false)?; // some systems let it inherit the listener's mode
+        let _ = self.set_nodelay(true); // only speed is lost without it
+        self.set_write_timeout(write_timeout)
+    }
+
+    fn set_read_timeout(&self, timeout: Timeout) -> io::Result<()> {
+        TcpStream::set_read_timeout(self, timeout)
+    }
+
+    fn shut_down(&self, direction: Shutdown) -> io::Result<()> {
+        self.shutdown(direction)
+    }
+}
+
 /// The size at which the input buffer starts; it grows while a head does not fit.
 const INPUT_BYTES: usize = 4 * 1024;
 
 /// How much output is collected before it is written.
 pub(crate) const OUTPUT_BYTES: usize = 16 * 1024;
 
-/// For how long a transfer may block before its rate counts.
+/// How far a transfer may fall behind its rate, in time blocked: at first, and at most after it has been faster.
 const RATE_GRACE: Duration = Duration::from_secs(5);
+const RATE_CREDIT: Duration = Duration::from_secs(30);
 
 /// `None` waits for ever.
 pub(crate) type Timeout = Option<Duration>;
 
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    transport: Box<dyn Transport>,
     /// What has been read; from `start` to `end` it has not been consumed.
     input: Vec<u8>,
     start: usize,
@@ -32,27 +57,24 @@ pub(crate) struct Stream {
     output: Vec<u8>,
     /// What the socket's read timeout was last set to; outer `None`: never.
     read_timeout: Option<Timeout>,
-    min_rate: u64,
     read_pace: Pace,
     write_pace: Pace,
 }
 
 impl Stream {
-    /// Takes a fresh socket over, whatever its modes are. Fails if it cannot be given those that bound every wait.
-    pub(crate) fn new(tcp: TcpStream, config: &Builder) -> io::Result<Stream> {
-        tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
-        tcp.set_write_timeout(config.write_timeout)?;
-        let _ = tcp.set_nodelay(true); // only speed is lost without it
+    /// Takes a fresh transport over, whatever its modes are. Fails if it cannot be given those that bound every wait.
+    pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder) -> io::Result<Stream> {
+        transport.set_up(config.write_timeout)?;
+        let min_rate = config.min_rate.unwrap_or(0);
         Ok(Stream {
-            tcp,
+            transport,
             input: Vec::new(),
             start: 0,
             end: 0,
             output: Vec::new(),
             read_timeout: None,
-            min_rate: u64::from(config.min_rate.unwrap_or(0)),
-            read_pace: Pace::default(),
-            write_pace: Pace::default(),
+            read_pace: Pace::new(min_rate),
+            write_pace: Pace::new(min_rate),
         })
     }
 
@@ -67,8 +89,8 @@ impl Stream {
 
     /// Starts to measure the rates of a new request's body and of its response's.
     pub(crate) fn begin_exchange(&mut self) {
-        (self.read_pace, self.write_pace) = Default::default();
-        self.read_pace.bytes = u64::try_from(self.buffered().len()).unwrap_or(0);
+        (self.read_pace.left, self.write_pace.left) = (RATE_GRACE, RATE_GRACE);
+        self.read_pace.note(self.buffered().len(), Duration::ZERO);
     }
 
     /// Gives memory back before a long wait.
@@ -89,7 +111,7 @@ impl Stream {
             self.input.resize(size, 0);
         }
         let free = self.input.get_mut(self.end..).unwrap_or_default();
-        let mut read = || self.tcp.read(free);
+        let mut read = || self.transport.read(free);
         let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
         self.end = self.end.saturating_add(n);
         Ok(n)
@@ -100,7 +122,7 @@ impl Stream {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
-                let mut read = || self.tcp.read(buf);
+                let mut read = || self.transport.read(buf);
                 return self.read_pace.time(&mut read, CloseReason::BodyTimeout);
             }
             self.fill(timeout)?;
@@ -113,7 +135,7 @@ impl Stream {
     fn before_read(&mut self, timeout: Timeout) -> Result<(), CloseReason> {
         self.flush()?;
         if self.read_timeout != Some(timeout) {
-            let set = self.tcp.set_read_timeout(timeout);
+            let set = self.transport.set_read_timeout(timeout);
             set.or(Err(CloseReason::PeerLost))?;
             self.read_timeout = Some(timeout);
         }
@@ -122,7 +144,7 @@ impl Stream {
 
     /// Whether the body that is being read has come too slowly so far.
     pub(crate) fn reads_too_slowly(&self) -> bool {
-        self.read_pace.is_below(self.min_rate)
+        self.read_pace.left.is_zero()
     }
 
     /// The buffer that output is collected in, for those who make it in place.
@@ -153,8 +175,8 @@ impl Stream {
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         while !bytes.is_empty() {
-            let (mut write, timeout) = (|| self.tcp.write(bytes), CloseReason::WriteTimeout);
-            if self.write_pace.is_below(self.min_rate) {
+            let (mut write, timeout) = (|| self.transport.write(bytes), CloseReason::WriteTimeout);
+            if self.write_pace.left.is_zero() {
                 return Err(timeout);
             }
             let n = self.write_pace.time(&mut write, timeout)?;
@@ -168,20 +190,24 @@ impl Stream {
 
     /// Ends one direction. Of what would be read, Linux still gives what it holds already.
     pub(crate) fn shut_down(&self, direction: Shutdown) {
-        let _ = self.tcp.shutdown(direction); // the peer may be gone already, which is as good
+        let _ = self.transport.shut_down(direction); // the peer may be gone already, which is as good
     }
 }
 
 type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
 
-/// How many bytes came or went in how much time spent blocked. A handler's own time does not count.
-#[derive(Default)]
+/// How much longer a transfer may be blocked: every byte earns its part of a second. A handler's own time is free.
 struct Pace {
-    blocked: Duration,
-    bytes: u64,
+    rate: u32,
+    left: Duration,
 }
 
 impl Pace {
+    fn new(rate: u32) -> Pace {
+        let left = RATE_GRACE;
+        Pace { rate, left }
+    }
+
     /// Reads or writes once, and tells what an error means, which is `timeout` if nothing moved for too long.
     fn time(&mut self, once: &mut Once<'_>, timeout: CloseReason) -> Result<usize, CloseReason> {
         let began = Instant::now();
@@ -194,14 +220,14 @@ impl Pace {
                 Err(_) => return Err(CloseReason::PeerLost),
             }
         };
-        let bytes = u64::try_from(n).unwrap_or(u64::MAX);
-        self.blocked = self.blocked.saturating_add(began.elapsed());
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.note(n, began.elapsed());
         Ok(n)
     }
 
-    /// Whether it is too slow, now that it has been blocked for some time.
-    fn is_below(&self, rate: u64) -> bool {
-        self.blocked > RATE_GRACE && self.bytes < rate.saturating_mul(self.blocked.as_secs())
+    fn note(&mut self, bytes: usize, blocked: Duration) {
+        let bytes = Duration::from_secs(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let earned = bytes.checked_div(self.rate).unwrap_or(Duration::MAX); // with no rate, all is fast enough
+        let left = self.left.saturating_add(earned).saturating_sub(blocked);
+        self.left = left.min(RATE_CREDIT);
     }
 }
