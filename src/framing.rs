@@ -4,7 +4,8 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::head::{absolute_target, field_line, is_authority, line_end, trim, Head};
+use super::head::{absolute_target, after_token, field_line, is_authority};
+use super::head::{line_end, trim, trim_start, Head};
 use super::types::{refuse, Error};
 use super::Version;
 
@@ -194,14 +195,40 @@ impl BodyDecoder {
 fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(digits.count());
-    let digits = std::str::from_utf8(digits).unwrap_or_default();
-    // RFC 9112 §7.1.1: white space may stand before a semicolon, but not before the line's end.
-    let ends = rest.is_empty() || trim(rest).first() == Some(&b';');
-    if digits.is_empty() || !ends {
-        return refuse(400, "a chunk size that is not a hexadecimal number");
+    let mut extensions = Some(rest);
+    while let Some([_, ..]) = extensions {
+        extensions = extensions.and_then(after_extension);
     }
-    let size = u64::from_str_radix(digits, 16).map(|size| (size, rest.len()));
-    size.or_else(|_| refuse(400, "a chunk size that is too large"))
+    let digits = std::str::from_utf8(digits).unwrap_or_default();
+    match u64::from_str_radix(digits, 16) {
+        Ok(size) if digits.len() <= 16 && extensions.is_some() => Ok((size, rest.len())),
+        _ => refuse(
+            400,
+            "a chunk's line is not `size;name=value` with 16 hex digits at most",
+        ),
+    }
+}
+
+/// RFC 9112 §7.1.1: `;name`, `;name=token` or `;name="text"`, with the white space that older clients send. They mean
+/// nothing here; but one that is no extension, such as an open quote, might end elsewhere for another reader.
+fn after_extension(text: &[u8]) -> Option<&[u8]> {
+    let name = trim_start(text).strip_prefix(b";")?;
+    let rest = after_token(trim_start(name))?;
+    match trim_start(rest).strip_prefix(b"=").map(trim_start) {
+        None => Some(rest),
+        Some([b'"', quoted @ ..]) => after_quoted(quoted),
+        Some(value) => after_token(value),
+    }
+}
+
+fn after_quoted(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        text = match text {
+            [] => return None,
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', _, rest @ ..] | [_, rest @ ..] => rest,
+        };
+    }
 }
 
 #[cfg(test)]

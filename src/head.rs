@@ -175,8 +175,16 @@ pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
 }
 
 /// Without the spaces and tabs around it.
-pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    let mut text = trim_start(text);
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+pub(crate) fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }
     text
@@ -227,8 +235,14 @@ fn is_encoded(text: &str, allowed: &[u8]) -> bool {
 
 /// RFC 9110 §5.6.2.
 pub(crate) fn is_token(text: &[u8]) -> bool {
+    after_token(text) == Some(b"")
+}
+
+/// What follows the token that the text begins with.
+pub(crate) fn after_token(text: &[u8]) -> Option<&[u8]> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(allowed)
+    let length = text.iter().take_while(|byte| allowed(byte)).count();
+    text.get(length..).filter(|_| length > 0)
 }
 
 /// What may not stand in a field value: all controls but the tab (RFC 9110 §5.5).

@@ -612,8 +612,8 @@ fn what_a_body_fails_with_becomes_the_status() {
         (
             post("/", "Transfer-Encoding: chunked\r\n") + "x\r\n",
             400,
-            "400 Bad Request: a chunk size that is not a hexadecimal number\n",
-            Some("a chunk size that is not a hexadecimal number"),
+            "400 Bad Request: a chunk's line is not `size;name=value` with 16 hex digits at most\n",
+            Some("a chunk's line is not"),
         ),
         (
             post("/own", ""),
