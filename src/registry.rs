@@ -165,13 +165,13 @@ impl Handle {
             Err(error) if passing.contains(&error.kind()) => return Ok(()),
             accepted => accepted?,
         };
-        inner.nap = Duration::ZERO;
         let refused = !inner.make_room(self.registry.config.max_connections);
         if refused && inner.lives.iter().filter(|life| life.refused).count() >= MAX_REFUSALS {
             inner.reports.push_back(Event::TurnedAway { peer });
             return Ok(());
         }
         let clone = stream.try_clone()?; // without descriptors the client is dropped, and told of
+        inner.nap = Duration::ZERO;
         inner.last_id = inner.last_id.saturating_add(1);
         let life = Arc::new(Life::new(ConnectionId(inner.last_id), peer, refused));
         inner.streams.insert(life.id.0, clone);
