@@ -37,6 +37,23 @@ impl Client {
         Ok(Client { stream, unread })
     }
 
+    /// Waits until the system has put it into the listener's queue: `connect` returns before the last packet of the
+    /// handshake has been seen there, and a port that closes in between resets the connection.
+    pub(crate) fn queued(self) -> Client {
+        let hex = |addr: SocketAddr| format!(":{:04X} ", addr.port());
+        let here = hex(self.stream.peer_addr().unwrap());
+        let there = hex(self.stream.local_addr().unwrap());
+        until("the connection is in the queue", || {
+            let sockets = std::fs::read_to_string("/proc/net/tcp");
+            let is_it = |line: &str| match line.split_once(&here) {
+                Some((_, rest)) => rest.contains(&format!("{there}01 ")), // 01: established
+                None => false,
+            };
+            sockets.map_or(true, |sockets| sockets.lines().any(is_it)) // not Linux: hope
+        });
+        self
+    }
+
     pub(crate) fn say(&mut self, text: &str) {
         self.say_bytes(text.as_bytes());
     }

@@ -249,7 +249,7 @@ fn destroy_before_the_server_runs_cuts_those_who_have_connected() {
     for drains_first in [false, true] {
         let server = Server::bind("127.0.0.1:0").unwrap();
         let (handle, addr) = (server.handle(), server.local_addr());
-        let mut client = Client::connect(addr);
+        let mut client = Client::connect(addr).queued();
         client.say(GET);
         if drains_first {
             handle.drain(); // takes the client out of the kernel's queue

@@ -80,7 +80,7 @@ fn a_token_that_is_kept_beyond_its_connection_fires() {
 #[test]
 fn a_request_that_a_drain_cuts_short_is_answered_with_503() {
     let server = Server::bind("127.0.0.1:0").unwrap();
-    let mut client = Client::connect(server.local_addr());
+    let mut client = Client::connect(server.local_addr()).queued();
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
     server.handle().drain();
     std::thread::sleep(Duration::from_millis(1100)); // its second to begin is over

@@ -98,7 +98,8 @@ fn one_that_has_never_spoken_has_a_second_to_begin_during_a_drain() {
 fn a_drain_has_those_served_that_connected_before_the_server_ran() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
-    let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(addr)).collect();
+    let connect = |_| Client::connect(addr).queued();
+    let mut clients: Vec<Client> = (0..10).map(connect).collect();
     clients.iter_mut().for_each(|client| client.say(GET));
     handle.drain();
     assert!(Client::try_connect(addr).is_err());
