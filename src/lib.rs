@@ -51,20 +51,21 @@ macro_rules! opaque {
 }
 opaque! { Body BodyWriter<'_> Builder CancelToken Handle Headers Request<'_> Response Running Server }
 
-mod connection;
+// Those that `fuzz/` drives, which takes this file in as a module, can be named in all of the crate.
+pub(crate) mod connection;
 mod date;
 mod event;
-mod framing;
+pub(crate) mod framing;
 mod handle;
-mod head;
-mod life;
-mod registry;
+pub(crate) mod head;
+pub(crate) mod life;
+pub(crate) mod registry;
 mod request;
 mod response;
 mod server;
-mod stream;
+pub(crate) mod stream;
 mod types;
-mod urlencoded;
+pub(crate) mod urlencoded;
 
 #[allow(unused_imports)]
 // of those that a program with a copy of this in its own tree does not use
