@@ -17,6 +17,7 @@ use super::{Handle, Phase, Request, Response, StatusCode, Version};
 use std::any::Any;
 use std::convert::Infallible;
 use std::io::{self, Write};
+use std::mem;
 use std::net::Shutdown;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
@@ -79,7 +80,7 @@ pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let message = String::from(text.unwrap_or_default());
     if text.is_none() {
-        std::mem::forget(panic);
+        mem::forget(panic);
     }
     message
 }
@@ -218,8 +219,10 @@ impl Connection<'_> {
         if !(200..=599).contains(&response.status.as_u16()) {
             response.defect = Some("the status code is not one of a final response");
         }
+        let mut replaced = None;
         if let Some(why) = response.defect {
-            response = Response::from(Error::Io(io::Error::new(io::ErrorKind::InvalidData, why)));
+            let error = io::Error::new(io::ErrorKind::InvalidData, why);
+            replaced = Some(mem::replace(&mut response, Error::Io(error).into()));
         }
         if let Some(error) = response.failure.take() {
             self.config.tell(|| Event::Failed { id, error });
@@ -237,11 +240,12 @@ impl Connection<'_> {
         let no_body = matches!(framing, Framing::None | Framing::Length(0));
         let payload = response.payload;
         let sent = catch_unwind(AssertUnwindSafe(|| {
-            if no_body || self.head.method == "HEAD" {
-                drop(payload); // which is the user's code, too
-                return Ok(());
+            match no_body || self.head.method == "HEAD" {
+                true => drop(payload), // which is the user's code, too
+                false => self.send(payload, framing)?,
             }
-            self.send(payload, framing)
+            drop(replaced); // and so is this
+            Ok(())
         }));
         if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {
             // Earlier responses may stand before it, and the client sees that this one is cut short.
