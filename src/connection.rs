@@ -203,11 +203,12 @@ impl Connection<'_> {
         if self.respond(response, wanted && !self.is_draining())? && self.body.finish(LINGER_TIME) {
             return Ok(());
         }
-        self.close();
+        let closed = self.close();
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => CloseReason::PeerLost,
             Some(status) => CloseReason::Refused(status),
+            None if closed.is_err() => return closed, // it has not had all of it
             None if wanted && self.is_draining() => CloseReason::Drained,
             None => CloseReason::Completed,
         })
@@ -291,24 +292,28 @@ impl Connection<'_> {
         };
         let told = self.registration.life.enter(ConnectionState::Responding);
         let sent = told.and_then(|()| self.respond(error.into(), false));
-        sent.map(|_| self.close()).err().unwrap_or(reason)
+        let closed = sent.map(|_| self.close()); // if that fails, the refusal is still the reason
+        closed.err().unwrap_or(reason)
     }
 
     /// Sends the rest, and waits until the client has had the time to read it.
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<(), CloseReason> {
         let began = Instant::now();
-        let cut = self.registration.life.enter(ConnectionState::Closing);
+        self.registration.life.enter(ConnectionState::Closing)?;
         let stream = &mut self.body.stream;
-        if cut.and_then(|()| stream.flush()).is_ok() {
-            stream.shut_down(Shutdown::Write);
-            let mut read: usize = 0;
-            while read < LINGER_BYTES && began.elapsed() < LINGER_TIME {
-                stream.consume(usize::MAX);
-                match stream.fill(Some(LINGER_TIME.saturating_sub(began.elapsed()))) {
-                    Ok(n) if n > 0 => read = read.saturating_add(n),
-                    _ => return,
-                }
+        stream.flush()?;
+        stream.shut_down(Shutdown::Write);
+        let mut read: usize = 0;
+        while read < LINGER_BYTES && began.elapsed() < LINGER_TIME {
+            stream.consume(usize::MAX);
+            match stream.fill(Some(LINGER_TIME.saturating_sub(began.elapsed()))) {
+                Ok(n) if n > 0 => read = read.saturating_add(n),
+                _ => break,
             }
         }
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

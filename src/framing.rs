@@ -4,8 +4,7 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::head::{absolute_target, after_token, field_line, is_authority};
-use super::head::{line_end, trim, trim_start, Head};
+use super::head::{absolute_target, after_token, field_line, is_authority, line_end, trim, Head};
 use super::types::{refuse, Error};
 use super::Version;
 
@@ -195,7 +194,8 @@ impl BodyDecoder {
 fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(digits.count());
-    let mut extensions = Some(rest);
+    // No white space may end the line, and so `trim` takes only from the front.
+    let mut extensions = Some(rest).filter(|rest| !matches!(rest, [.., b' ' | b'\t']));
     while let Some([_, ..]) = extensions {
         extensions = extensions.and_then(after_extension);
     }
@@ -212,9 +212,8 @@ fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
 /// RFC 9112 §7.1.1: `;name`, `;name=token` or `;name="text"`, with the white space that older clients send. They mean
 /// nothing here; but one that is no extension, such as an open quote, might end elsewhere for another reader.
 fn after_extension(text: &[u8]) -> Option<&[u8]> {
-    let name = trim_start(text).strip_prefix(b";")?;
-    let rest = after_token(trim_start(name))?;
-    match trim_start(rest).strip_prefix(b"=").map(trim_start) {
+    let rest = after_token(trim(trim(text).strip_prefix(b";")?))?;
+    match trim(rest).strip_prefix(b"=").map(trim) {
         None => Some(rest),
         Some([b'"', quoted @ ..]) => after_quoted(quoted),
         Some(value) => after_token(value),

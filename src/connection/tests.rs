@@ -1,0 +1,172 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests: a panic is how they report"
+)]
+
+use super::super::life::Life;
+use super::super::{ConnectionId, Server};
+use super::*;
+use std::io::{ErrorKind, Read};
+use std::sync::{Arc, Mutex};
+
+/// What a test and its transport share: what the client says, what it has got, and which call will fail.
+#[derive(Default)]
+struct Wire {
+    input: Vec<&'static [u8]>,
+    output: Vec<u8>,
+    calls: usize,
+    failing: usize,
+    error: Option<ErrorKind>,
+}
+
+impl Wire {
+    /// Counts a call, and fails it if it is the one. Only reads and writes can be interrupted.
+    fn call(&mut self, transfers: bool) -> io::Result<()> {
+        self.calls += 1;
+        match self.error {
+            Some(ErrorKind::Interrupted) if !transfers => Ok(()),
+            Some(kind) if self.calls == self.failing => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Client(Arc<Mutex<Wire>>);
+
+impl Read for Client {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.lock().unwrap();
+        wire.call(true)?;
+        let piece = match wire.input.first() {
+            Some(piece) => *piece,
+            None => return Ok(0),
+        };
+        let n = piece.len().min(buf.len());
+        buf[..n].copy_from_slice(&piece[..n]);
+        wire.input[0] = &piece[n..];
+        wire.input.retain(|piece| !piece.is_empty());
+        Ok(n)
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let mut wire = self.0.lock().unwrap();
+        wire.call(true)?;
+        let n = buf.len().min(700);
+        wire.output.extend_from_slice(&buf[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        panic!("nothing is buffered here");
+    }
+}
+
+impl Transport for Client {
+    fn set_up(&self, _: Option<Duration>) -> io::Result<()> {
+        self.0.lock().unwrap().call(false)
+    }
+
+    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        self.0.lock().unwrap().call(false)
+    }
+
+    fn shut_down(&self, _: Shutdown) -> io::Result<()> {
+        self.0.lock().unwrap().call(false)
+    }
+}
+
+const DIALOGUE: [&[u8]; 7] = [
+    b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nPOST /b HTTP/1.1\r\nHo",
+    b"st: x\r\nContent-Length: 5\r\n\r\nhe",
+    b"llo",
+    b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+    b"5\r\nhello\r",
+    b"\n0\r\n\r\n",
+    b"GET /d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nmore",
+];
+
+/// Answers with more than one write takes.
+fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
+    let text = request.path().repeat(900) + &request.body().read_to_text()?;
+    Ok(Response::stream(move |body| {
+        body.write_all(text.as_bytes())?;
+        body.flush()
+    }))
+}
+
+/// What the client got, without dates, and why the connection ended, which was told once.
+fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, usize) {
+    let told = Arc::new(Mutex::new((0, Vec::new())));
+    let events = Arc::clone(&told);
+    let builder = Server::builder().on_event(move |event| {
+        let mut told = events.lock().unwrap();
+        told.0 += usize::from(matches!(event, Event::Opened { .. }));
+        if let Event::Closed { reason, .. } = event {
+            told.1.push(*reason);
+        }
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let input = DIALOGUE.to_vec();
+    let wire = Arc::new(Mutex::new(Wire {
+        input,
+        failing,
+        error,
+        ..Wire::default()
+    }));
+    let life = Life::new(ConnectionId(1), server.local_addr(), false);
+    let registration = Registration {
+        handle: server.handle(),
+        life: Arc::new(life),
+        why: None,
+    };
+    let client = Box::new(Client(Arc::clone(&wire)));
+    serve_over(client, registration, &|request| answer(request).into());
+    let told = told.lock().unwrap();
+    assert_eq!((told.0, told.1.len()), (1, 1), "opened and closed once");
+    let wire = wire.lock().unwrap();
+    let text = String::from_utf8(wire.output.clone()).unwrap();
+    let lines = text.split_inclusive("\r\n");
+    let undated = lines.filter(|line| !line.starts_with("Da")).collect();
+    (undated, told.1[0], wire.calls)
+}
+
+#[test]
+fn whichever_call_to_the_system_fails_the_connection_ends_once_and_says_nothing_wrong() {
+    let (whole, reason, calls) = converse(0, None);
+    assert_eq!(reason, CloseReason::Completed);
+    assert_eq!(whole.matches("HTTP/1.1 200 OK\r\n").count(), 4);
+    assert_eq!(whole.matches("HTTP/1.1 100 Continue\r\n").count(), 1);
+    use ErrorKind::{ConnectionReset, TimedOut, WouldBlock};
+    for kind in [ConnectionReset, WouldBlock, TimedOut] {
+        for failing in 1..=calls {
+            let (said, reason, _) = converse(failing, Some(kind));
+            let of = format!("{kind:?} of call {failing}: {reason:?}");
+            // A body that cannot be read is answered, and so is a slow head. Nothing follows that.
+            let refusal = ["HTTP/1.1 408", "HTTP/1.1 500"];
+            let at = refusal.iter().find_map(|line| said.find(line));
+            let (said, refusal) = said.split_at(at.unwrap_or(said.len()));
+            assert!(whole.starts_with(said), "{of}");
+            assert!(
+                refusal.is_empty() || refusal.contains("\r\nConnection: close\r\n"),
+                "{of}"
+            );
+            assert!(refusal.matches("\n").count() <= 6, "{of}");
+            assert_eq!(reason == CloseReason::SetupFailed, failing == 1, "{of}");
+            assert_eq!(reason == CloseReason::Completed, said == whole, "{of}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_read_or_write_is_made_again() {
+    let (whole, _, calls) = converse(0, None);
+    for failing in 1..=calls {
+        let (said, reason, _) = converse(failing, Some(ErrorKind::Interrupted));
+        assert_eq!((said, reason), (whole.clone(), CloseReason::Completed));
+    }
+}
