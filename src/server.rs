@@ -59,9 +59,9 @@ settings! {
     /// How long sending may go without a byte being taken: 30 s unless set; the system may make it three times that.
     write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
 
-    /// The fewest bytes a second, on average, at which a body may come and a response be taken: 240. Only time counts in
-    /// which the connection is blocked reading that body or writing that response, and only beyond 5 s of it: slow
-    /// handlers, long polls and server-sent events are not touched.
+    /// The fewest bytes a second at which a body may come and a response be taken: 240. Only time counts in which the
+    /// connection is blocked reading that body or writing that response: slow handlers, long polls and server-sent events
+    /// are not touched. A transfer may fall behind by 5 s of it, and by up to 30 s once it has been faster.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
 
     /// How large a head may be: 16 KiB unless set. Answered with 431, or 414 if its first line does not fit.

@@ -231,3 +231,6 @@ impl Pace {
         self.left = left.min(RATE_CREDIT);
     }
 }
+
+#[cfg(test)]
+mod tests;
