@@ -117,6 +117,7 @@ impl Connection<'_> {
     fn read_head(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
         self.head = Head::default(); // what waits keeps no memory for the last one
         let life = &self.registration.life;
+        let mut waited: Option<Instant> = None; // since when; an empty line does not make it wait anew
         let mut began: Option<Instant> = None; // with its first byte
         loop {
             let bytes = self.body.stream.buffered();
@@ -130,7 +131,9 @@ impl Connection<'_> {
             if waiting {
                 self.body.stream.flush()?;
                 self.body.stream.rest();
-                life.enter(waits_as)?;
+                if waited.is_none() {
+                    life.enter(waits_as)?;
+                }
                 // A drain that came before that line has not found this connection idle. A new one has its second.
                 let is_idle = waits_as == ConnectionState::Idle;
                 if is_idle && self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
@@ -140,10 +143,13 @@ impl Connection<'_> {
                 life.enter(ConnectionState::Head)?;
                 began = Some(Instant::now());
             }
-            let timeout = began.map_or(self.config.idle_timeout, |began| {
-                let left = |limit: Duration| limit.saturating_sub(began.elapsed());
-                self.config.header_timeout.map(left)
-            });
+            let (limit, since) = match began {
+                None => (self.config.idle_timeout, waited),
+                began => (self.config.header_timeout, began),
+            };
+            let spent = since.map_or(Duration::ZERO, |since| since.elapsed());
+            let timeout = limit.map(|limit| limit.saturating_sub(spent));
+            waited = waited.or_else(|| Some(Instant::now()));
             let filled = match timeout {
                 Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
                 timeout => self.body.stream.fill(timeout),
@@ -250,7 +256,7 @@ impl Connection<'_> {
         }));
         if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {
             // Earlier responses may stand before it, and the client sees that this one is cut short.
-            return self.body.stream.flush().and(Err(reason));
+            return self.close().and(Err(reason));
         }
         self.config.tell(|| Event::Responded { id, status });
         Ok(keep_alive)
@@ -290,6 +296,9 @@ impl Connection<'_> {
             StatusCode::SERVICE_UNAVAILABLE => CloseReason::Busy,
             status => CloseReason::Refused(status),
         };
+        if self.body.stream.buffered().starts_with(b"HEAD ") && self.head.method.is_empty() {
+            self.head.method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
+        }
         let told = self.registration.life.enter(ConnectionState::Responding);
         let sent = told.and_then(|()| self.respond(error.into(), false));
         let closed = sent.map(|_| self.close()); // if that fails, the refusal is still the reason

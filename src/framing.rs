@@ -21,9 +21,16 @@ pub(crate) struct Terms {
 
 /// Reads the fields that decide where the request ends and what happens next.
 pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
-    // A field that must come once: two readers could each take another one.
-    let names = ["host", "transfer-encoding", "content-length", "expect"];
-    let mut values = [None; 4];
+    // Fields that must come once: two readers could each take another one.
+    let names = [
+        "host",
+        "transfer-encoding",
+        "content-length",
+        "expect",
+        "content-type",
+        "authorization",
+    ];
+    let mut values = [None; 6];
     let is_new = head.version == Version::Http11;
     let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
     for (name, value) in head.headers.iter() {
@@ -39,7 +46,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
             }
         }
     }
-    let [host, coding, length, expects] = values;
+    let [host, coding, length, expects, _, _] = values;
     check_host(head, host)?;
     let length = match (coding, length) {
         (None, None) => Some(0),
@@ -48,12 +55,13 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         // RFC 9112 §6.3: with both, one of them is a lie or an attack; §6.1: HTTP/1.0 has no such codings.
         (Some(_), _) => return refuse(400, "Transfer-Encoding where it cannot be"),
     };
-    // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored.
-    let expects = expects.filter(|_| is_new);
-    if expects.map_or(false, |value| !value.eq_ignore_ascii_case(b"100-continue")) {
+    // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored; §5.6.1: so are the empty elements of a list.
+    let expects = list(expects.filter(|_| is_new).unwrap_or_default());
+    let mut expects = expects.filter(|element| !element.is_empty()).peekable();
+    let expects_continue = expects.peek().is_some() && length != Some(0);
+    if !expects.all(|element| element.eq_ignore_ascii_case(b"100-continue")) {
         return refuse(417, "only 100-continue can be expected");
     }
-    let expects_continue = expects.is_some() && length != Some(0);
     Ok(Terms {
         length,
         keep_alive: keep_alive && !close,
@@ -69,16 +77,18 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         Some(Ok(host)) if is_authority(host) => host,
         _ => return refuse(400, "no Host, or one that is not `host[:port]`"),
     };
-    let named = absolute_target(&head.target).map_or(host, |(named, _)| named);
+    let named = absolute_target(&head.target, "http").map_or(host, |(named, _)| named);
     match host.eq_ignore_ascii_case(named) {
         true => Ok(()),
         false => refuse(400, "the Host differs from the target's"),
     }
 }
 
-/// RFC 9110 §8.6: digits and nothing else. A list of equal lengths could be taken; it is not.
+/// RFC 9110 §8.6: digits and nothing else. A list of equal lengths could be taken, and zeros in front, which some read
+/// as octal; they are not.
 fn content_length(value: &[u8]) -> Result<u64, Error> {
-    let is_number = value.iter().all(u8::is_ascii_digit); // `parse` would take a `+`
+    let is_padded = matches!(value, [b'0', _, ..]);
+    let is_number = value.iter().all(u8::is_ascii_digit) && !is_padded; // `parse` would take a `+`
     let text = std::str::from_utf8(value).unwrap_or_default();
     match text.parse() {
         Ok(length) if is_number => Ok(length),

@@ -49,6 +49,7 @@ impl Head {
         }
         match self.method.is_empty() {
             _ if bytes.len() < max.max_head_bytes => Ok(None),
+            true if !bytes.contains(&b' ') => refuse(400, "the method is too long"),
             true => refuse(414, "the request line is too large"),
             false => refuse(431, "the head is too large"),
         }
@@ -69,14 +70,18 @@ impl Head {
         (self.method, self.target) = (String::from(method), String::from(target));
         self.version = parse_version(version)?;
         // RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
-        let local = match absolute_target(target) {
+        let local = match absolute_target(target, "http") {
             _ if method == "CONNECT" => return refuse(501, "this is no proxy"),
-            // RFC 9110 §4.2.1: an empty host is invalid; §4.2.4: so is user information here.
-            Some((host, _)) if host.is_empty() || !is_authority(host) => {
+            // RFC 9110 §4.2.4: user information is invalid here.
+            Some((host, _)) if !is_authority(host) => {
                 return refuse(400, "the target's authority is not `host[:port]`")
             }
             Some((_, local)) => local,
             None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
+            // RFC 9110 §7.4: what comes without TLS must not be served as if it had come with it.
+            None if absolute_target(target, "https").is_some() => {
+                return refuse(421, "https is not served here")
+            }
             None => return refuse(400, "the target is not a path"),
         };
         let (path, query) = split_at(local, b"?");
@@ -88,7 +93,11 @@ impl Head {
         }
         let path = if path.is_empty() { "/" } else { path }; // RFC 9110 §4.2.3: `http://host` has this one
         self.path = decode(path.as_bytes(), false);
-        Ok(())
+        // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
+        match self.path.bytes().any(|byte| byte.is_ascii_control()) {
+            true => refuse(400, "a control byte in the path, percent-encoded"),
+            false => Ok(()),
+        }
     }
 
     /// Without its `?`.
@@ -97,11 +106,11 @@ impl Head {
     }
 }
 
-/// The authority of a target in absolute form, and what follows it.
-pub(crate) fn absolute_target(target: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = split_at(target, b":");
-    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    let rest = rest.strip_prefix("://").filter(|_| is_http)?;
+/// The authority of a target in absolute form with that scheme, and what follows it.
+pub(crate) fn absolute_target<'a>(target: &'a str, scheme: &str) -> Option<(&'a str, &'a str)> {
+    let (its_scheme, rest) = split_at(target, b":");
+    let is_it = its_scheme.eq_ignore_ascii_case(scheme);
+    let rest = rest.strip_prefix("://").filter(|_| is_it)?;
     Some(split_at(rest, b"/?"))
 }
 
@@ -193,17 +202,22 @@ fn parse_version(version: &str) -> Result<Version, Error> {
     }
 }
 
-/// RFC 9110 §7.2: `host [ ":" port ]`, where the host may be empty.
+/// RFC 9110 §7.2: `host [ ":" port ]`; §4.2.1: in an http URI, the host is not empty.
 pub(crate) fn is_authority(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
-        Some(Some((ip, port))) if ip.parse::<std::net::Ipv6Addr>().is_ok() => ("", port),
-        Some(_) => return false,
-        None => split_at(text, b":"),
+    let (is_host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (ip, port) = rest.split_once(']').unwrap_or_default();
+            (ip.parse::<std::net::Ipv6Addr>().is_ok(), port)
+        }
+        None => {
+            let (name, port) = split_at(text, b":");
+            (!name.is_empty() && is_encoded(name, NAME_BYTES), port)
+        }
     };
     let digits = port.strip_prefix(':').unwrap_or(port);
     let is_number = !digits.starts_with('+') && digits.parse::<u16>().is_ok(); // it would take a `+`
     let is_port = digits.is_empty() || (digits.len() < port.len() && is_number);
-    is_port && is_encoded(host, NAME_BYTES)
+    is_host && is_port
 }
 
 /// What may stand beside letters and digits in a host, a path and a query (RFC 3986 §3.2.2 to §3.4), with what browsers

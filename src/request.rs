@@ -29,14 +29,16 @@ impl<'a> Request<'a> {
 
     /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. It is valid by RFC 3986, or the request would
     /// have been refused with 400; only what browsers leave unencoded is tolerated: `[]|^`, and `` {}\` `` in a query.
+    /// One with `https` is refused with 421 (RFC 9110 §7.4).
     pub fn target(&self) -> &'a str {
         &self.head.target
     }
 
     /// The path, percent-decoded once; `*` for the target `*`.
     ///
-    /// `%2F` becomes a slash and `%00` a NUL; what is not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is `/a/../b`.
-    /// So check what you use: the path that this returns, not [`target`](Request::target).
+    /// `%2F` becomes a slash, and what is not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is `/a/../b`. So check what
+    /// you use: the path that this returns, not [`target`](Request::target). It holds no control byte: a request with
+    /// `%00` or `%0A` in its path is refused with 400 (RFC 3986 §7.3). A [`query_value`](Request::query_value) may.
     pub fn path(&self) -> &'a str {
         &self.head.path
     }

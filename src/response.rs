@@ -1,6 +1,6 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::head::{is_control, is_token};
+use super::head::{is_control, is_token, trim};
 use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
 use super::{CloseReason, Error, StatusCode, Version};
@@ -119,8 +119,9 @@ impl Response {
 
     /// Adds a field; one of the same name stays, except for `Content-Type`, which is replaced.
     ///
-    /// `Connection: close` is the same as [`closing`](Response::closing). Other values of `Connection`, and
-    /// `Content-Length`, `Transfer-Encoding` and `Date`, are the library's own: they are left out.
+    /// `Connection: close` is the same as [`closing`](Response::closing). Other values of `Connection`, the fields that
+    /// belong with it (`Keep-Alive`, `Proxy-Connection`, `TE`), and `Content-Length`, `Transfer-Encoding` and `Date`, are
+    /// the library's own: they are left out.
     ///
     /// A name that is no token, or a value with a control byte (a line end, above all), cannot be sent. The response
     /// leaves as a 500 then, and [`Event::Failed`](super::Event::Failed) says why.
@@ -132,10 +133,14 @@ impl Response {
         } else if value.iter().any(is_control) {
             self.defect = Some("a field value in the response has a control byte");
         } else if is("connection") {
-            self.closing |= value.eq_ignore_ascii_case(b"close");
+            let mut options = value.split(|byte| *byte == b',').map(trim);
+            self.closing |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
         } else if is("content-type") {
             self.content_type = Cow::Owned(value.to_vec());
-        } else if !(is("content-length") || is("transfer-encoding") || is("date")) {
+        } else if !RESERVED.iter().any(|name| is(name)) {
+            if is("upgrade") {
+                push(&mut self.fields, &[b"Connection: upgrade\r\n"]); // RFC 9110 §7.8
+            }
             push(&mut self.fields, &[name, b": ", value, b"\r\n"]);
         }
         self
@@ -162,7 +167,7 @@ impl Response {
             Framing::Chunked => head += "Transfer-Encoding: chunked\r\n",
         }
         push(out, &[head.as_bytes()]);
-        if !self.content_type.is_empty() {
+        if !self.content_type.is_empty() && body != Framing::None {
             push(out, &[b"Content-Type: ", &self.content_type, b"\r\n"]);
         }
         push(out, &[connection.as_bytes(), &self.fields, b"\r\n"]);
@@ -227,6 +232,16 @@ impl<T: Into<Response>> From<Result<T, Error>> for Response {
         result.map_or_else(Response::from, T::into)
     }
 }
+
+/// Fields that say how a message is framed and dated, and how long its connection lasts.
+const RESERVED: [&str; 6] = [
+    "content-length",
+    "transfer-encoding",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+];
 
 const BINARY: &str = "application/octet-stream";
 
