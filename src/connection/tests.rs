@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex};
 struct Wire {
     input: Vec<&'static [u8]>,
     output: Vec<u8>,
+    /// All that the read timeout was set to.
+    timeouts: Vec<Option<Duration>>,
     calls: usize,
     failing: usize,
     error: Option<ErrorKind>,
@@ -71,8 +73,10 @@ impl Transport for Client {
         self.0.lock().unwrap().call(false)
     }
 
-    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        self.0.lock().unwrap().call(false)
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut wire = self.0.lock().unwrap();
+        wire.timeouts.push(timeout);
+        wire.call(false)
     }
 
     fn shut_down(&self, _: Shutdown) -> io::Result<()> {
@@ -99,8 +103,8 @@ fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
     }))
 }
 
-/// What the client got, without dates, and why the connection ended, which was told once.
-fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, usize) {
+/// Has what the client says answered; gives why the connection ended, which was told once.
+fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
     let told = Arc::new(Mutex::new((0, Vec::new())));
     let events = Arc::clone(&told);
     let builder = Server::builder().on_event(move |event| {
@@ -111,28 +115,33 @@ fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, u
         }
     });
     let server = builder.bind("127.0.0.1:0").unwrap();
-    let input = DIALOGUE.to_vec();
-    let wire = Arc::new(Mutex::new(Wire {
-        input,
-        failing,
-        error,
-        ..Wire::default()
-    }));
     let life = Life::new(ConnectionId(1), server.local_addr(), false);
     let registration = Registration {
         handle: server.handle(),
         life: Arc::new(life),
         why: None,
     };
+    let wire = Arc::new(Mutex::new(wire));
     let client = Box::new(Client(Arc::clone(&wire)));
     serve_over(client, registration, &|request| answer(request).into());
     let told = told.lock().unwrap();
     assert_eq!((told.0, told.1.len()), (1, 1), "opened and closed once");
-    let wire = wire.lock().unwrap();
-    let text = String::from_utf8(wire.output.clone()).unwrap();
+    let wire = mem::take(&mut *wire.lock().unwrap());
+    (wire, told.1[0])
+}
+
+/// What the client got, without dates, why it ended, and after how many calls.
+fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, usize) {
+    let (wire, reason) = serve_wire(Wire {
+        input: DIALOGUE.to_vec(),
+        failing,
+        error,
+        ..Wire::default()
+    });
+    let text = String::from_utf8(wire.output).unwrap();
     let lines = text.split_inclusive("\r\n");
     let undated = lines.filter(|line| !line.starts_with("Da")).collect();
-    (undated, told.1[0], wire.calls)
+    (undated, reason, wire.calls)
 }
 
 #[test]
@@ -169,4 +178,21 @@ fn an_interrupted_read_or_write_is_made_again() {
         let (said, reason, _) = converse(failing, Some(ErrorKind::Interrupted));
         assert_eq!((said, reason), (whole.clone(), CloseReason::Completed));
     }
+}
+
+/// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
+#[test]
+fn an_empty_line_does_not_make_a_connection_wait_anew() {
+    let (wire, reason) = serve_wire(Wire {
+        input: vec![b"\r\n"],
+        ..Wire::default()
+    });
+    assert_eq!(reason, CloseReason::PeerClosed);
+    let idle = Builder::default().idle_timeout;
+    assert_eq!(wire.timeouts.len(), 2);
+    assert!(
+        wire.timeouts[0] == idle && wire.timeouts[1] < idle,
+        "{:?}",
+        wire.timeouts
+    );
 }

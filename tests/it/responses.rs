@@ -203,8 +203,9 @@ fn a_response_that_cannot_have_a_body_has_none() {
                 client.say(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
                 let answer = client.head_response();
                 assert_eq!(answer.status, status);
-                assert_eq!(answer.header("Content-Length"), None);
-                assert_eq!(answer.header("Transfer-Encoding"), None);
+                for name in ["Content-Length", "Transfer-Encoding", "Content-Type"] {
+                    assert_eq!(answer.header(name), None, "{name}");
+                }
             }
         }
     }
@@ -485,9 +486,9 @@ fn the_fields_that_frame_a_message_are_the_library_s_own() {
     let server = always(|| {
         let response = Response::text("hello").with_header("Content-Length", "99");
         let response = response.with_header("transfer-encoding", "chunked");
-        let response = response
-            .with_header("DATE", "never")
-            .with_header("Connection", "x");
+        let reserved = ["DATE", "Connection", "Keep-Alive", "TE", "Proxy-Connection"];
+        let set = |response: Response, name| response.with_header(name, "never");
+        let response = reserved.into_iter().fold(response, set);
         response.with_header("X", "1").with_header("X", "2")
     });
     let mut client = Client::connect(server.local_addr());
@@ -507,6 +508,36 @@ fn the_fields_that_frame_a_message_are_the_library_s_own() {
         ] {
             assert_eq!(head.matches(field).count(), times, "{field:?} in {head}");
         }
+    }
+}
+
+/// RFC 9110 §7.8. The field alone was once sent, with no way for a handler to add the option.
+#[test]
+fn an_upgrade_field_comes_with_its_connection_option() {
+    let server = always(|| Response::new(426).with_header("Upgrade", "h2c"));
+    let mut client = Client::connect(server.local_addr());
+    for _ in 0..2 {
+        client.say(&request("GET", "1.1"));
+        let head = client.response().head;
+        assert!(
+            head.contains("\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"),
+            "{head}"
+        );
+    }
+}
+
+#[test]
+fn a_handler_may_end_the_connection_in_a_list_of_options() {
+    for value in ["close", "Close", " close\t", "x, close", "close,,x"] {
+        let server = always(move || Response::text("").with_header("Connection", value));
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request("GET", "1.1"));
+        let head = client.response().head;
+        assert!(
+            head.contains("\r\nConnection: close\r\n"),
+            "{value:?}: {head}"
+        );
+        client.expect_end();
     }
 }
 
