@@ -1,6 +1,4 @@
-//! Promise 9 where no descriptor is left, in processes of their own. They are started from here and not from
-//! the other tests, because a process that is being started holds every descriptor of its parent for a
-//! moment, ports that have just been closed included.
+//! Promise 9 where no descriptor is left, in processes of their own.
 
 #![cfg(unix)]
 #![allow(
@@ -15,39 +13,21 @@
 )]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
+#[path = "it/alone.rs"]
+mod alone;
+#[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]
 mod client;
 
+use alone::{is_alone, CpuTime};
 use client::{recorder, until, Client, Fact, Facts, SOON};
 use hardstop::Server;
 use std::fs::File;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(50);
-
-/// Runs the calling test again, in a process of its own in which few descriptors can be open; `true` there.
-fn has_few_descriptors(name: &str) -> bool {
-    const MARK: &str = "HARDSTOP_TEST_HAS_FEW_DESCRIPTORS";
-    if std::env::var_os(MARK).is_some() {
-        return true;
-    }
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]);
-    shell.arg(std::env::current_exe().unwrap());
-    shell.args([name, "--exact", "--nocapture"]);
-    let output = shell.env(MARK, "1").output().unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "{out}{err}"
-    );
-    false
-}
+const FEW: &str = "ulimit -n 40";
 
 /// Opens files until no descriptor is left.
 fn hoard() -> Vec<File> {
@@ -61,9 +41,19 @@ fn observed() -> (Server, Facts) {
     (server.unwrap(), facts)
 }
 
+/// How often it has been told that nobody can be accepted.
+fn failures(facts: &Facts) -> usize {
+    let told = facts.so_far();
+    let failures = told.iter().filter(|fact| **fact == Fact::AcceptFailed);
+    failures.count()
+}
+
 #[test]
 fn without_descriptors_the_server_waits_and_serves_those_it_has() {
-    if !has_few_descriptors("without_descriptors_the_server_waits_and_serves_those_it_has") {
+    if !is_alone(
+        "without_descriptors_the_server_waits_and_serves_those_it_has",
+        FEW,
+    ) {
         return;
     }
     let (server, facts) = observed();
@@ -73,6 +63,7 @@ fn without_descriptors_the_server_waits_and_serves_those_it_has() {
     kept.say(GET);
     assert_eq!(kept.response().status, 200);
 
+    let mut cpu = CpuTime::new();
     let mut files = hoard();
     drop(files.pop()); // for the client's own
     let mut new = None;
@@ -89,18 +80,16 @@ fn without_descriptors_the_server_waits_and_serves_those_it_has() {
         "the existing one is served meanwhile"
     );
 
-    let failures = || {
-        let told = facts.so_far();
-        told.iter()
-            .filter(|fact| **fact == Fact::AcceptFailed)
-            .count()
-    };
-    let (began, before) = (Instant::now(), failures());
-    until("it tries again, and again", || failures() > before + 1);
+    let (began, before, used) = (Instant::now(), failures(&facts), cpu.so_far());
+    until("it tries again, and again", || {
+        failures(&facts) > before + 1
+    });
     while began.elapsed() < Duration::from_secs(1) {
         std::thread::sleep(SHORT); // a spinning loop would report thousands
     }
-    assert!(failures() < 100, "{} reports", failures());
+    let used = cpu.so_far() - used;
+    assert!(used < Duration::from_millis(200), "{used:?} of a processor");
+    assert!(failures(&facts) < 100, "{} reports", failures(&facts));
 
     drop(files);
     let mut new = new.unwrap();
@@ -112,7 +101,10 @@ fn without_descriptors_the_server_waits_and_serves_those_it_has() {
 
 #[test]
 fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
-    if !has_few_descriptors("a_connection_that_gets_no_second_descriptor_is_ended_and_told_of") {
+    if !is_alone(
+        "a_connection_that_gets_no_second_descriptor_is_ended_and_told_of",
+        FEW,
+    ) {
         return;
     }
     let (server, facts) = observed();
@@ -131,10 +123,43 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
     assert!(running.handle().wait_timeout(SOON), "somebody is left");
 }
 
+/// Then every client can be accepted and none be kept, which is no reason for haste.
+#[test]
+fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
+    let name = "with_one_descriptor_left_each_client_that_comes_is_told_of_once";
+    if !is_alone(name, FEW) {
+        return;
+    }
+    let (server, facts) = observed();
+    let running = server.spawn(|_| "hello").unwrap();
+    let addr = running.local_addr();
+    let mut kept = Client::connect(addr);
+    kept.say(GET);
+    assert_eq!(kept.response().status, 200);
+    let mut files = hoard();
+    files.truncate(files.len() - 2); // for the client's own, and one for the server
+    let began = Instant::now();
+    for came in 1..=10 {
+        Client::connect(addr).expect_end();
+        kept.say(GET);
+        assert_eq!(kept.response().status, 200, "it is served meanwhile");
+        assert!(failures(&facts) <= came, "more reports than clients");
+    }
+    until("all are told of", || failures(&facts) == 10);
+    let took = began.elapsed();
+    assert!(took > SHORT * 2, "the pauses do not grow: {took:?}");
+    drop(files);
+    let mut new = Client::connect(addr);
+    new.say(GET);
+    assert_eq!(new.response().status, 200);
+    running.destroy();
+    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+}
+
 /// It said nothing, and the clients in the kernel's queue were lost without a word.
 #[test]
 fn a_drain_that_cannot_accept_those_who_wait_tells_it() {
-    if !has_few_descriptors("a_drain_that_cannot_accept_those_who_wait_tells_it") {
+    if !is_alone("a_drain_that_cannot_accept_those_who_wait_tells_it", FEW) {
         return;
     }
     let (server, facts) = observed();
