@@ -1,5 +1,5 @@
 //! Promise 9: what goes wrong is told, and neither ends the server, nor spins, nor leaks a connection.
-//! What happens without descriptors: `tests/descriptors.rs`.
+//! What happens without descriptors or threads: `tests/descriptors.rs`, `tests/threads.rs`.
 
 use crate::client::{recorder, until, Client, Fact};
 use crate::lifecycle::{assert_ends, bring, serve, site, GET, SLEEP};
