@@ -1,29 +1,40 @@
-//! Promise 8, in a process of its own, so that every thread and descriptor in it is accounted for.
+//! Promise 8, and that clients leave nothing behind: in processes of their own, so that every thread, every descriptor
+//! and all memory in them is accounted for.
 
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "tests: a panic is how they fail"
 )]
 
-use hardstop::{Response, Server};
-use std::fs;
+#[allow(dead_code, reason = "shared with those who need more of it")]
+#[path = "it/alone.rs"]
+mod alone;
+#[allow(dead_code, reason = "shared with those who need more of it")]
+#[path = "it/client.rs"]
+mod client;
+
+use alone::{is_alone, kib, threads_and_descriptors as count};
+use client::{until, Client, SOON};
+use hardstop::{Response, Running, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::{Duration, Instant};
-
-const SOON: Duration = Duration::from_secs(10);
-
-/// How many threads and descriptors this process has.
-fn count() -> (usize, usize) {
-    let entries = |dir| fs::read_dir(dir).unwrap().count();
-    (entries("/proc/self/task"), entries("/proc/self/fd"))
-}
+use std::time::Duration;
 
 #[test]
 fn no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined() {
+    let name = "no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined";
+    if !is_alone(name, "true") {
+        return;
+    }
     let says = [
         "",
         "GET / HT",
@@ -83,15 +94,118 @@ fn no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined() {
         }
         drop(clients);
         // The kernel may list a thread for a moment after it has been joined.
-        let began = Instant::now();
-        while count() != start {
-            assert!(
-                began.elapsed() < SOON,
-                "{:?} became {:?}, round {round}",
-                start,
-                count()
-            );
-            thread::sleep(Duration::from_millis(1));
-        }
+        let what = format!("it is {start:?} again after round {round}");
+        until(&what, || count() == start);
     }
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// A client that has been answered.
+fn ask(running: &Running) -> Client {
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    assert_eq!(client.response().status, 200);
+    client
+}
+
+/// Ten clients come and go, each in its own rude way.
+fn come_and_go(running: &Running) {
+    let addr = running.local_addr();
+    let closes = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let half_a_body = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n1234";
+    let says = ["", "GET / HT", half_a_body, "nonsense\r\n\r\n"];
+    for say in says {
+        Client::connect(addr).say(say);
+    }
+    for say in [GET, closes, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let mut client = Client::connect(addr);
+        client.say(say);
+        assert_eq!(client.response().status, 200);
+    }
+    // What comes after an answer that was not read is a reset.
+    for say in ["", "GET / HT", half_a_body] {
+        let mut client = Client::connect(addr);
+        client.say(GET);
+        client.stream.peek(&mut [0]).unwrap();
+        client.say(say);
+    }
+}
+
+#[test]
+fn ten_thousand_rude_clients_leave_nothing_behind() {
+    if !is_alone(
+        "ten_thousand_rude_clients_leave_nothing_behind",
+        "export MALLOC_ARENA_MAX=1",
+    ) {
+        return;
+    }
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|request| match request.path() {
+        "/body" => Response::from(request.body().read_to_text().map(Response::text)),
+        "/large" => Response::bytes("a/b", vec![b'x'; 100_000]),
+        _ => Response::text("hello"),
+    });
+    let running = running.unwrap();
+    let mut kept = ask(&running);
+    // The first thousand, and two hundred at once, find out how much memory the server needs.
+    let start = count();
+    let crowd: Vec<Client> = (0..200).map(|_| ask(&running)).collect();
+    drop(crowd);
+    let mut memory = Vec::new();
+    for rounds in [25, 225] {
+        thread::scope(|scope| {
+            let come_and_go = || (0..rounds).for_each(|_| come_and_go(&running));
+            (0..4).for_each(|_| drop(scope.spawn(come_and_go)));
+        });
+        until("all but one are gone", || count() == start);
+        memory.push(kib("VmRSS"));
+    }
+    assert!(memory[1] < memory[0] + 1024, "{memory:?} KiB");
+    assert_eq!(running.handle().connection_count(), 1);
+    kept.say(GET);
+    assert_eq!(kept.response().status, 200);
+}
+
+/// Answers are collected, but not for ever: who does not read them is not read from.
+#[test]
+fn pipelining_floods_take_no_memory_and_hold_nobody_up() {
+    let name = "pipelining_floods_take_no_memory_and_hold_nobody_up";
+    if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
+        return;
+    }
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|_| {
+        CALLS.fetch_add(1, SeqCst);
+        Response::bytes("a/b", vec![b'x'; 10_000])
+    });
+    let running = running.unwrap();
+    let requests = GET.repeat(10_000);
+    drop(ask(&running));
+    let before = kib("VmRSS");
+    thread::scope(|scope| {
+        let mut floods = Vec::new();
+        for _ in 0..8 {
+            let (mut client, requests) = (Client::connect(running.local_addr()), &requests);
+            floods.push(scope.spawn(move || {
+                let _ = client.stream.write_all(requests.as_bytes()); // it may be cut in the middle of that
+                client
+            }));
+        }
+        until("the server can send no more", || {
+            let calls = CALLS.load(SeqCst);
+            thread::sleep(Duration::from_millis(100));
+            calls > 80 && calls == CALLS.load(SeqCst)
+        });
+        drop(ask(&running));
+        let grown = kib("VmRSS").saturating_sub(before);
+        assert!(grown < 2048, "{grown} KiB");
+        assert!(CALLS.load(SeqCst) < 80_000, "all have been answered");
+        running.destroy();
+        for flood in floods {
+            flood.join().unwrap().expect_end();
+        }
+    });
+    assert!(running.handle().wait_timeout(SOON), "somebody is left");
 }
