@@ -19,8 +19,9 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SHORT: Duration = Duration::from_millis(50);
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const SLEEP: &str = "GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n";
-const FLOOD: &str = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
-const HALF_BODY: &str = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
+pub(crate) const FLOOD: &str = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
+pub(crate) const HALF_BODY: &str =
+    "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
 
 /// What the tests' servers answer.
 pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {

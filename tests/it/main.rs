@@ -24,6 +24,7 @@ mod limits;
 mod mended;
 mod ordinary;
 mod responses;
+mod rude;
 mod stops;
 mod tidy;
 mod trouble;
