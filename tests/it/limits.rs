@@ -141,27 +141,55 @@ fn a_body_without_progress_is_408() {
 }
 
 #[test]
-fn a_body_that_makes_progress_is_given_time() {
-    let timeout = SHORT * 5;
-    let server = Server::builder().body_timeout(timeout).min_rate(None);
-    let (server, _events) = observed(server, count);
-    let mut client = Client::connect(server.local_addr());
-    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n");
-    for _ in 0..20 {
-        thread::sleep(timeout / 10); // all in all twice the timeout
-        client.say("a");
-    }
-    assert_eq!(client.response().text(), "20");
-}
-
-#[test]
 fn a_body_that_drips_is_408() {
     let server = Server::builder().body_timeout(None).min_rate(1_000_000);
     let (server, events) = observed(server, count);
-    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
-    let said = drip(server.local_addr(), head);
-    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
-    assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+    let (length, chunked) = ("Content-Length: 1000000", "Transfer-Encoding: chunked");
+    let burst = "a".repeat(100_000);
+    let table = [
+        (length, "", "from the first byte on"),
+        (length, &*burst, "after a burst"),
+        (chunked, "fffff\r\n", "in a chunk"),
+        (chunked, "1;a=", "in a chunk's extension"),
+        (chunked, "0\r\nTrailer:", "in a trailer"),
+    ];
+    thread::scope(|scope| {
+        for (fields, body, why) in table {
+            let addr = server.local_addr();
+            let beginning = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n{body}");
+            scope.spawn(move || {
+                let said = drip(addr, &beginning);
+                assert!(said.starts_with("HTTP/1.1 408 "), "{why}: {said}");
+            });
+        }
+    });
+    for _ in table {
+        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+    }
+}
+
+/// As slow as what the rate would end, and for longer than its grace.
+#[test]
+fn what_makes_progress_is_given_time_if_there_is_no_rate() {
+    let (timeout, pause) = (SHORT * 5, SHORT / 2);
+    let server = Server::builder().body_timeout(timeout).min_rate(None);
+    let (server, events) = observed(server, |req| match req.path() {
+        "/endless" => Ok(Response::reader(std::io::repeat(0), 1 << 40)),
+        _ => count(req).map(Response::from),
+    });
+    let mut sending = Client::connect(server.local_addr());
+    sending.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70\r\n\r\n");
+    let mut reading = Client::connect(server.local_addr());
+    reading.say("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
+    for _ in 0..70 {
+        thread::sleep(pause); // all in all seven seconds
+        sending.say("a");
+        reading.stream.read_exact(&mut [0; 200_000]).unwrap();
+    }
+    let told: Vec<String> = events.try_iter().collect();
+    let ended = |event: &String| event.starts_with("Closed");
+    assert!(!told.iter().any(ended), "{told:?}");
+    assert_eq!(sending.response().text(), "70");
 }
 
 #[test]
