@@ -109,9 +109,7 @@ impl Handle {
             let mut inner = registry.lock();
             if threads.len() > inner.lives.len().saturating_add(max_ended) {
                 drop(inner);
-                while let Some(at) = threads.iter().position(ScopedJoinHandle::is_finished) {
-                    let _ = threads.swap_remove(at).join(); // it has caught every panic
-                }
+                join_ended(threads);
                 max_ended = MAX_ENDED;
             } else if left(inner.deadline) == Duration::ZERO {
                 drop(inner);
@@ -267,6 +265,13 @@ impl Drop for Registration {
         if inner.is_stopped() && inner.lives.is_empty() {
             registry.news.notify_all();
         }
+    }
+}
+
+/// Gives the threads that have ended back to the system, with their stacks.
+pub(crate) fn join_ended(threads: &mut Vec<ScopedJoinHandle<'_, ()>>) {
+    while let Some(at) = threads.iter().position(ScopedJoinHandle::is_finished) {
+        let _ = threads.swap_remove(at).join(); // it has caught every panic
     }
 }
 

@@ -1,7 +1,7 @@
 //! A server's life: built, bound, running; and the accept loop.
 
 use super::connection::{self, panic_message, Handler};
-use super::registry::Registry;
+use super::registry::{join_ended, Registry};
 use super::{Event, Handle, Outcome, Request, Response};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -280,9 +280,16 @@ fn accept_loop(server: &Handle, handler: &Handler<'_>) {
     thread::scope(|scope| {
         let mut threads = Vec::new();
         while server.next_job(&mut threads) {
-            let thread = thread::Builder::new().name(String::from("hardstop"));
-            let thread = thread.stack_size(server.registry.config.stack_size);
-            match thread.spawn_scoped(scope, move || connection::serve(server, handler)) {
+            let spawn = || {
+                let thread = thread::Builder::new().name(String::from("hardstop"));
+                let thread = thread.stack_size(server.registry.config.stack_size);
+                thread.spawn_scoped(scope, move || connection::serve(server, handler))
+            };
+            let spawned = spawn().or_else(|_| {
+                join_ended(&mut threads); // their stacks may be what this one needs
+                spawn()
+            });
+            match spawned {
                 Ok(thread) => threads.push(thread),
                 Err(error) => connection::turn_away(server, error),
             }

@@ -23,7 +23,7 @@ use alone::{is_alone, CpuTime};
 use client::{recorder, until, Client, Fact, SOON};
 use hardstop::Server;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -105,4 +105,32 @@ fn without_threads_the_server_says_so_and_serves_those_it_has() {
         opened(),
         "each has its end, and who had no thread none"
     );
+}
+
+/// Their stacks stayed until they were joined, which waited for a pause among the clients that come.
+#[test]
+fn a_thread_that_has_ended_leaves_its_place_to_the_next() {
+    let name = "a_thread_that_has_ended_leaves_its_place_to_the_next";
+    if !is_alone(name, "ulimit -v 1500000") {
+        return;
+    }
+    // Forty stacks fit. There are never more than 24 connections.
+    let (hook, facts) = recorder();
+    let builder = Server::builder().stack_size(24 << 20).max_connections(8);
+    let server = builder.on_event(hook).bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|_| "hello").unwrap();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while began.elapsed() < Duration::from_secs(1) {
+                    drop(Client::connect(running.local_addr()));
+                }
+            });
+        }
+    });
+    let failed = |fact: &&Fact| **fact == Fact::SpawnFailed;
+    let told = facts.so_far();
+    let failures = told.iter().filter(failed).count();
+    assert_eq!(failures, 0, "of {} events", told.len());
 }

@@ -59,7 +59,7 @@ fn every_source_file_says_what_it_is_for() {
 #[test]
 fn the_library_can_be_read_in_an_hour() {
     let lines: usize = sources().iter().map(|(_, text)| text.lines().count()).sum();
-    assert!(lines <= 3100, "{lines} lines are more than 3100");
+    assert!(lines <= 3150, "{lines} lines are more than 3150");
 }
 
 #[test]
@@ -90,6 +90,7 @@ fn every_test_that_the_readme_names_is_there() {
         "it/trouble.rs",
         "it/ordinary.rs",
         "descriptors.rs",
+        "threads.rs",
         "leak.rs",
     ];
     let tests: String = files
