@@ -206,8 +206,8 @@ impl Connection<'_> {
     /// Sends the response, then reads what is left of the body or ends the connection.
     fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
         let wanted = self.body.may_go_on() && !response.closing;
-        if self.respond(response, wanted && !self.is_draining())? && self.body.finish(LINGER_TIME) {
-            return Ok(());
+        if self.respond(response, wanted && !self.is_draining())? {
+            return self.body.finish(LINGER_TIME); // it has sent the response before it waits
         }
         let closed = self.close();
         Err(match self.body.failure {

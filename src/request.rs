@@ -153,9 +153,9 @@ impl Body {
         terms.keep_alive && (self.is_complete() || is_cheap)
     }
 
-    /// Reads what the handler has left of it, for at most that time; `true` when it is all read.
+    /// Reads what the handler has left of it, for at most that time. Fails if it does not come.
     #[inline(never)] // the memory on its stack would count for every connection that waits
-    pub(crate) fn finish(&mut self, time: Duration) -> bool {
+    pub(crate) fn finish(&mut self, time: Duration) -> Result<(), CloseReason> {
         self.limit = u64::MAX; // it is little, whatever the handler would have read
         let (began, timeout, mut scratch) = (Instant::now(), self.timeout, [0; 1024]);
         while !self.is_complete() && self.failure.is_none() && began.elapsed() < time {
@@ -165,8 +165,12 @@ impl Body {
             );
             let _ = self.read(&mut scratch); // it has noted a failure
         }
-        (self.timeout, self.failure) = (timeout, None); // nobody has asked for it
-        self.is_complete()
+        self.timeout = timeout;
+        match self.failure {
+            _ if self.is_complete() => Ok(()),
+            None | Some(StatusCode::REQUEST_TIMEOUT) => Err(CloseReason::BodyTimeout),
+            Some(_) => Err(CloseReason::PeerLost),
+        }
     }
 
     /// The length that the client declared; `None` if it sends the body in chunks.

@@ -72,6 +72,33 @@ fn a_reset_in_the_middle_of_anything_is_told_as_what_it_is() {
     }
 }
 
+/// Each was told as the end of a last response, which it was not.
+#[test]
+fn an_unread_body_that_does_not_come_whole_is_told() {
+    type Leave = fn(Client);
+    let table: [(Leave, CloseReason, &str); 3] = [
+        (reset, CloseReason::PeerLost, "a reset"),
+        (
+            |client| client.stream.shutdown(Shutdown::Write).unwrap(),
+            CloseReason::PeerLost,
+            "its own end",
+        ),
+        (
+            |mut client| client.expect_end(),
+            CloseReason::BodyTimeout,
+            "silence",
+        ),
+    ];
+    for (leave, want, why) in table {
+        let (running, facts) = serve(Server::builder());
+        let mut client = Client::connect(running.local_addr());
+        client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
+        client.stream.peek(&mut [0]).unwrap();
+        leave(client);
+        assert_goes_on(&running, &facts, want, why);
+    }
+}
+
 /// The handler cannot see it, unless it reads or writes.
 #[test]
 fn a_reset_while_the_handler_runs_is_told_when_its_answer_is_sent() {
