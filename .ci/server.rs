@@ -1,0 +1,84 @@
+//! The server that scripts in `.ci/extra` put to the test: it reads every body and answers with its length, `/large`
+//! sends 8 MB, and `/report` tells what became of the connections since the last report, and what the process holds.
+
+use hardstop::{Error, Event, Request, Response, Server};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{fs, io};
+
+static TALLY: Mutex<Tally> = Mutex::new(Tally {
+    open: 0,
+    most: 0,
+    counts: BTreeMap::new(),
+});
+
+struct Tally {
+    open: u64,
+    most: u64,
+    /// How many connections ended for which reason, and how often something else happened that should be rare.
+    counts: BTreeMap<String, u64>,
+}
+
+fn main() -> io::Result<()> {
+    let server = Server::builder()
+        .max_body_bytes(100_000_000)
+        .write_timeout(Duration::from_secs(5)) // the default of 30 s would take too long to watch
+        .on_event(|event| with_tally(|tally| tally.note(event)))
+        .bind("127.0.0.1:0")?;
+    println!("{}", server.local_addr());
+    server.run(answer);
+    Ok(())
+}
+
+fn answer(req: &mut Request<'_>) -> Result<Response, Error> {
+    Ok(match req.path() {
+        "/large" => Response::bytes("application/octet-stream", &[0; 8_000_000][..]),
+        "/report" => Response::text(report()?),
+        _ => {
+            let length = io::copy(req.body(), &mut io::sink())?;
+            Response::text(format!("{} of {length} bytes\n", req.method()))
+        }
+    })
+}
+
+fn with_tally<T>(with: impl FnOnce(&mut Tally) -> T) -> T {
+    with(&mut TALLY.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Tally {
+    fn note(&mut self, event: &Event) {
+        let name = match event {
+            Event::Opened { .. } => {
+                self.open += 1;
+                self.most = self.most.max(self.open);
+                return;
+            }
+            Event::Closed { reason, .. } => {
+                self.open -= 1;
+                format!("{reason:?}")
+            }
+            Event::Request { .. } | Event::Responded { .. } | Event::Failed { .. } => return,
+            rare => format!("{rare:?}").split(' ').take(1).collect(),
+        };
+        *self.counts.entry(name).or_default() += 1;
+    }
+}
+
+/// One `name value` a line: `open` and `most` count connections, this one included; memory is in KiB, `VmHWM` its most.
+fn report() -> io::Result<String> {
+    let mut report = with_tally(|tally| {
+        let (open, most) = (tally.open, std::mem::replace(&mut tally.most, tally.open));
+        let mut report = format!("open {open}\nmost {most}\n");
+        for (name, count) in std::mem::take(&mut tally.counts) {
+            report += &format!("{name} {count}\n");
+        }
+        report
+    });
+    for line in fs::read_to_string("/proc/self/status")?.lines() {
+        if let Some((name @ ("Threads" | "VmRSS" | "VmHWM"), value)) = line.split_once(':') {
+            report += &format!("{name} {}\n", value.trim().trim_end_matches(" kB"));
+        }
+    }
+    Ok(report)
+}
