@@ -23,7 +23,7 @@ struct Tally {
 fn main() -> io::Result<()> {
     let server = Server::builder()
         .max_body_bytes(100_000_000)
-        .write_timeout(Duration::from_secs(5)) // the default of 30 s would take too long to watch
+        .write_timeout(Duration::from_secs(4)) // three times the default of 30 s would be too long to watch
         .on_event(|event| with_tally(|tally| tally.note(event)))
         .bind("127.0.0.1:0")?;
     println!("{}", server.local_addr());
