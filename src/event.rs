@@ -96,7 +96,7 @@ pub enum CloseReason {
     IdleClosed,
     /// [`Handle::close`](super::Handle::close) named it.
     HandleClosed,
-    /// It had waited longest for a request when a new connection needed its place.
+    /// It had waited longest, for a request or for the rest of a head, when a new connection needed its place.
     Evicted,
     /// It came while every place was taken, and was told so with a 503.
     Busy,

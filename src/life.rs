@@ -91,12 +91,14 @@ impl Life {
         self.lock().reason
     }
 
-    /// Since when it waits for a request, if it does and has not been cut; not if its first may just be on its way.
-    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+    /// Whether it may make room for another one, and in which order: first those that wait for a request, then those
+    /// that wait for the rest of a head, each since when. Both have a second, as a request may just be on its way.
+    pub(crate) fn dispensable(&self) -> Option<(bool, Instant)> {
         let now = self.lock();
-        let is_new =
-            now.info.state == ConnectionState::New && now.info.since.elapsed() < SILENT_GRACE;
-        (waits(now.info.state) && !is_new && !self.is_cut()).then_some(now.info.since)
+        let (state, since) = (now.info.state, now.info.since);
+        let may = makes_room(state) && !self.is_cut();
+        let has_time = state != ConnectionState::Idle && since.elapsed() < SILENT_GRACE;
+        (may && !has_time).then_some((state == ConnectionState::Head, since))
     }
 
     /// What a list of connections says of it; `None` if it is as good as gone: cut, and no handler runs.
@@ -112,6 +114,11 @@ impl Life {
         let woken = self.woken.wait_timeout_while(self.lock(), timeout, goes_on);
         !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
+}
+
+/// Whether a connection in that state may be cut for another one: a slow head must not keep ordinary clients out.
+pub(crate) fn makes_room(state: ConnectionState) -> bool {
+    waits(state) || state == ConnectionState::Head
 }
 
 /// Whether a connection in that state has nothing to lose but a request that may be under way.

@@ -9,7 +9,7 @@
 //!    looks at the stage. So one of the two sees the other.
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
-use super::life::{waits, Life, Which};
+use super::life::{makes_room, Life, Which};
 use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -227,11 +227,11 @@ impl Inner {
         let (mut served, mut longest) = (0, None);
         let counts = |life: &Life| !life.refused && life.end_reason().is_none();
         for (life, _) in self.open().filter(|open| counts(open.0)) {
-            let waiting = life.waiting_since().map(|since| (since, life.id));
+            let waiting = life.dispensable().map(|order| (order, life.id));
             longest = longest.into_iter().chain(waiting).min();
             served = usize::saturating_add(served, 1);
         }
-        let evict = |(_, id)| self.end(CloseReason::Evicted, Some(id), waits) > 0;
+        let evict = |(_, id)| self.end(CloseReason::Evicted, Some(id), makes_room) > 0;
         served < max || longest.map_or(false, |life| evict(life) || self.make_room(max))
     }
 }

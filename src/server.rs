@@ -41,8 +41,9 @@ macro_rules! settings {
 settings! {
     /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
     ///
-    /// When all are taken, the one that has waited longest for a request makes room for a new client. If none waits,
-    /// the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is dropped, with an event.
+    /// When all are taken, the one that has waited longest for a request makes room for a new client; if none waits, the
+    /// one whose head has taken longest, beyond a second. With none of either, the new one gets a 503 with `Retry-After`,
+    /// for which 8 more threads are at hand, or is dropped, with an event.
     /// While those that were cut are slow to go, there may be up to twice as many threads.
     max_connections(usize): usize = 256;
 

@@ -3,11 +3,12 @@
 
 use crate::client::{recorder, until, Client, Fact};
 use crate::lifecycle::{assert_ends, bring, serve, site, GET, SLEEP};
-use hardstop::{CloseReason, ConnectionState, Event, Response, Server};
+use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Event, Response, Server};
 use std::io::{self, Read};
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
+use std::time::Duration;
 
 // Panics.
 
@@ -140,6 +141,30 @@ fn the_connection_that_has_been_idle_longest_makes_room() {
     assert_eq!(handle.connection_count(), 3);
     first.say(GET);
     assert_eq!(first.response().status, 200);
+    running.destroy();
+    assert_ends(&running);
+}
+
+/// Else as many slow heads as there are places would keep everybody out.
+#[test]
+fn a_slow_head_makes_room_when_nobody_is_idle() {
+    let (running, facts) = serve(Server::builder().max_connections(3));
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+    let mut slow = bring(&handle, addr, "GET / HT", ConnectionState::Head);
+    let mut idle = bring(&handle, addr, GET, ConnectionState::Idle);
+    until("the head has had its second", || {
+        let is_slow = |info: &ConnectionInfo| info.since.elapsed() > Duration::from_secs(1);
+        handle.connections().iter().take(2).all(is_slow)
+    });
+    let _first = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+    idle.expect_end();
+    assert_eq!(facts.reason(3), CloseReason::Evicted);
+    let _second = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+    slow.expect_end();
+    assert_eq!(facts.reason(2), CloseReason::Evicted);
+    let mut third = Client::connect(addr);
+    assert_eq!(third.response().status, 503);
     running.destroy();
     assert_ends(&running);
 }
