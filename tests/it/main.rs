@@ -17,6 +17,7 @@
 )]
 
 mod bodies;
+mod cases;
 mod client;
 mod http;
 mod lifecycle;

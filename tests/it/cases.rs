@@ -1,0 +1,416 @@
+//! HTTP as tables: the bytes of a client, all that has to come back, and the clause that says so.
+//!
+//! Each case is sent to a real socket in four ways, and has to get the same answers in each of them:
+//! 1. in one piece, after which the client has no more to say (it closes its sending half);
+//! 2. in two pieces, for every place where it can be split; the second is sent when the server has read the first;
+//! 3. one byte at a time;
+//! 4. with another request behind it, and the sending half left open. If the last answer said that it is the last, the
+//!    server has to end the connection by itself and must not answer what follows; else that gets its answer, too.
+//!
+//! What comes back is read by a strict parser and written in a line, the answers separated by ` | `:
+//! - `400 close`: the status code, and ` close` or ` keep-alive` for that `Connection` field;
+//! - after a 200, what the handler has understood: `POST /a%20b?c 1.1 path=/a b query=c X=y body(5)=hello` is the method,
+//!   the target, the version, the path if it is not the same as the target, the query if there is one, every field but
+//!   those that frame (in their order), and the body with its number of bytes, or `unread`. The handler does not
+//!   read the body for a path that begins with `/unread`. Bytes that are no text are written as `\xe9`.
+//! - `200 bodiless(17)`: an answer without the body whose length it tells;
+//! - `!...`: what is wrong with an answer. No case wants it.
+//!
+//! Only the date and the words of a refusal are not compared, but their form is.
+//!
+//! The clauses are of RFC 9110 (semantics), RFC 9112 (HTTP/1.1) and RFC 3986 (URIs).
+
+mod chunked;
+mod connection;
+mod ended_early;
+mod fields;
+mod framing;
+mod host;
+mod limits;
+mod request_line;
+mod target;
+
+use crate::client::{until, SOON};
+use hardstop::{ConnectionState, Error, Event, Request, Running, Server, Version};
+use std::collections::HashSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// Bytes in, answers out, and why.
+type Case = (&'static [u8], &'static str, &'static str);
+
+const ALL: &[&[Case]] = &[
+    request_line::CASES,
+    target::CASES,
+    host::CASES,
+    fields::CASES,
+    framing::CASES,
+    chunked::CASES,
+    connection::CASES,
+    limits::CASES,
+    ended_early::CASES,
+];
+
+#[test]
+fn there_are_at_least_250_different_cases() {
+    let mut inputs = HashSet::new();
+    for case in ALL.iter().copied().flatten() {
+        assert!(inputs.insert(case.0), "twice: {case:?}");
+    }
+    assert!(inputs.len() >= 250, "{}", inputs.len());
+}
+
+#[test]
+fn a_request_line_is_its_grammar_and_nothing_else() {
+    check(request_line::CASES);
+}
+
+#[test]
+fn a_target_is_taken_apart_and_never_corrected() {
+    check(target::CASES);
+}
+
+#[test]
+fn a_request_names_one_valid_host() {
+    check(host::CASES);
+}
+
+#[test]
+fn a_field_is_a_name_a_colon_and_a_value() {
+    check(fields::CASES);
+}
+
+#[test]
+fn what_two_readers_could_measure_differently_is_refused() {
+    check(framing::CASES);
+}
+
+#[test]
+fn a_chunked_body_is_its_grammar_and_nothing_else() {
+    check(chunked::CASES);
+}
+
+#[test]
+fn a_connection_goes_on_exactly_if_both_sides_know_it() {
+    check(connection::CASES);
+}
+
+#[test]
+fn what_is_too_large_is_refused_by_name() {
+    check(limits::CASES);
+}
+
+#[test]
+fn what_ends_early_is_not_taken_for_whole() {
+    check_last_words(ended_early::CASES);
+}
+
+/// Checks a table in all four ways.
+fn check(table: &[Case]) {
+    check_in(table, &[Way::Followed, Way::Whole, Way::Bytewise]);
+}
+
+/// The same without the request behind, for cases in which the end of the input is the point.
+fn check_last_words(table: &[Case]) {
+    check_in(table, &[Way::Whole, Way::Bytewise]);
+}
+
+/// How the bytes of a case are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Whole,
+    Followed,
+    Bytewise,
+    SplitAt(usize),
+}
+
+/// What follows in [`Way::Followed`], and its answer. After that one it is the server that ends the connection.
+const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const NEXT_ANSWER: &str = "200 GET /next 1.1 close";
+
+/// How many connections are open at once.
+const BATCH: usize = 64;
+
+fn check_in(table: &[Case], ways: &[Way]) {
+    let server = Subject::start();
+    let mut jobs = Vec::new();
+    for case in table {
+        let splits = (1..case.0.len()).map(Way::SplitAt);
+        let ways = ways.iter().copied().chain(splits);
+        jobs.extend(ways.map(|way| (case, way)));
+    }
+    let (mut wrong, mut last) = (Vec::new(), None);
+    for batch in jobs.chunks(BATCH) {
+        for (&(case, way), got) in batch.iter().zip(server.ask(batch)) {
+            let want = wanted(case, way);
+            let got = match way {
+                // RFC 9110 §10.1.1: it may be left out if the body has come, which is a race here.
+                Way::SplitAt(_) | Way::Bytewise => got.replace("100 | ", ""),
+                _ => got,
+            };
+            if got != want && last.replace(case) != Some(case) {
+                let (sent, why) = (case.0.escape_ascii(), case.2);
+                wrong.push(format!(
+                    "{way:?} {sent}\n  got  {got}\n  want {want}\n  for  {why}"
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cases:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn wanted(case: &Case, way: Way) -> String {
+    match (way, case.1) {
+        (Way::Followed, "") => String::from(NEXT_ANSWER),
+        (Way::Followed, want) if !want.ends_with(" close") => format!("{want} | {NEXT_ANSWER}"),
+        (Way::SplitAt(_) | Way::Bytewise, want) => want.replace("100 | ", ""),
+        (_, want) => String::from(want),
+    }
+}
+
+/// A server with the default settings, but for small limits: so that they, too, can be tried with every split.
+struct Subject {
+    running: Running,
+    opened: Arc<Mutex<HashSet<SocketAddr>>>,
+}
+
+impl Subject {
+    fn start() -> Subject {
+        let opened = Arc::<Mutex<HashSet<SocketAddr>>>::default();
+        let note = Arc::clone(&opened);
+        let limits = Server::builder().max_head_bytes(256).max_headers(8);
+        let server = limits.max_body_bytes(32).on_event(move |event| {
+            if let Event::Opened { peer, .. } = event {
+                note.lock().unwrap().insert(*peer);
+            }
+        });
+        let server = server.bind("127.0.0.1:0").unwrap();
+        let running = server.spawn(understood).unwrap();
+        Subject { running, opened }
+    }
+
+    /// What the server answers to each of these. They are all open at the same time.
+    fn ask(&self, batch: &[(&Case, Way)]) -> Vec<String> {
+        self.opened.lock().unwrap().clear(); // a port may come again
+        let mut clients = Vec::new();
+        for (case, way) in batch {
+            let mut tcp = TcpStream::connect(self.running.local_addr()).unwrap();
+            tcp.set_read_timeout(Some(SOON)).unwrap();
+            tcp.set_nodelay(true).unwrap();
+            let (first, second) = match way {
+                Way::SplitAt(at) => case.0.split_at(*at),
+                _ => (&b""[..], case.0),
+            };
+            tcp.write_all(first).unwrap();
+            clients.push((tcp, first, second, *way));
+        }
+        self.wait_until_all_is_read(&clients);
+        for (tcp, _, second, way) in &mut clients {
+            let piece = if *way == Way::Bytewise { 1 } else { usize::MAX };
+            for piece in second.chunks(piece) {
+                let _ = tcp.write_all(piece); // it may have been refused by now
+            }
+            let _ = match way {
+                Way::Followed => tcp.write_all(NEXT),
+                _ => tcp.shutdown(Shutdown::Write),
+            };
+        }
+        let answers = clients.into_iter();
+        answers
+            .map(|(tcp, .., way)| summary(&rest(tcp, way)))
+            .collect()
+    }
+
+    fn wait_until_all_is_read(&self, clients: &[(TcpStream, &[u8], &[u8], Way)]) {
+        let addr = |tcp: &TcpStream| tcp.local_addr().unwrap();
+        // Such a line does not show: it begins no request.
+        let (hidden, shown): (Vec<_>, Vec<_>) = clients
+            .iter()
+            .filter(|(_, first, ..)| !first.is_empty())
+            .partition(|(_, first, ..)| *first == b"\r\n");
+        until("the server has read the first pieces", || {
+            let opened = self.opened.lock().unwrap().clone();
+            let open = self.running.handle().connections();
+            let new = open.iter().filter(|it| it.state == ConnectionState::New);
+            let new: HashSet<SocketAddr> = new.map(|it| it.peer).collect();
+            let is_opened = |tcp| opened.contains(&addr(tcp));
+            let is_read = |tcp| is_opened(tcp) && !new.contains(&addr(tcp));
+            shown.iter().all(|(tcp, ..)| is_read(tcp))
+                && hidden.iter().all(|(tcp, ..)| is_opened(tcp))
+        });
+        if !hidden.is_empty() {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn rest(mut tcp: TcpStream, way: Way) -> Vec<u8> {
+    let in_parts = matches!(way, Way::SplitAt(_) | Way::Bytewise);
+    let mut said = Vec::new();
+    match tcp.read_to_end(&mut said) {
+        Ok(_) => {}
+        // On a busy machine a later part may come when the server has stopped waiting for more.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset && in_parts => {}
+        Err(error) => said.extend(format!("!{error}").bytes()),
+    }
+    said
+}
+
+/// The handler: answers with what it has understood.
+fn understood(req: &mut Request<'_>) -> Result<String, Error> {
+    let length = req.body().len();
+    let body = match req.path().starts_with("/unread") {
+        true => None,
+        false => Some(req.body().read_to_vec()?),
+    };
+    let version = match req.version() {
+        Version::Http10 => "1.0",
+        _ => "1.1",
+    };
+    let mut line = format!("{} {} {version}", req.method(), req.target());
+    if req.path() != req.target() {
+        line += &format!(" path={}", visible(req.path().as_bytes()));
+    }
+    if let Some(query) = req.query() {
+        line += &format!(" query={query}");
+    }
+    let framing = [
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "expect",
+    ];
+    for (name, value) in req.headers().iter() {
+        let is_usual = name.eq_ignore_ascii_case("host") && value.eq_ignore_ascii_case(b"x");
+        if !is_usual && !framing.contains(&name.to_ascii_lowercase().as_str()) {
+            line += &format!(" {name}={}", visible(value));
+        }
+    }
+    match body {
+        Some(body) if length != Some(0) => {
+            line += &format!(" body({})={}", body.len(), visible(&body));
+        }
+        Some(_) => {}
+        None => line += " unread",
+    }
+    Ok(line)
+}
+
+/// Text as it is, but for control characters; what is no text byte by byte.
+fn visible(bytes: &[u8]) -> String {
+    let byte = |byte: u8| match byte {
+        b' '..=b'~' => String::from(char::from(byte)),
+        _ => format!("\\x{byte:02x}"),
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => String::from(text),
+        _ => bytes.iter().copied().map(byte).collect(),
+    }
+}
+
+/// All answers in one line.
+fn summary(mut said: &[u8]) -> String {
+    let mut answers = Vec::new();
+    while !said.is_empty() {
+        match answer(&mut said) {
+            Ok(answer) => answers.push(answer),
+            Err(why) => {
+                answers.push(format!("!{why}: {}", said.escape_ascii()));
+                break;
+            }
+        }
+    }
+    in_short(&answers.join(" | "))
+}
+
+/// With `a*99` for a run of more than 32.
+fn in_short(text: &str) -> String {
+    let (mut short, text) = (String::new(), text.chars().collect::<Vec<_>>());
+    for run in text.chunk_by(|one, next| one == next) {
+        match run.len() {
+            0..=32 => short.extend(run),
+            more => short += &format!("{}*{more}", run[0]),
+        }
+    }
+    short
+}
+
+/// Takes one answer. `Err` says how it is malformed.
+fn answer(said: &mut &[u8]) -> Result<String, String> {
+    let end = said.windows(4).position(|four| four == b"\r\n\r\n");
+    let head = &said[..end.ok_or("no whole head")?];
+    let head = std::str::from_utf8(head).map_err(|_| "a head that is not text")?;
+    let mut lines = head.split("\r\n");
+    let status_line = lines.next().unwrap_or_default();
+    let status = status_line
+        .strip_prefix("HTTP/1.1 ")
+        .ok_or("another version")?;
+    let (code, reason) = status.split_once(' ').ok_or("no space after the code")?;
+    let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_code || reason.is_empty() || head.replace("\r\n", "").contains(char::is_control) {
+        return Err(format!("{status_line:?}, or a control character"));
+    }
+    *said = &said[head.len() + 4..];
+    if code == "100" {
+        let is_bare = lines.next().is_none();
+        return is_bare
+            .then(|| String::from(code))
+            .ok_or(String::from("fields in a 100"));
+    }
+    let (mut names, mut length, mut dated, mut more) = (HashSet::new(), None, false, String::new());
+    for line in lines {
+        let (name, value) = line.split_once(": ").ok_or("a field without a colon")?;
+        match name {
+            "Date" => dated = is_date(value),
+            "Content-Length" => length = value.parse::<usize>().ok(),
+            "Connection" => more += &format!(" {value}"),
+            "Content-Type" if value == "text/plain; charset=utf-8" => {}
+            _ => more += &format!(" {name}={value}"),
+        }
+        if !names.insert(name.to_ascii_lowercase()) {
+            return Err(format!("{name} twice"));
+        }
+    }
+    let length = length
+        .filter(|_| dated)
+        .ok_or("no Date or no Content-Length")?;
+    if length > 0 && (said.is_empty() || said.starts_with(b"HTTP/1.1 ")) {
+        let length = if code == "200" {
+            format!("({length})")
+        } else {
+            String::new()
+        };
+        return Ok(format!("{code} bodiless{length}{more}"));
+    }
+    let body = said.get(..length).ok_or("a body shorter than its length")?;
+    let body = std::str::from_utf8(body).map_err(|_| "a body that is not text")?;
+    *said = &said[length..];
+    if code == "200" {
+        return Ok(format!("{code} {body}{more}"));
+    }
+    let words = body.strip_prefix(&format!("{code} {reason}: "));
+    let words = words.and_then(|words| words.strip_suffix('\n'));
+    match words.filter(|words| !words.contains('\n') && !words.is_empty()) {
+        Some(_) => Ok(format!("{code}{more}")),
+        None => Err(format!("a refusal that does not say why: {body:?}")),
+    }
+}
+
+/// RFC 9110 §5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn is_date(value: &str) -> bool {
+    let form = value.bytes().map(|byte| match byte {
+        b'0'..=b'9' => '0',
+        b'a'..=b'z' => 'a',
+        b'A'..=b'Z' => 'A',
+        other => char::from(other),
+    });
+    form.eq("Aaa, 00 Aaa 0000 00:00:00 AAA".chars()) && value.ends_with(" GMT")
+}
