@@ -1,4 +1,4 @@
-//! What is too large (431 is from RFC 6585). The limits are those of the server in these tests: 256 bytes for a head, 8 fields, 32 bytes for a body.
+//! What is too large. The limits are those of the server in these tests: 256 bytes for a head, 8 fields, 32 bytes for a body.
 
 use super::Case;
 
