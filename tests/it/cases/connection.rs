@@ -79,6 +79,7 @@ pub(super) const CASES: &[Case] = &[
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: another expectation"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n", "417 close", "9110 §10.1.1: of a request without a body"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue, wonders\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: one of two"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nExpect:\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: an empty one says nothing that is known"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue;a=b\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: a parameter makes it another one"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continued\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: nearly it"),
 ];

@@ -43,6 +43,7 @@ pub(super) const CASES: &[Case] = &[
     (b"GET /\r\nHost: x\r\n\r\n", "400 close", "9112 §3: no version, as HTTP/0.9 had none"),
     (b"GET / \r\nHost: x\r\n\r\n", "400 close", "9112 §3: an empty version"),
     (b"GET HTTP/1.1\r\nHost: x\r\n\r\n", "400 close", "9112 §3: no target"),
+    (b"GET  HTTP/1.1\r\nHost: x\r\n\r\n", "400 close", "9112 §3: an empty target"),
     (b"GET\r\nHost: x\r\n\r\n", "400 close", "9112 §3: only a method"),
     (b"Host: x\r\n\r\n", "400 close", "9112 §3: no request line"),
     // Its end
@@ -72,6 +73,7 @@ pub(super) const CASES: &[Case] = &[
     (b"GET / HTTP/.1\r\nHost: x\r\n\r\n", "400 close", "9112 §2.3: no digit before the dot"),
     (b"GET / HTTP/1.10\r\nHost: x\r\n\r\n", "400 close", "9112 §2.3: two digits"),
     (b"GET / HTTP/01.1\r\nHost: x\r\n\r\n", "400 close", "9112 §2.3: two digits"),
+    (b"GET / HTTP/11.1\r\nHost: x\r\n\r\n", "400 close", "9112 §2.3: two digits"),
     (b"GET / HTTP/1.01\r\nHost: x\r\n\r\n", "400 close", "9112 §2.3: two digits"),
     (b"GET / HTTP/1,1\r\nHost: x\r\n\r\n", "400 close", "9112 §2.3: a comma"),
     (b"GET / HTTP/1.x\r\nHost: x\r\n\r\n", "400 close", "9112 §2.3: a letter"),
