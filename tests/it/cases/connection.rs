@@ -56,6 +56,7 @@ pub(super) const CASES: &[Case] = &[
     (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nHEAD /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c HTTP/1.1\r\nHost: x\r\n\r\n", "200 GET /a 1.1 | 200 bodiless(11) | 200 GET /c 1.1", "9112 §6.3: between two others"),
     (b"HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi", "200 bodiless(21)", "9112 §6: with a body of its own"),
     (b"HEAD / HTTP/1.1\r\n\r\n", "400 bodiless close", "9110 §9.3.2: a refusal has no body either"),
+    (b"HEAD /a b HTTP/1.1\r\nHost: x\r\n\r\n", "400 bodiless close", "9110 §9.3.2: not even of a request line that is none"),
     (b"HEAD / HTTP/2.0\r\n\r\n", "505 bodiless close", "9110 §9.3.2: of whatever status"),
     (b"head / HTTP/1.1\r\nHost: x\r\n\r\n", "200 head / 1.1", "9110 §9.1: not HEAD"),
     // A body that nobody reads
@@ -79,7 +80,8 @@ pub(super) const CASES: &[Case] = &[
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: another expectation"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n", "417 close", "9110 §10.1.1: of a request without a body"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue, wonders\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: one of two"),
-    (b"POST / HTTP/1.1\r\nHost: x\r\nExpect:\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: an empty one says nothing that is known"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nExpect:\r\nContent-Length: 2\r\n\r\nhi", "200 POST / 1.1 body(2)=hi", "9110 §5.6.1: an empty list expects nothing"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: ,100-continue, 100-continue\r\nContent-Length: 2\r\n\r\nhi", "200 POST / 1.1 body(2)=hi", "9110 §5.6.1: a list with an empty element, and one twice"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue;a=b\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: a parameter makes it another one"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continued\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: nearly it"),
 ];

@@ -79,6 +79,9 @@ pub(super) const CASES: &[Case] = &[
     (b"GET / HTTP/1.1\r\nHost: x\r\nX\x7f: a\r\n\r\n", "400 close", "9110 §5.6.2: a DEL in the name"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nGET /b HTTP/1.1\r\nHost: y\r\n\r\n", "400 close", "9112 §5: a request inside a head is no field"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\nfoo\r\nHost: y\r\n\r\n", "400 close", "9112 §5: what is no field is not skipped"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n\r\n", "400 close", "9110 §5.3: a second Content-Type; two readers could take one each"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\nauthorization: a\r\n\r\n", "400 close", "9110 §5.3: a second Authorization"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nAuthorization: a\r\n\r\n", "200 GET / 1.1 Content-Type=a/b Authorization=a", "9110 §5.3: one of each"),
     // Fields that ask for what is not served are ignored
     (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "200 GET / 1.1 Upgrade=h2c", "9110 §7.8: an upgrade may be ignored"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n", "200 GET / 1.1 Upgrade=websocket", "9110 §7.8: an upgrade may be ignored"),
