@@ -1,0 +1,118 @@
+//! A head: what is accepted, and where it ends, does not depend on the pieces that it comes in and is what the naive
+//! parser says; nothing of it is lost, changed or added.
+
+use crate::hardstop::framing::{self, Terms};
+use crate::hardstop::head::Head;
+use crate::hardstop::{Builder, Error, Version};
+use crate::naive::{self, control, is_token};
+use crate::{ends, plan};
+
+/// Small enough for the fuzzer to reach.
+const MAX_BYTES: usize = 1024;
+const MAX_FIELDS: usize = 8;
+
+/// What has become of a head, after so many bytes of it were there.
+type Outcome = (usize, Option<Result<usize, String>>);
+
+pub fn head(input: &[u8]) {
+    let limits = Builder::default().max_head_bytes(MAX_BYTES);
+    let limits = limits.max_headers(MAX_FIELDS);
+    let (sizes, bytes) = plan(input);
+    let parse = |head: &mut Head, ends: &mut dyn Iterator<Item = usize>| -> Outcome {
+        for end in ends {
+            match head.parse(&bytes[..end], &limits) {
+                Ok(None) => {}
+                Ok(Some(n)) => return (end, Some(Ok(n))),
+                Err(error) => return (end, Some(Err(words(&error)))),
+            }
+        }
+        (bytes.len(), None)
+    };
+    let mut head = Head::default();
+    let whole = parse(&mut head, &mut [bytes.len()].into_iter());
+    let (decided, bytewise) = parse(&mut Head::default(), &mut (0..=bytes.len()));
+    assert_eq!(bytewise, whole.1, "byte by byte");
+    let mut pieces = ends(sizes.clone(), bytes.len());
+    let known = pieces.find(|&end| end >= decided).unwrap_or(bytes.len());
+    let in_pieces = parse(&mut Head::default(), &mut ends(sizes, bytes.len()));
+    assert_eq!(in_pieces, (known, whole.1.clone()), "in pieces");
+
+    let goes_on = |bytes| naive::may_become_head(bytes, MAX_BYTES, MAX_FIELDS);
+    assert!(decided == 0 || goes_on(&bytes[..decided - 1]), "too late");
+    let naive = naive::head(bytes, MAX_BYTES, MAX_FIELDS);
+    match (whole.1, &naive) {
+        (Some(Ok(n)), Some((want, m))) => {
+            assert_eq!(n, *m);
+            assert_eq!(decided, n, "it is known with its last byte");
+            check(&head, want);
+            check_terms(framing::terms(&head), naive::terms(want));
+            check_again(&head, &limits);
+        }
+        (Some(Err(_)), None) => assert!(!goes_on(&bytes[..decided]), "it could be one"),
+        (None, None) => assert!(goes_on(bytes), "it cannot be one any more"),
+        (got, want) => panic!("{got:?}, but {:?}", want.as_ref().map(|it| it.1)),
+    }
+}
+
+fn check(head: &Head, want: &naive::Head<'_>) {
+    assert_eq!(head.method, want.method);
+    assert_eq!(head.target, want.target);
+    assert_eq!(head.path, want.path);
+    assert_eq!(head.query(), want.query);
+    let minor = u8::from(head.version == Version::Http11);
+    assert_eq!(minor, want.minor);
+    let fields: Vec<_> = head.headers.iter().collect();
+    assert_eq!(fields, want.fields);
+
+    assert!(is_token(head.method.as_bytes()));
+    assert!(head.target.bytes().all(|byte| byte.is_ascii_graphic()));
+    for (name, value) in fields {
+        assert!(is_token(name.as_bytes()));
+        assert!(!value.iter().any(control));
+        let mut named = want.fields.iter();
+        let first = named.find(|field| field.0.eq_ignore_ascii_case(name));
+        let first = first.map(|field| field.1);
+        let shouted = name.to_ascii_uppercase();
+        assert_eq!(head.headers.get_bytes(&shouted), first);
+        assert_eq!(
+            head.headers.get(name).map(str::as_bytes),
+            first.filter(|value| std::str::from_utf8(value).is_ok())
+        );
+    }
+}
+
+fn check_terms(got: Result<Terms, Error>, want: Option<naive::Terms>) {
+    match (got, want) {
+        (Ok(got), Some(want)) => {
+            assert_eq!(got.length, want.length);
+            assert_eq!(got.keep_alive, want.keep_alive);
+            assert_eq!(got.expects_continue, want.expects_continue);
+        }
+        (Err(error), None) => assert!([400, 417, 501].contains(&error.status().as_u16())),
+        (Ok(_), None) => panic!("a head is accepted whose fields must not be"),
+        (Err(error), Some(_)) => panic!("a good head is refused: {error}"),
+    }
+}
+
+/// Written out, what was parsed is parsed to the same.
+fn check_again(head: &Head, limits: &Builder) {
+    let minor = u8::from(head.version == Version::Http11);
+    let line = format!("{} {} HTTP/1.{minor}\r\n", head.method, head.target);
+    let mut text = line.into_bytes();
+    for (name, value) in head.headers.iter() {
+        text.extend_from_slice(&[name.as_bytes(), b":", value, b"\r\n"].concat());
+    }
+    text.extend_from_slice(b"\r\n");
+    let mut again = Head::default();
+    let n = again.parse(&text, limits).unwrap();
+    assert_eq!(n, Some(text.len()));
+    assert_eq!(again.method, head.method);
+    assert_eq!(again.target, head.target);
+    assert_eq!(again.path, head.path);
+    assert_eq!(again.version, head.version);
+    assert!(again.headers.iter().eq(head.headers.iter()));
+}
+
+fn words(error: &Error) -> String {
+    format!("{} {error}", error.status())
+}
