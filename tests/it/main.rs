@@ -19,6 +19,7 @@
 mod bodies;
 mod cases;
 mod client;
+mod generated;
 mod http;
 mod lifecycle;
 mod limits;
