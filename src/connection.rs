@@ -122,7 +122,7 @@ impl Connection<'_> {
         loop {
             let bytes = self.body.stream.buffered();
             // An empty line, which some clients send after a body, begins nothing yet.
-            let waiting = matches!(bytes, [] | [b'\r', b'\n']) && began.is_none();
+            let waiting = matches!(bytes, [] | [b'\r'] | [b'\r', b'\n']) && began.is_none();
             let parsed = self.head.parse(bytes, self.config);
             if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
                 self.body.stream.consume(n);
@@ -296,7 +296,9 @@ impl Connection<'_> {
             StatusCode::SERVICE_UNAVAILABLE => CloseReason::Busy,
             status => CloseReason::Refused(status),
         };
-        if self.body.stream.buffered().starts_with(b"HEAD ") && self.head.method.is_empty() {
+        let begun = self.body.stream.buffered();
+        let begun = begun.strip_prefix(b"\r\n").unwrap_or(begun);
+        if begun.starts_with(b"HEAD ") && self.head.method.is_empty() {
             self.head.method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
         }
         let told = self.registration.life.enter(ConnectionState::Responding);

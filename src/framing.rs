@@ -170,7 +170,7 @@ impl BodyDecoder {
 
     /// Reads a line between data: `Some(n)` took `n` bytes, `None` is "read more". `bytes` starts after what was taken.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
-        let end = line_end(bytes, &mut self.scanned)?;
+        let end = line_end(bytes, &mut self.scanned);
         let line = bytes.get(..self.scanned).unwrap_or_default();
         if self.state == BodyState::DataEnd && !line.is_empty() {
             return refuse(400, "no CRLF after the data of a chunk");
@@ -178,6 +178,7 @@ impl BodyDecoder {
         if self.extra.saturating_add(line.len()) > EXTRA_BYTES {
             return refuse(400, "too many chunk extensions or trailers");
         }
+        let end = end?; // after what is wrong earlier, so that the same is said however it comes
         if end.is_some() {
             let (state, extra) = match self.state {
                 BodyState::Size => match chunk_size(line)? {

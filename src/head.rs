@@ -91,7 +91,11 @@ impl Head {
                 "a byte in the target must be percent-encoded, perhaps a `%`",
             );
         }
-        let path = if path.is_empty() { "/" } else { path }; // RFC 9110 §4.2.3: `http://host` has this one
+        let path = match path {
+            "" if method == "OPTIONS" && query.is_empty() => "*", // RFC 9112 §3.2.4: of `http://host`
+            "" => "/",
+            path => path,
+        };
         self.path = decode(path.as_bytes(), false);
         // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
         match self.path.bytes().any(|byte| byte.is_ascii_control()) {

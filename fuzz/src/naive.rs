@@ -96,7 +96,11 @@ fn request_line(line: &str) -> Option<Head<'_>> {
     is_valid.then(|| Head {
         method,
         target,
-        path: if path.is_empty() { "/".into() } else { decoded },
+        path: match decoded.as_str() {
+            "" if method == "OPTIONS" && query.is_none() => "*".into(),
+            "" => "/".into(),
+            _ => decoded,
+        },
         query,
         minor,
         fields: Vec::new(),

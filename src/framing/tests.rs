@@ -321,3 +321,30 @@ fn extensions_and_trailers_are_bounded_all_in_all() {
         }
     }
 }
+
+/// In one piece, the line end behind it was what was wrong.
+#[test]
+fn what_is_wrong_with_a_chunk_is_called_the_same_however_it_comes() {
+    let wrong = |pieces: [&[u8]; 2]| {
+        let mut decoder = BodyDecoder::new(None);
+        decoder.advance(b"1\r\n").unwrap();
+        decoder.consume_data(1);
+        let both = pieces.concat();
+        let first = decoder.advance(pieces[0]);
+        first
+            .and_then(|_| decoder.advance(&both))
+            .unwrap_err()
+            .to_string()
+    };
+    for text in [&b"GET\n"[..], b"G\0", b"GE\rT"] {
+        for at in 0..=text.len() {
+            let (first, second) = text.split_at(at);
+            assert_eq!(
+                wrong([first, second]),
+                wrong([b"", text]),
+                "{}",
+                text.escape_ascii()
+            );
+        }
+    }
+}

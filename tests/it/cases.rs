@@ -265,7 +265,8 @@ impl Subject {
         let addr = |client: &Client| client.tcp.local_addr().unwrap();
         let speaking = clients.iter().filter(|client| !client.first.is_empty());
         // An empty line begins no request, so nothing shows that it has been read.
-        let (hidden, shown): (Vec<_>, Vec<_>) = speaking.partition(|it| it.first == b"\r\n");
+        let (hidden, shown): (Vec<_>, Vec<_>) =
+            speaking.partition(|it| b"\r\n".starts_with(it.first));
         until("the server has read the first pieces", || {
             let opened = self.opened.lock().unwrap().clone(); // before the next line: what is gone was there
             let open = self.running.handle().connections();

@@ -258,7 +258,8 @@ fn target(
         let scheme = random.pick(&["http", "HTTP", "hTtp"]);
         encoded = format!("{scheme}://{}{encoded}", random.any_case(host));
         if decoded.is_empty() {
-            decoded.push('/');
+            let of_all = method == "OPTIONS" && query.is_none();
+            decoded.push(if of_all { '*' } else { '/' });
         }
     }
     (encoded, decoded, query)

@@ -5,6 +5,8 @@ use super::Case;
 #[rustfmt::skip] // one case, one line
 pub(super) const CASES: &[Case] = &[
     (b"", "", "9112 §9.5: a client that says nothing is told nothing"),
+    (b"\r\n", "", "9112 §2.2: an empty line begins nothing, nor does half of it"),
+    (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n\r\n", "200 GET /a 1.1", "9112 §2.2: nor after a request"),
     (b"G", "400 close", "9112 §8: a part of the method"),
     (b"GET / HTTP/1.1", "400 close", "9112 §8: a request line without its end"),
     (b"GET / HTTP/1.1\r", "400 close", "9112 §8: a request line without its last byte"),
@@ -16,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nG", "200 GET /a 1.1 | 400 close", "9112 §8: a part of the next request"),
     (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n", "200 GET /a 1.1 | 400 close", "9112 §8: a large part of it"),
     (b"HEAD / HTTP/1.1\r\n", "400 bodiless close", "9110 §9.3.2: no body, though it ended early"),
+    (b"\r\nHEAD / HT", "400 bodiless close", "9110 §9.3.2: nor in the middle of the line, or behind an empty one"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n", "400 close", "9112 §6.3: no body"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell", "400 close", "9112 §6.3: a byte is missing"),
     (b"POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhell", "400 close", "9112 §6.3: in HTTP/1.0, where the end of the connection does not end it"),

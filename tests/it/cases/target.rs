@@ -111,6 +111,9 @@ pub(super) const CASES: &[Case] = &[
     (b"GET x HTTP/1.1\r\nHost: x\r\n\r\n", "400 close", "9112 §3.2.3: a host alone is no target"),
     // Asterisk form
     (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "200 OPTIONS * 1.1", "9112 §3.2.4: the server as a whole"),
+    (b"OPTIONS http://x HTTP/1.1\r\nHost: x\r\n\r\n", "200 OPTIONS http://x 1.1 path=*", "9112 §3.2.4: so does a URI without a path, for this method"),
+    (b"OPTIONS http://x? HTTP/1.1\r\nHost: x\r\n\r\n", "200 OPTIONS http://x? 1.1 path=/ query=", "9112 §3.2.4: not one with a query"),
+    (b"OPTIONS http://x/ HTTP/1.1\r\nHost: x\r\n\r\n", "200 OPTIONS http://x/ 1.1 path=/", "9110 §4.2.3: not one with a path"),
     (b"OPTIONS /a HTTP/1.1\r\nHost: x\r\n\r\n", "200 OPTIONS /a 1.1", "9110 §9.3.7: or one of its resources"),
     (b"OPTIONS /* HTTP/1.1\r\nHost: x\r\n\r\n", "200 OPTIONS /* 1.1", "9112 §3.2.1: which may have this name"),
     (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", "400 close", "9112 §3.2.4: the asterisk is only for OPTIONS"),
