@@ -36,6 +36,7 @@ pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     }
 }
 
+/// The same over whatever carries the bytes.
 pub(crate) fn serve_over(
     transport: Box<dyn Transport>,
     mut registration: Registration,
