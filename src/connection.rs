@@ -213,7 +213,9 @@ impl Connection<'_> {
         let closed = self.close();
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
-            Some(StatusCode::INTERNAL_SERVER_ERROR) => CloseReason::PeerLost,
+            Some(StatusCode::INTERNAL_SERVER_ERROR) => {
+                closed.err().unwrap_or(CloseReason::PeerLost)
+            }
             Some(status) => CloseReason::Refused(status),
             None if closed.is_err() => return closed, // it has not had all of it
             None if wanted && self.is_draining() => CloseReason::Drained,
@@ -310,10 +312,10 @@ impl Connection<'_> {
 
     /// Sends the rest, and waits until the client has had the time to read it.
     fn close(&mut self) -> Result<(), CloseReason> {
-        let began = Instant::now();
         self.registration.life.enter(ConnectionState::Closing)?;
         let stream = &mut self.body.stream;
         stream.flush()?;
+        let began = Instant::now();
         stream.shut_down(Shutdown::Write);
         let mut read: usize = 0;
         while read < LINGER_BYTES && began.elapsed() < LINGER_TIME {

@@ -12,9 +12,11 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 /// What carries the bytes: a socket. Tests and the fuzzer have one of their own, which breaks wherever they want.
-pub(crate) trait Transport: Read + Write + Send {
+pub(crate) trait Transport: Send {
     /// Makes every wait bounded. Fails if the system refuses that.
     fn set_up(&self, write_timeout: Timeout) -> io::Result<()>;
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
     fn set_read_timeout(&self, timeout: Timeout) -> io::Result<()>;
     fn shut_down(&self, direction: Shutdown) -> io::Result<()>;
 }
@@ -24,6 +26,14 @@ impl Transport for TcpStream {
         self.set_nonblocking(false)?; // some systems let it inherit the listener's mode
         let _ = self.set_nodelay(true); // only speed is lost without it
         self.set_write_timeout(write_timeout)
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read(buf)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
     }
 
     fn set_read_timeout(&self, timeout: Timeout) -> io::Result<()> {
@@ -59,6 +69,8 @@ pub(crate) struct Stream {
     read_timeout: Option<Timeout>,
     read_pace: Pace,
     write_pace: Pace,
+    /// What writing has come to: behind a hole, nothing may follow.
+    written: Result<(), CloseReason>,
 }
 
 impl Stream {
@@ -75,6 +87,7 @@ impl Stream {
             read_timeout: None,
             read_pace: Pace::new(min_rate),
             write_pace: Pace::new(min_rate),
+            written: Ok(()),
         })
     }
 
@@ -111,7 +124,7 @@ impl Stream {
             self.input.resize(size, 0);
         }
         let free = self.input.get_mut(self.end..).unwrap_or_default();
-        let mut read = || self.transport.read(free);
+        let mut read = || self.transport.receive(free);
         let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
         self.end = self.end.saturating_add(n);
         Ok(n)
@@ -122,7 +135,7 @@ impl Stream {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
-                let mut read = || self.transport.read(buf);
+                let mut read = || self.transport.receive(buf);
                 return self.read_pace.time(&mut read, CloseReason::BodyTimeout);
             }
             self.fill(timeout)?;
@@ -173,9 +186,16 @@ impl Stream {
         written
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+        if self.written.is_ok() {
+            self.written = self.write_all(bytes);
+        }
+        self.written
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         while !bytes.is_empty() {
-            let (mut write, timeout) = (|| self.transport.write(bytes), CloseReason::WriteTimeout);
+            let (mut write, timeout) = (|| self.transport.send(bytes), CloseReason::WriteTimeout);
             if self.write_pace.left.is_zero() {
                 return Err(timeout);
             }

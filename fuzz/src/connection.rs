@@ -17,7 +17,7 @@ use crate::hardstop::stream::{Timeout, Transport};
 use crate::hardstop::{Builder, CloseReason, ConnectionId, Event, Request, Server, StatusCode};
 use crate::naive::{self, End};
 use crate::plan;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -133,8 +133,12 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+impl Transport for Wire {
+    fn set_up(&self, _: Timeout) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.interrupt()?;
         let size = self.sizes[self.reads % self.sizes.len()];
         self.reads += 1;
@@ -144,10 +148,8 @@ impl Read for Wire {
         self.input.drain(..n);
         Ok(n)
     }
-}
 
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.interrupt()?;
         let size = self.sizes[self.writes % self.sizes.len()];
         self.writes += 1;
@@ -156,16 +158,6 @@ impl Write for Wire {
         assert!(!output.ended, "that side has been shut down");
         output.bytes.extend_from_slice(&bytes[..n]);
         Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Wire {
-    fn set_up(&self, _: Timeout) -> io::Result<()> {
-        Ok(())
     }
 
     fn set_read_timeout(&self, _: Timeout) -> io::Result<()> {
