@@ -26,13 +26,13 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         "host",
         "transfer-encoding",
         "content-length",
-        "expect",
         "content-type",
         "authorization",
     ];
-    let mut values = [None; 6];
+    let mut values = [None; 5];
     let is_new = head.version == Version::Http11;
     let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
+    let (mut expects_continue, mut expects_more) = (false, false);
     for (name, value) in head.headers.iter() {
         if let Some(at) = names.iter().position(|it| name.eq_ignore_ascii_case(it)) {
             let slot = values.get_mut(at);
@@ -44,9 +44,16 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
                 close |= option.eq_ignore_ascii_case(b"close");
                 keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
             }
+        } else if name.eq_ignore_ascii_case("expect") && is_new {
+            // RFC 9110 §10.1.1: in HTTP/1.0 it is ignored; §5.6.1: so are the empty elements of a list.
+            for expected in list(value) {
+                let is_continue = expected.eq_ignore_ascii_case(b"100-continue");
+                expects_continue |= is_continue;
+                expects_more |= !is_continue && !expected.is_empty();
+            }
         }
     }
-    let [host, coding, length, expects, _, _] = values;
+    let [host, coding, length, _, _] = values;
     check_host(head, host)?;
     let length = match (coding, length) {
         (None, None) => Some(0),
@@ -55,13 +62,10 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         // RFC 9112 §6.3: with both, one of them is a lie or an attack; §6.1: HTTP/1.0 has no such codings.
         (Some(_), _) => return refuse(400, "Transfer-Encoding where it cannot be"),
     };
-    // RFC 9110 §10.1.1: an expectation in HTTP/1.0 is ignored; §5.6.1: so are the empty elements of a list.
-    let expects = list(expects.filter(|_| is_new).unwrap_or_default());
-    let mut expects = expects.filter(|element| !element.is_empty()).peekable();
-    let expects_continue = expects.peek().is_some() && length != Some(0);
-    if !expects.all(|element| element.eq_ignore_ascii_case(b"100-continue")) {
+    if expects_more {
         return refuse(417, "only 100-continue can be expected");
     }
+    let expects_continue = expects_continue && length != Some(0);
     Ok(Terms {
         length,
         keep_alive: keep_alive && !close,

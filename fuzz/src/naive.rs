@@ -157,12 +157,11 @@ pub(crate) fn terms(head: &Head<'_>) -> Option<Terms> {
         (Some(coding), None) if head.minor == 1 && coding.eq_ignore_ascii_case(b"chunked") => None,
         _ => return None,
     };
-    let expects = once("expect")?.filter(|_| head.minor == 1);
-    let mut expects: Vec<_> = expects
-        .unwrap_or_default()
-        .split(|&it| it == b',')
-        .map(trim)
-        .collect();
+    let expects = match head.minor {
+        0 => Vec::new(),
+        _ => all("expect").join(&b","[..]),
+    };
+    let mut expects: Vec<_> = expects.split(|&it| it == b',').map(trim).collect();
     expects.retain(|element| !element.is_empty());
     if !expects
         .iter()

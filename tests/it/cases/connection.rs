@@ -82,6 +82,8 @@ pub(super) const CASES: &[Case] = &[
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue, wonders\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: one of two"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect:\r\nContent-Length: 2\r\n\r\nhi", "200 POST / 1.1 body(2)=hi", "9110 §5.6.1: an empty list expects nothing"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: ,100-continue, 100-continue\r\nContent-Length: 2\r\n\r\nhi", "200 POST / 1.1 body(2)=hi", "9110 §5.6.1: a list with an empty element, and one twice"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", "200 POST / 1.1 body(2)=hi", "9110 §5.3: a list may come in two fields"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nExpect: wonders\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: also in the second"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue;a=b\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: a parameter makes it another one"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continued\r\nContent-Length: 2\r\n\r\nhi", "417 close", "9110 §10.1.1: nearly it"),
 ];
