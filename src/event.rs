@@ -96,7 +96,7 @@ pub enum CloseReason {
     IdleClosed,
     /// [`Handle::close`](super::Handle::close) named it.
     HandleClosed,
-    /// It had waited longest, for a request or for the rest of a head, when a new connection needed its place.
+    /// A new connection needed its place: it had waited longest, for a request, the rest of a head, or its last end.
     Evicted,
     /// It came while every place was taken, and was told so with a 503.
     Busy,
@@ -108,7 +108,7 @@ pub enum CloseReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectionState {
-    /// Not one byte has come.
+    /// No request has begun.
     New,
     /// A head has begun.
     Head,

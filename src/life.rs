@@ -91,14 +91,14 @@ impl Life {
         self.lock().reason
     }
 
-    /// Whether it may make room for another one, and in which order: first those that wait for a request, then those
-    /// that wait for the rest of a head, each since when. Both have a second, as a request may just be on its way.
-    pub(crate) fn dispensable(&self) -> Option<(bool, Instant)> {
+    /// Whether it may make room for another one: in which order, and since when it waits. A new one and a head have a
+    /// second first, as a request may just be on its way.
+    pub(crate) fn dispensable(&self) -> Option<(u8, Instant)> {
         let now = self.lock();
-        let (state, since) = (now.info.state, now.info.since);
-        let may = makes_room(state) && !self.is_cut();
-        let has_time = state != ConnectionState::Idle && since.elapsed() < SILENT_GRACE;
-        (may && !has_time).then_some((state == ConnectionState::Head, since))
+        let (rank, since) = (rank(now.info.state)?, now.info.since);
+        let begins = [ConnectionState::New, ConnectionState::Head].contains(&now.info.state);
+        let has_time = begins && since.elapsed() < SILENT_GRACE;
+        (!self.is_cut() && !has_time).then_some((rank, since))
     }
 
     /// What a list of connections says of it; `None` if it is as good as gone: cut, and no handler runs.
@@ -116,9 +116,19 @@ impl Life {
     }
 }
 
-/// Whether a connection in that state may be cut for another one: a slow head must not keep ordinary clients out.
+/// In which order connections make room: those with nothing to lose, then slow heads, then those that linger. Else few
+/// clients could keep ordinary ones out. `None`: not at all.
+fn rank(state: ConnectionState) -> Option<u8> {
+    match state {
+        ConnectionState::New | ConnectionState::Idle => Some(0),
+        ConnectionState::Head => Some(1),
+        ConnectionState::Closing => Some(2),
+        ConnectionState::Handling | ConnectionState::Responding => None,
+    }
+}
+
 pub(crate) fn makes_room(state: ConnectionState) -> bool {
-    waits(state) || state == ConnectionState::Head
+    rank(state).is_some()
 }
 
 /// Whether a connection in that state has nothing to lose but a request that may be under way.

@@ -227,8 +227,11 @@ impl Inner {
         let (mut served, mut longest) = (0, None);
         let counts = |life: &Life| !life.refused && life.end_reason().is_none();
         for (life, _) in self.open().filter(|open| counts(open.0)) {
-            let waiting = life.dispensable().map(|order| (order, life.id));
-            longest = longest.into_iter().chain(waiting).min();
+            let found = life.dispensable().map(|order| (order, life.id));
+            longest = match (longest, found) {
+                (Some(longest), Some(found)) => Some(found.min(longest)),
+                (longest, found) => longest.or(found),
+            };
             served = usize::saturating_add(served, 1);
         }
         let evict = |(_, id)| self.end(CloseReason::Evicted, Some(id), makes_room) > 0;

@@ -41,9 +41,10 @@ macro_rules! settings {
 settings! {
     /// How many connections are served at a time: 256 unless set, as each costs a thread and two descriptors.
     ///
-    /// When all are taken, the one that has waited longest for a request makes room for a new client; if none waits, the
-    /// one whose head has taken longest, beyond a second. With none of either, the new one gets a 503 with `Retry-After`,
-    /// for which 8 more threads are at hand, or is dropped, with an event.
+    /// When all are taken, the one that has waited longest for a request makes room for a new client; else the one whose
+    /// head has taken longest; else one that lingers after its last response. (New ones and heads have a second first.)
+    /// If all have handlers, the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is dropped,
+    /// with an event.
     /// While those that were cut are slow to go, there may be up to twice as many threads.
     max_connections(usize): usize = 256;
 
@@ -270,7 +271,8 @@ impl Drop for Running {
 }
 
 fn tell(hook: &Hook, event: Event) {
-    let tell = |event| catch_unwind(AssertUnwindSafe(|| hook(&event))).map_err(panic_message);
+    // An error in an event is the user's, too, and is dropped in there.
+    let tell = |event| catch_unwind(AssertUnwindSafe(move || hook(&event))).map_err(panic_message);
     if let Err(message) = tell(event) {
         let _ = tell(Event::HookPanicked { message }); // if it panics again, nobody is told
     }

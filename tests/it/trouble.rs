@@ -169,6 +169,24 @@ fn a_slow_head_makes_room_when_nobody_is_idle() {
     assert_ends(&running);
 }
 
+/// Else few clients a second that do not take their leave would keep everybody out.
+#[test]
+fn a_connection_that_lingers_makes_room() {
+    for _ in 0..10 {
+        let (running, facts) = serve(Server::builder().max_connections(1));
+        let mut lingering = Client::connect(running.local_addr());
+        lingering.say("\n");
+        assert_eq!(lingering.response().status, 400);
+        let mut new = Client::connect(running.local_addr());
+        new.say(GET);
+        assert_eq!(new.response().status, 200);
+        if facts.reason(1) == CloseReason::Evicted {
+            return;
+        } // else it had had its second, on a machine that is busy
+    }
+    panic!("a new client has to wait for it");
+}
+
 #[test]
 fn a_client_for_whom_no_place_is_free_is_told_to_come_again() {
     let (running, facts) = serve(Server::builder().max_connections(1));
