@@ -4,7 +4,8 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::head::{absolute_target, after_token, field_line, is_authority, line_end, trim, Head};
+use super::head::{absolute_target, after_token, field_line, is_authority};
+use super::head::{line_end, same, trim, Head};
 use super::types::{refuse, Error};
 use super::Version;
 
@@ -34,20 +35,21 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
     let (mut expects_continue, mut expects_more) = (false, false);
     for (name, value) in head.headers.iter() {
-        if let Some(at) = names.iter().position(|it| name.eq_ignore_ascii_case(it)) {
+        let name = name.as_bytes();
+        if let Some(at) = names.iter().position(|it| same(name, it)) {
             let slot = values.get_mut(at);
             if slot.and_then(|slot| slot.replace(value)).is_some() {
                 return refuse(400, "a field came twice that must come once");
             }
-        } else if name.eq_ignore_ascii_case("connection") {
+        } else if same(name, "connection") {
             for option in list(value) {
-                close |= option.eq_ignore_ascii_case(b"close");
-                keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                close |= same(option, "close");
+                keep_alive |= same(option, "keep-alive");
             }
-        } else if name.eq_ignore_ascii_case("expect") && is_new {
+        } else if same(name, "expect") && is_new {
             // RFC 9110 §10.1.1: in HTTP/1.0 it is ignored; §5.6.1: so are the empty elements of a list.
             for expected in list(value) {
-                let is_continue = expected.eq_ignore_ascii_case(b"100-continue");
+                let is_continue = same(expected, "100-continue");
                 expects_continue |= is_continue;
                 expects_more |= !is_continue && !expected.is_empty();
             }
@@ -82,7 +84,7 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         _ => return refuse(400, "no Host, or one that is not `host[:port]`"),
     };
     let named = absolute_target(&head.target, "http").map_or(host, |(named, _)| named);
-    match host.eq_ignore_ascii_case(named) {
+    match same(host.as_bytes(), named) {
         true => Ok(()),
         false => refuse(400, "the Host differs from the target's"),
     }
@@ -102,7 +104,7 @@ fn content_length(value: &[u8]) -> Result<u64, Error> {
 
 /// RFC 9112 §6.3: `chunked` has to be the last coding, and §6.1: no other one is known here.
 fn check_coding(value: &[u8]) -> Result<Option<u64>, Error> {
-    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let is_chunked = |coding: &[u8]| same(coding, "chunked");
     let mut codings = list(value).rev();
     match (codings.next().map_or(false, is_chunked), codings.next()) {
         (true, None) => Ok(None),

@@ -113,7 +113,7 @@ impl Head {
 /// The authority of a target in absolute form with that scheme, and what follows it.
 pub(crate) fn absolute_target<'a>(target: &'a str, scheme: &str) -> Option<(&'a str, &'a str)> {
     let (its_scheme, rest) = split_at(target, b":");
-    let is_it = its_scheme.eq_ignore_ascii_case(scheme);
+    let is_it = same(its_scheme.as_bytes(), scheme);
     let rest = rest.strip_prefix("://").filter(|_| is_it)?;
     Some(split_at(rest, b"/?"))
 }
@@ -141,7 +141,7 @@ impl Headers {
 
     /// The first value of that name, without the white space around it. It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        let is_it = |(each, _): &(&str, _)| each.eq_ignore_ascii_case(name);
+        let is_it = |(each, _): &(&str, _)| same(each.as_bytes(), name);
         self.iter().find(is_it).map(|(_, value)| value)
     }
 
@@ -185,6 +185,12 @@ pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
         (true, Some((_, value))) => Ok((name, trim(value))),
         _ => refuse(400, "a field line that is not `name: value`"),
     }
+}
+
+/// Whether both are the same but for the case of their letters. One copy of this is enough for a small program.
+#[inline(never)]
+pub(crate) fn same(one: &[u8], other: &str) -> bool {
+    one.eq_ignore_ascii_case(other.as_bytes())
 }
 
 /// Without the spaces and tabs around it.

@@ -3,7 +3,7 @@
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
 use super::framing::{BodyDecoder, BodyState, Terms};
-use super::head::{trim, Head};
+use super::head::{same, trim, Head};
 use super::life::Life;
 use super::registry::Registration;
 use super::stream::{Stream, Timeout};
@@ -88,13 +88,9 @@ impl<'a> Request<'a> {
     /// The body. A handler need not read it.
     pub fn body(&mut self) -> &mut Body {
         let content_type = self.headers().get_bytes("content-type").unwrap_or_default();
-        let media_type = trim(
-            content_type
-                .split(|byte| *byte == b';')
-                .next()
-                .unwrap_or_default(),
-        );
-        self.body.is_form = media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
+        let mut parts = content_type.split(|byte| *byte == b';');
+        let media_type = trim(parts.next().unwrap_or_default());
+        self.body.is_form = same(media_type, "application/x-www-form-urlencoded");
         self.body
     }
 }

@@ -1,6 +1,6 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::head::{is_control, is_token, trim};
+use super::head::{is_control, is_token, same, trim};
 use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
 use super::{CloseReason, Error, StatusCode, Version};
@@ -127,14 +127,14 @@ impl Response {
     /// leaves as a 500 then, and [`Event::Failed`](super::Event::Failed) says why.
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
         let (name, value) = (name.as_ref(), value.as_ref());
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let is = |other: &str| same(name, other);
         if !is_token(name) {
             self.defect = Some("a field name in the response is not a token");
         } else if value.iter().any(is_control) {
             self.defect = Some("a field value in the response has a control byte");
         } else if is("connection") {
             let mut options = value.split(|byte| *byte == b',').map(trim);
-            self.closing |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
+            self.closing |= options.any(|option| same(option, "close"));
         } else if is("content-type") {
             self.content_type = Cow::Owned(value.to_vec());
         } else if !RESERVED.iter().any(|name| is(name)) {
