@@ -150,7 +150,7 @@ impl Connection<'_> {
             };
             let spent = since.map_or(Duration::ZERO, |since| since.elapsed());
             let timeout = limit.map(|limit| limit.saturating_sub(spent));
-            waited = waited.or_else(|| Some(Instant::now()));
+            waited.get_or_insert_with(Instant::now);
             let filled = match timeout {
                 Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
                 timeout => self.body.stream.fill(timeout),

@@ -119,7 +119,7 @@ fn check_coding(value: &[u8]) -> Result<Option<u64>, Error> {
 }
 
 /// The elements of a list (RFC 9110 §5.6.1), empty ones included.
-fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+pub(crate) fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim)
 }
 

@@ -1,6 +1,7 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::head::{is_control, is_token, same, trim};
+use super::framing::list;
+use super::head::{is_control, is_token, same};
 use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
 use super::{CloseReason, Error, StatusCode, Version};
@@ -133,8 +134,7 @@ impl Response {
         } else if value.iter().any(is_control) {
             self.defect = Some("a field value in the response has a control byte");
         } else if is("connection") {
-            let mut options = value.split(|byte| *byte == b',').map(trim);
-            self.closing |= options.any(|option| same(option, "close"));
+            self.closing |= list(value).any(|option| same(option, "close"));
         } else if is("content-type") {
             self.content_type = Cow::Owned(value.to_vec());
         } else if !RESERVED.iter().any(|name| is(name)) {
