@@ -20,12 +20,11 @@ mod alone;
 mod client;
 
 use alone::{is_alone, CpuTime};
-use client::{recorder, until, Client, Fact, Facts, SOON};
+use client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::Server;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(50);
 const FEW: &str = "ulimit -n 40";
 
@@ -59,9 +58,7 @@ fn without_descriptors_the_server_waits_and_serves_those_it_has() {
     let (server, facts) = observed();
     let running = server.spawn(|_| "hello").unwrap();
     let addr = running.local_addr();
-    let mut kept = Client::connect(addr);
-    kept.say(GET);
-    assert_eq!(kept.response().status, 200);
+    let mut kept = Client::answered(addr);
 
     let mut cpu = CpuTime::new();
     let mut files = hoard();
@@ -116,9 +113,7 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
     client.expect_end();
     facts.wait_for(|fact| *fact == Fact::AcceptFailed);
     drop(files);
-    client = Client::connect(addr);
-    client.say(GET);
-    assert_eq!(client.response().status, 200);
+    Client::answered(addr);
     running.destroy();
     assert!(running.handle().wait_timeout(SOON), "somebody is left");
 }
@@ -133,9 +128,7 @@ fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
     let (server, facts) = observed();
     let running = server.spawn(|_| "hello").unwrap();
     let addr = running.local_addr();
-    let mut kept = Client::connect(addr);
-    kept.say(GET);
-    assert_eq!(kept.response().status, 200);
+    let mut kept = Client::answered(addr);
     let mut files = hoard();
     files.truncate(files.len() - 2); // for the client's own, and one for the server
     let began = Instant::now();
@@ -149,9 +142,7 @@ fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
     let took = began.elapsed();
     assert!(took > SHORT * 2, "the pauses do not grow: {took:?}");
     drop(files);
-    let mut new = Client::connect(addr);
-    new.say(GET);
-    assert_eq!(new.response().status, 200);
+    Client::answered(addr);
     running.destroy();
     assert!(running.handle().wait_timeout(SOON), "somebody is left");
 }

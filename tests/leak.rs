@@ -21,7 +21,7 @@ mod alone;
 mod client;
 
 use alone::{is_alone, kib, threads_and_descriptors as count};
-use client::{until, Client, SOON};
+use client::{until, Client, GET, SOON};
 use hardstop::{Response, Running, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -99,16 +99,6 @@ fn no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined() {
     }
 }
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/// A client that has been answered.
-fn ask(running: &Running) -> Client {
-    let mut client = Client::connect(running.local_addr());
-    client.say(GET);
-    assert_eq!(client.response().status, 200);
-    client
-}
-
 /// Ten clients come and go, each in its own rude way.
 fn come_and_go(running: &Running) {
     let addr = running.local_addr();
@@ -147,10 +137,12 @@ fn ten_thousand_rude_clients_leave_nothing_behind() {
         _ => Response::text("hello"),
     });
     let running = running.unwrap();
-    let mut kept = ask(&running);
+    let mut kept = Client::answered(running.local_addr());
     // The first thousand, and two hundred at once, find out how much memory the server needs.
     let start = count();
-    let crowd: Vec<Client> = (0..200).map(|_| ask(&running)).collect();
+    let crowd: Vec<Client> = (0..200)
+        .map(|_| Client::answered(running.local_addr()))
+        .collect();
     drop(crowd);
     let mut memory = Vec::new();
     for rounds in [25, 225] {
@@ -182,7 +174,7 @@ fn pipelining_floods_take_no_memory_and_hold_nobody_up() {
     });
     let running = running.unwrap();
     let requests = GET.repeat(10_000);
-    drop(ask(&running));
+    drop(Client::answered(running.local_addr()));
     let before = kib("VmRSS");
     thread::scope(|scope| {
         let mut floods = Vec::new();
@@ -198,7 +190,7 @@ fn pipelining_floods_take_no_memory_and_hold_nobody_up() {
             thread::sleep(Duration::from_millis(100));
             calls > 80 && calls == CALLS.load(SeqCst)
         });
-        drop(ask(&running));
+        drop(Client::answered(running.local_addr()));
         let grown = kib("VmRSS").saturating_sub(before);
         assert!(grown < 2048, "{grown} KiB");
         assert!(CALLS.load(SeqCst) < 80_000, "all have been answered");

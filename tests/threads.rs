@@ -20,12 +20,10 @@ mod alone;
 mod client;
 
 use alone::{is_alone, CpuTime};
-use client::{recorder, until, Client, Fact, SOON};
+use client::{recorder, until, Client, Fact, GET, SOON};
 use hardstop::Server;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[test]
 fn without_threads_the_server_says_so_and_serves_those_it_has() {

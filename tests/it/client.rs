@@ -8,6 +8,9 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The smallest whole request.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
 /// The bound of every wait. It passes only when a promise is broken.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
@@ -35,6 +38,14 @@ impl Client {
         stream.set_write_timeout(Some(SOON))?;
         let unread = Vec::new();
         Ok(Client { stream, unread })
+    }
+
+    /// A client that has been answered, and is kept alive.
+    pub(crate) fn answered(addr: SocketAddr) -> Client {
+        let mut client = Client::connect(addr);
+        client.say(GET);
+        assert_eq!(client.response().status, 200);
+        client
     }
 
     /// Waits until the system has put it into the listener's queue: `connect` returns before the last packet of the

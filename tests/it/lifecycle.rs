@@ -1,6 +1,6 @@
 //! The promises about the life of a server, each as a test. Stops that are not a destroy: `stops.rs`.
 
-use crate::client::{recorder, until, Client, Fact, Facts, SOON};
+use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::{
     Builder, CloseReason, ConnectionState, Error, Handle, Outcome, Phase, Request, Response,
     Running, Server, StatusCode,
@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 /// A wait that only a stop ends in time.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SHORT: Duration = Duration::from_millis(50);
-pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const SLEEP: &str = "GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const FLOOD: &str = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const HALF_BODY: &str =
@@ -837,9 +836,7 @@ fn a_detached_server_runs_until_a_handle_stops_it() {
     let (running, _facts) = serve(Server::builder());
     let addr = running.local_addr();
     let handle = running.detach();
-    let mut client = Client::connect(addr);
-    client.say(GET);
-    assert_eq!(client.response().status, 200);
+    let mut client = Client::answered(addr);
     assert_eq!(handle.destroy(), 1);
     client.expect_end();
     assert!(handle.wait_timeout(SOON));

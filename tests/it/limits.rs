@@ -404,12 +404,7 @@ fn a_closed_hook_that_takes_its_time_does_not_hold_newcomers_up() {
     });
     let running = builder.bind("127.0.0.1:0").unwrap();
     let running = running.spawn(count).unwrap();
-    let ask = || {
-        let mut client = Client::connect(running.local_addr());
-        client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert_eq!(client.response().status, 200);
-        client
-    };
+    let ask = || Client::answered(running.local_addr());
     drop(ask());
     assert_eq!(closed.recv_timeout(SOON), Ok(1)); // and its hook goes on
     let _second = ask();

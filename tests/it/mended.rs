@@ -1,14 +1,12 @@
 //! What was wrong once, each with the test that showed it.
 
-use crate::client::{recorder, until, Client, Fact, SOON};
+use crate::client::{recorder, until, Client, Fact, GET, SOON};
 use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
 use hardstop::{ConnectionState, Response, Server, StatusCode};
 use std::io::{self, Read};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// What the client had sent meanwhile lay in the kernel; closing over it reset the connection, and the end of the
 /// last response was lost.

@@ -1,7 +1,7 @@
 //! Clients that reset, leave half-way, never read or never stop: each comes to its end, and nobody else notices.
 
-use crate::client::{recorder, Client, Fact, Facts, SOON};
-use crate::lifecycle::{assert_ends, bring, serve, site, Gate, FLOOD, GET, HALF_BODY, LONG, SHORT};
+use crate::client::{recorder, Client, Fact, Facts, GET, SOON};
+use crate::lifecycle::{assert_ends, bring, serve, site, Gate, FLOOD, HALF_BODY, LONG, SHORT};
 use crate::wire::{last_words, statuses};
 use hardstop::{CloseReason, ConnectionState, Response, Running, Server, StatusCode};
 use std::io::Write;

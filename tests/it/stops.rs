@@ -1,7 +1,7 @@
 //! The stops that are gentler than a destroy, what a handle tells, and the storm.
 
-use crate::client::{until, Client, Fact, SOON};
-use crate::lifecycle::{assert_ends, bring, serve, site, Gate, GET, LONG, SHORT, SLEEP};
+use crate::client::{until, Client, Fact, GET, SOON};
+use crate::lifecycle::{assert_ends, bring, serve, site, Gate, LONG, SHORT, SLEEP};
 use hardstop::{ConnectionState, Event, Outcome, Phase, Running, Server};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
