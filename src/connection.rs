@@ -7,19 +7,19 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::head::Head;
+use super::head::{same, Head};
 use super::registry::Registration;
-use super::response::{Framing, Payload};
-use super::stream::{Stream, Transport};
+use super::response::{Framing, Payload, Takeover};
+use super::stream::{Socket, Stream, Transport};
 use super::{date, framing};
 use super::{Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
-use super::{Handle, Phase, Request, Response, StatusCode, Version};
+use super::{Handle, Phase, Request, Response, StatusCode, Upgraded, Version};
 use std::any::Any;
-use std::convert::Infallible;
 use std::io::{self, Write};
 use std::mem;
 use std::net::Shutdown;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A handler, whatever its own type is.
@@ -32,13 +32,16 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// The whole life of a connection's thread.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     if let Some((tcp, registration)) = server.registry.take_job() {
-        serve_over(Box::new(tcp), registration, handler);
+        let open = |of: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
+            Ok(Socket::open(tcp, of)?)
+        };
+        serve_over(open, registration, handler);
     }
 }
 
 /// The same over whatever carries the bytes.
 pub(crate) fn serve_over(
-    transport: Box<dyn Transport>,
+    open: impl FnOnce(&Registration) -> Result<Box<dyn Transport>, CloseReason>,
     mut registration: Registration,
     handler: &Handler<'_>,
 ) {
@@ -47,20 +50,29 @@ pub(crate) fn serve_over(
     let (id, peer) = (registration.life.id, registration.life.peer);
     config.tell(|| Event::Opened { id, peer });
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let stream = Stream::new(transport, config).or(Err(CloseReason::SetupFailed))?;
-        let body = Body::new(stream, &registration.life, config.body_timeout);
-        let (registration, head) = (&registration, Head::default());
+        let stream = Stream::new(open(&registration)?, config, &registration.life);
         let connection = Connection {
-            body,
-            registration,
+            body: Body::new(stream, config.body_timeout),
+            registration: &registration,
             config,
-            head,
+            head: Arc::default(),
+            asked: Instant::now(),
         };
         connection.serve(handler)
     }));
-    // Only a destructor of the user's can have panicked, for example that of a response's reader.
-    let served = served.unwrap_or_else(|panic| Err(tell_panic(&registration, panic)));
-    registration.why = served.err();
+    // Only the transport, or a destructor of the user's, can have panicked.
+    match served.unwrap_or_else(|panic| Err(tell_panic(&registration, panic))) {
+        Err(reason) => registration.why = Some(reason),
+        Ok((takeover, stream)) => {
+            registration.why = Some(CloseReason::Completed);
+            let registration = Arc::new(registration);
+            let upgraded = Upgraded::new(stream, Arc::clone(&registration));
+            let taken = catch_unwind(AssertUnwindSafe(|| takeover(upgraded)));
+            if let Err(panic) = taken {
+                server.cut(id, tell_panic(&registration, panic));
+            }
+        }
+    }
 }
 
 /// Ends a connection for which there is no thread, without waiting for it.
@@ -97,11 +109,14 @@ struct Connection<'a> {
     body: Body,
     registration: &'a Registration,
     config: &'a Builder,
-    head: Head,
+    head: Arc<Head>,
+    /// When the last bytes of the head came.
+    asked: Instant,
 }
 
 impl Connection<'_> {
-    fn serve(mut self, handler: &Handler<'_>) -> Result<Infallible, CloseReason> {
+    /// Serves until the connection ends, or leaves HTTP.
+    fn serve(mut self, handler: &Handler<'_>) -> Result<(Takeover, Stream), CloseReason> {
         if self.registration.life.refused {
             let error = Error::new(503, "too many connections, try again soon");
             return Err(self.refuse(error));
@@ -109,14 +124,16 @@ impl Connection<'_> {
         let mut waits_as = ConnectionState::New;
         loop {
             self.read_head(waits_as)?;
-            self.exchange(handler)?;
+            if let Some(takeover) = self.exchange(handler)? {
+                return Ok((takeover, self.body.stream));
+            }
             waits_as = ConnectionState::Idle;
         }
     }
 
     /// Waits for a request, in that state, and reads its head.
     fn read_head(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
-        self.head = Head::default(); // what waits keeps no memory for the last one
+        self.head = Arc::default(); // what waits keeps no memory for the last one
         let life = &self.registration.life;
         let mut waited: Option<Instant> = None; // since when; an empty line does not make it wait anew
         let mut began: Option<Instant> = None; // with its first byte
@@ -124,7 +141,8 @@ impl Connection<'_> {
             let bytes = self.body.stream.buffered();
             // An empty line, which some clients send after a body, begins nothing yet.
             let waiting = matches!(bytes, [] | [b'\r'] | [b'\r', b'\n']) && began.is_none();
-            let parsed = self.head.parse(bytes, self.config);
+            self.asked = Instant::now();
+            let parsed = Arc::make_mut(&mut self.head).parse(bytes, self.config);
             if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
                 self.body.stream.consume(n);
                 return Ok(());
@@ -142,15 +160,17 @@ impl Connection<'_> {
                 }
             } else if began.is_none() {
                 life.enter(ConnectionState::Head)?;
-                began = Some(Instant::now());
+                began = Some(self.asked);
             }
             let (limit, since) = match began {
                 None => (self.config.idle_timeout, waited),
                 began => (self.config.header_timeout, began),
             };
-            let spent = since.map_or(Duration::ZERO, |since| since.elapsed());
+            let spent = since.map_or(Duration::ZERO, |since| {
+                self.asked.saturating_duration_since(since)
+            });
             let timeout = limit.map(|limit| limit.saturating_sub(spent));
-            waited.get_or_insert_with(Instant::now);
+            waited.get_or_insert(self.asked);
             let filled = match timeout {
                 Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
                 timeout => self.body.stream.fill(timeout),
@@ -174,14 +194,20 @@ impl Connection<'_> {
     }
 
     /// Has a request answered.
-    fn exchange(&mut self, handler: &Handler<'_>) -> Result<(), CloseReason> {
+    fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
         let terms = framing::terms(&self.head).map_err(|error| self.refuse(error))?;
         let registration = self.registration;
-        registration.life.enter(ConnectionState::Handling)?;
+        registration.life.begin(&self.head)?;
         self.config.tell(|| {
             let id = registration.life.id;
             let (method, target) = (self.head.method.clone(), self.head.target.clone());
-            Event::Request { id, method, target }
+            Event::Request {
+                id,
+                method,
+                target,
+                version: self.head.version,
+                headers: self.head.headers.clone(),
+            }
         });
         if registration.life.is_cut() || registration.handle.phase() == Phase::Destroyed {
             return Err(CloseReason::Destroyed); // it has begun, and comes here next
@@ -195,13 +221,62 @@ impl Connection<'_> {
         };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         let mut panicked = Ok(());
-        let response = called.unwrap_or_else(|panic| {
+        let mut response = called.unwrap_or_else(|panic| {
             panicked = Err(tell_panic(registration, panic));
             Response::from(StatusCode::INTERNAL_SERVER_ERROR).closing()
         });
         registration.life.enter(ConnectionState::Responding)?;
+        if let Payload::Upgrade(protocol, takeover) = response.payload {
+            response.payload = Payload::NONE;
+            match self.switch(protocol, &response)? {
+                None => return Ok(Some(takeover)),
+                Some(error) => response = error.into(),
+            }
+        }
         let answered = self.answer(response);
-        panicked.and(answered)
+        panicked.and(answered).map(|()| None)
+    }
+
+    /// Leaves HTTP for that protocol (RFC 9110 §7.8), or says why it cannot.
+    fn switch(&mut self, protocol: String, head: &Response) -> Result<Option<Error>, CloseReason> {
+        let names_it = |(name, value): (&str, &[u8])| {
+            let mut offered = framing::list(value);
+            same(name.as_bytes(), "upgrade") && offered.any(|offer| same(offer, &protocol))
+        };
+        let is_offered = self.body.offers_upgrade() && self.head.headers.iter().any(names_it);
+        let status = head.status;
+        if head.defect.is_some() || status != StatusCode::SWITCHING_PROTOCOLS {
+            let why = head
+                .defect
+                .unwrap_or("the status code of an upgrade is 101");
+            let error = io::Error::new(io::ErrorKind::InvalidData, why);
+            return Ok(Some(Error::Io(error)));
+        } else if protocol.is_empty() || !is_offered {
+            let why = "the client has not offered the protocol of this upgrade";
+            return Ok(Some(Error::new(400, why)));
+        } else if !self.body.is_complete() {
+            let why = "the body of a request for an upgrade was not read";
+            return Ok(Some(Error::new(400, why)));
+        } else if self.is_draining() {
+            return Ok(Some(Error::ended_early(Some(CloseReason::Drained))));
+        }
+        head.push_head(self.body.stream.output(), Framing::None, &date::now(), "");
+        self.body.stream.flush()?;
+        self.responded(status, 0);
+        let life = &self.registration.life;
+        life.enter(ConnectionState::Upgraded)?;
+        let id = life.id;
+        self.config.tell(|| Event::Upgraded { id, protocol });
+        Ok(None)
+    }
+
+    fn responded(&self, status: StatusCode, bytes: u64) {
+        self.config.tell(|| Event::Responded {
+            id: self.registration.life.id,
+            status,
+            bytes,
+            time: self.asked.elapsed(),
+        });
     }
 
     /// Sends the response, then reads what is left of the body or ends the connection.
@@ -250,44 +325,54 @@ impl Connection<'_> {
         let no_body = matches!(framing, Framing::None | Framing::Length(0));
         let payload = response.payload;
         let sent = catch_unwind(AssertUnwindSafe(|| {
-            match no_body || self.head.method == "HEAD" {
-                true => drop(payload), // which is the user's code, too
+            let bytes = match no_body || self.head.method == "HEAD" {
+                true => {
+                    drop(payload); // which is the user's code, too
+                    0
+                }
                 false => self.send(payload, framing)?,
-            }
+            };
             drop(replaced); // and so is this
-            Ok(())
+            Ok(bytes)
         }));
-        if let Err(reason) = sent.unwrap_or_else(|p| Err(tell_panic(self.registration, p))) {
+        match sent.unwrap_or_else(|panic| Err(tell_panic(self.registration, panic))) {
+            Ok(bytes) => self.responded(status, bytes),
             // Earlier responses may stand before it, and the client sees that this one is cut short.
-            return self.close().and(Err(reason));
+            Err(reason) => return self.close().and(Err(reason)),
         }
-        self.config.tell(|| Event::Responded { id, status });
         Ok(keep_alive)
     }
 
-    fn send(&mut self, payload: Payload, framing: Framing) -> Result<(), CloseReason> {
+    /// Sends a body, and says how long it was.
+    fn send(&mut self, payload: Payload, framing: Framing) -> Result<u64, CloseReason> {
         let (write, length) = match payload {
-            Payload::Bytes(bytes) => return self.body.stream.push(&bytes),
+            Payload::Bytes(bytes) => {
+                self.body.stream.push(&bytes)?;
+                return Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            }
             Payload::Stream(write, length) => (write, length),
+            Payload::Upgrade(..) => return Ok(0), // a response that has a body never is one
         };
         let mut writer = BodyWriter {
             stream: &mut self.body.stream,
             life: &self.registration.life,
             chunked: framing == Framing::Chunked,
             left: length.unwrap_or(u64::MAX),
+            written: 0,
             pending: Vec::new(),
             fault: None,
         };
         let written = write(&mut writer);
         let sent = writer.finish(written);
         let is_whole = writer.left == 0; // if it fails then, there was more: the client has what it was told of
+        let bytes = writer.written;
         match (sent, writer.fault) {
             (_, Some(reason)) => Err(reason),
-            (Ok(()), None) => Ok(()),
+            (Ok(()), None) => Ok(bytes),
             (Err(error), None) => {
                 let (id, error) = (self.registration.life.id, error.into());
                 self.config.tell(|| Event::Failed { id, error });
-                is_whole.then_some(()).ok_or(CloseReason::ResponseFailed)
+                is_whole.then_some(bytes).ok_or(CloseReason::ResponseFailed)
             }
         }
     }
@@ -302,7 +387,7 @@ impl Connection<'_> {
         let begun = self.body.stream.buffered();
         let begun = begun.strip_prefix(b"\r\n").unwrap_or(begun);
         if begun.starts_with(b"HEAD ") && self.head.method.is_empty() {
-            self.head.method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
+            Arc::make_mut(&mut self.head).method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
         }
         let told = self.registration.life.enter(ConnectionState::Responding);
         let sent = told.and_then(|()| self.respond(error.into(), false));

@@ -1,9 +1,9 @@
 //! What the library tells its host: events, the reasons of ends, the list of connections. It prints nothing: all that
 //! it has to say goes through the one hook of [`Builder::on_event`](super::Builder::on_event).
 
-use super::{Error, StatusCode};
+use super::{Error, Headers, StatusCode, Version};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 /// A connection's number: counted from 1 as they are accepted, and never used again by the same server.
@@ -29,37 +29,57 @@ impl fmt::Display for ConnectionId {
 pub enum Event {
     /// A connection's thread has begun. Exactly one `Closed` follows.
     #[non_exhaustive]
-    Opened { id: ConnectionId, peer: SocketAddr },
+    Opened {
+        id: ConnectionId,
+        peer: Option<SocketAddr>,
+    },
     /// A request has been read up to its body; its handler is called next.
     #[non_exhaustive]
     Request {
         id: ConnectionId,
         method: String,
         target: String,
+        version: Version,
+        headers: Headers,
     },
-    /// A response is on its way: it leaves before its connection next waits for the client.
+    /// A response is on its way: it leaves before its connection next waits for the client. `bytes` are those of its
+    /// body, and `time` is what it took from the last byte of the request's head.
     #[non_exhaustive]
     Responded {
         id: ConnectionId,
         status: StatusCode,
+        bytes: u64,
+        time: Duration,
+    },
+    /// A connection has left HTTP for that protocol; the [`Upgraded`](super::Upgraded) is handed over next.
+    Upgraded { id: ConnectionId, protocol: String },
+    /// The hook of [`Builder::transport`](super::Builder::transport) or its handshake failed. `Closed` follows.
+    TransportFailed {
+        id: ConnectionId,
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
     Failed { id: ConnectionId, error: Error },
     /// A handler panicked, or the reader or closure of its response. The client gets a 500, or an early end if the
     /// response has begun; the server goes on. The message is empty if the panic had no text.
     HandlerPanicked { id: ConnectionId, message: String },
-    /// A connection is gone. The last event about it.
+    /// A connection is gone. The last event about it, with its history: how many requests it made, how many bytes of
+    /// HTTP were read and written (and after an upgrade, through [`Upgraded`](super::Upgraded)), and how long it was open.
     #[non_exhaustive]
     Closed {
         id: ConnectionId,
         reason: CloseReason,
+        requests: u64,
+        received: u64,
+        sent: u64,
+        duration: Duration,
     },
     /// A client could not be accepted, for example for want of descriptors. The next try is at most a second later.
     AcceptFailed { error: io::Error },
     /// A connection got no thread. It was sent away, with a 503 where that could be done at once.
     SpawnFailed { error: io::Error },
     /// A client was dropped without an answer: all connections were busy, and enough others were just being told so.
-    TurnedAway { peer: SocketAddr },
+    TurnedAway { peer: Option<SocketAddr> },
     /// The event hook panicked, and is told so. If it panics again, nobody is told.
     HookPanicked { message: String },
 }
@@ -68,7 +88,8 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The last response said `Connection: close`: client or handler wanted it, or reading on was not worth it.
+    /// The last response said `Connection: close`: client or handler wanted it, or reading on was not worth it. Or an
+    /// upgraded connection was dropped.
     Completed,
     /// The client ended it between two requests.
     PeerClosed,
@@ -76,7 +97,7 @@ pub enum CloseReason {
     PeerLost,
     /// No request came for `idle_timeout`.
     IdleTimeout,
-    /// A head took longer than `header_timeout`.
+    /// A head, or a transport's handshake, took longer than `header_timeout`.
     HeadTimeout,
     /// A request's body made no progress for `body_timeout`, or came slower than `min_rate`.
     BodyTimeout,
@@ -102,6 +123,8 @@ pub enum CloseReason {
     Busy,
     /// The system refused what every connection needs, such as a timeout on its socket.
     SetupFailed,
+    /// The hook of [`Builder::transport`](super::Builder::transport) or its handshake failed.
+    TransportFailed,
 }
 
 /// What a connection is doing.
@@ -110,6 +133,8 @@ pub enum CloseReason {
 pub enum ConnectionState {
     /// No request has begun.
     New,
+    /// The transport is being made: a TLS handshake, for example.
+    Handshake,
     /// A head has begun.
     Head,
     /// A handler runs, perhaps reading the body.
@@ -120,6 +145,8 @@ pub enum ConnectionState {
     Idle,
     /// The last response has been sent; what the client still sends is thrown away.
     Closing,
+    /// It has left HTTP, and belongs to the closure of [`Response::upgrade`](super::Response::upgrade).
+    Upgraded,
 }
 
 /// One connection, as [`Handle::connections`](super::Handle::connections) found it.
@@ -128,8 +155,8 @@ pub enum ConnectionState {
 pub struct ConnectionInfo {
     /// Its number.
     pub id: ConnectionId,
-    /// Its other end, as the system told it when it was accepted.
-    pub peer: SocketAddr,
+    /// Its other end, as the system told it when it was accepted; `None` on a Unix socket.
+    pub peer: Option<SocketAddr>,
     /// When it was accepted.
     pub opened: Instant,
     /// What it is doing.
@@ -138,4 +165,8 @@ pub struct ConnectionInfo {
     pub since: Instant,
     /// How many requests it has made, the present one included.
     pub requests: u64,
+    /// The method of the request that is being answered, or has led to an upgrade.
+    pub method: Option<String>,
+    /// Its path, percent-decoded.
+    pub path: Option<String>,
 }

@@ -18,6 +18,8 @@ pub(crate) struct Terms {
     pub(crate) keep_alive: bool,
     /// Whether it waits for a `100 Continue` before it sends the body.
     pub(crate) expects_continue: bool,
+    /// Whether it would go on in another protocol (RFC 9110 §7.8).
+    pub(crate) upgrades: bool,
 }
 
 /// Reads the fields that decide where the request ends and what happens next.
@@ -33,6 +35,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     let mut values = [None; 5];
     let is_new = head.version == Version::Http11;
     let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
+    let mut upgrades = false;
     let (mut expects_continue, mut expects_more) = (false, false);
     for (name, value) in head.headers.iter() {
         let name = name.as_bytes();
@@ -45,6 +48,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
             for option in list(value) {
                 close |= same(option, "close");
                 keep_alive |= same(option, "keep-alive");
+                upgrades |= same(option, "upgrade") && is_new; // RFC 9110 §7.8: not in HTTP/1.0
             }
         } else if same(name, "expect") && is_new {
             // RFC 9110 §10.1.1: in HTTP/1.0 it is ignored; §5.6.1: so are the empty elements of a list.
@@ -72,6 +76,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         length,
         keep_alive: keep_alive && !close,
         expects_continue,
+        upgrades,
     })
 }
 
@@ -83,7 +88,7 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         Some(Ok(host)) if is_authority(host) => host,
         _ => return refuse(400, "no Host, or one that is not `host[:port]`"),
     };
-    let named = absolute_target(&head.target, "http").map_or(host, |(named, _)| named);
+    let named = absolute_target(&head.target).map_or(host, |(_, named, _)| named);
     match same(host.as_bytes(), named) {
         true => Ok(()),
         false => refuse(400, "the Host differs from the target's"),

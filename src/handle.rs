@@ -127,6 +127,9 @@ impl Handle {
             self.registry.phase.store(1, Ordering::SeqCst);
             let is_idle = |state| state == ConnectionState::Idle;
             inner.end(CloseReason::Drained, None, is_idle); // first, as they leave places for the backlog
+            if let Stage::Accepting(listener) = &mut inner.stage {
+                listener.hide();
+            }
             let mut backlog = 0..MAX_BACKLOG;
             while backlog.next().is_some() && self.poll(&mut inner).is_none() {}
             inner.stage = Stage::Draining; // drops the listener
@@ -148,8 +151,12 @@ impl Handle {
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
+        self.cut(id, CloseReason::HandleClosed)
+    }
+
+    pub(crate) fn cut(&self, id: ConnectionId, why: CloseReason) -> bool {
         let inner = self.registry.lock();
-        inner.end(CloseReason::HandleClosed, Some(id), |_| true) > 0
+        inner.end(why, Some(id), |_| true) > 0
     }
 
     /// Waits until the server has been stopped and nobody is left: every connection's thread has let go of the handler,

@@ -10,7 +10,7 @@ use super::urlencoded::{decode, encoded_byte};
 use super::{Builder, Version};
 
 /// A head that is being parsed, or has been. One whose request line has not come has no method.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Head {
     pub(crate) method: String,
     pub(crate) target: String,
@@ -37,7 +37,7 @@ impl Head {
                 // RFC 9112 §2.2: an empty line in front is ignored. One is enough.
                 ([], true) if next == 2 => {}
                 ([], true) => return refuse(400, "empty lines before the request line"),
-                (line, true) => self.request_line(line)?,
+                (line, true) => self.request_line(line, max.transport.is_some())?,
                 (_, false) if self.headers.fields.len() >= max.max_headers => {
                     return refuse(431, "the head has too many fields");
                 }
@@ -56,7 +56,7 @@ impl Head {
     }
 
     /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
-    fn request_line(&mut self, line: &[u8]) -> Result<(), Error> {
+    fn request_line(&mut self, line: &[u8], has_transport: bool) -> Result<(), Error> {
         let line = std::str::from_utf8(line).unwrap_or_default(); // an empty one is refused below
         let (method, rest) = split_at(line, b" ");
         let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), b" ");
@@ -70,18 +70,16 @@ impl Head {
         (self.method, self.target) = (String::from(method), String::from(target));
         self.version = parse_version(version)?;
         // RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
-        let local = match absolute_target(target, "http") {
+        let local = match absolute_target(target) {
             _ if method == "CONNECT" => return refuse(501, "this is no proxy"),
+            // RFC 9110 §7.4: what comes without TLS must not be served as if it had come with it.
+            Some((true, ..)) if !has_transport => return refuse(421, "https is not served here"),
             // RFC 9110 §4.2.4: user information is invalid here.
-            Some((host, _)) if !is_authority(host) => {
+            Some((_, host, _)) if !is_authority(host) => {
                 return refuse(400, "the target's authority is not `host[:port]`")
             }
-            Some((_, local)) => local,
+            Some((.., local)) => local,
             None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
-            // RFC 9110 §7.4: what comes without TLS must not be served as if it had come with it.
-            None if absolute_target(target, "https").is_some() => {
-                return refuse(421, "https is not served here")
-            }
             None => return refuse(400, "the target is not a path"),
         };
         let (path, query) = split_at(local, b"?");
@@ -111,11 +109,12 @@ impl Head {
 }
 
 /// The authority of a target in absolute form with that scheme, and what follows it.
-pub(crate) fn absolute_target<'a>(target: &'a str, scheme: &str) -> Option<(&'a str, &'a str)> {
-    let (its_scheme, rest) = split_at(target, b":");
-    let is_it = same(its_scheme.as_bytes(), scheme);
-    let rest = rest.strip_prefix("://").filter(|_| is_it)?;
-    Some(split_at(rest, b"/?"))
+pub(crate) fn absolute_target(target: &str) -> Option<(bool, &str, &str)> {
+    let (scheme, rest) = split_at(target, b":");
+    let is_https = same(scheme.as_bytes(), "https");
+    let is_either = is_https || same(scheme.as_bytes(), "http");
+    let (host, local) = split_at(rest.strip_prefix("://").filter(|_| is_either)?, b"/?");
+    Some((is_https, host, local))
 }
 
 /// What stands before the first of these bytes, and the rest.
@@ -125,7 +124,7 @@ fn split_at<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
 }
 
 /// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Headers {
     /// All names and values, one after the other.
     bytes: Vec<u8>,

@@ -27,11 +27,12 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `registry` | every connection, the one lock, accepting, the only way out: the heart |
+//! | `registry`, `listener` | every connection, the one lock, accepting, the only way out: the heart |
 //! | `handle`, `life`, `server` | the calls that stop; one connection's state; settings, the owner, the threads |
 //! | `connection`, `stream` | a connection's thread, its lingering end; its buffers, the clocks of every wait |
 //! | `head`, `framing`, `urlencoded` | bytes in, values out: pure parsing |
 //! | `request`, `response`, `date` | what a handler sees and returns, and how that leaves |
+//! | `upgrade` | a connection that has left HTTP |
 //! | `event`, `types` | what is told, what goes wrong, and small words |
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
@@ -49,7 +50,7 @@ macro_rules! opaque {
         })+
     };
 }
-opaque! { Body BodyWriter<'_> Builder CancelToken Handle Headers Request<'_> Response Running Server }
+opaque! { Body BodyWriter<'_> Builder CancelToken Handle Headers Lease Request<'_> Response Running Server Upgraded }
 
 // Those that `fuzz/` drives, which takes this file in as a module, can be named in all of the crate.
 pub(crate) mod connection;
@@ -59,12 +60,14 @@ pub(crate) mod framing;
 mod handle;
 pub(crate) mod head;
 pub(crate) mod life;
+mod listener;
 pub(crate) mod registry;
 mod request;
 mod response;
 mod server;
 pub(crate) mod stream;
 mod types;
+mod upgrade;
 pub(crate) mod urlencoded;
 
 #[allow(unused_imports)]
@@ -78,4 +81,5 @@ pub use self::{
     response::{BodyWriter, Response},
     server::{Builder, Running, Server},
     types::{Error, StatusCode, Version},
+    upgrade::{Lease, Upgraded},
 };

@@ -6,8 +6,9 @@
 //! Lock order: the registry's, then this one. Nothing is called while this one is held.
 
 use super::handle::SILENT_GRACE;
+use super::head::Head;
 use super::registry::Registration;
-use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Handle, Phase};
+use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Handle, Phase};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,9 +17,12 @@ use std::time::{Duration, Instant};
 /// The states in which something is done with a connection.
 pub(crate) type Which = fn(ConnectionState) -> bool;
 
+/// How much longer than its timeout a call into a transport may take: then the socket's own timeout has not ended it.
+const WATCH_GRACE: Duration = Duration::from_secs(1);
+
 pub(crate) struct Life {
     pub(crate) id: ConnectionId,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Option<SocketAddr>,
     /// Whether it came above the limit of connections, and only gets a 503.
     pub(crate) refused: bool,
     /// Whether it has been cut: written under the lock, so that a token can be asked without it.
@@ -29,12 +33,19 @@ pub(crate) struct Life {
 
 struct Now {
     info: ConnectionInfo,
+    /// Of the request that is being answered.
+    head: Option<Arc<Head>>,
+    /// How many bytes have come and gone.
+    received: u64,
+    sent: u64,
     /// Why a cut ends it, or a drain that has ended the reading side.
     reason: Option<CloseReason>,
+    /// By when a call into its transport must have returned.
+    watched: Option<Instant>,
 }
 
 impl Life {
-    pub(crate) fn new(id: ConnectionId, peer: SocketAddr, refused: bool) -> Life {
+    pub(crate) fn new(id: ConnectionId, peer: Option<SocketAddr>, refused: bool) -> Life {
         let (opened, state) = (Instant::now(), ConnectionState::New);
         let info = ConnectionInfo {
             id,
@@ -43,13 +54,23 @@ impl Life {
             state,
             since: opened,
             requests: 0,
+            method: None,
+            path: None,
+        };
+        let now = Now {
+            info,
+            head: None,
+            received: 0,
+            sent: 0,
+            reason: None,
+            watched: None,
         };
         Life {
             id,
             peer,
             refused,
             cut: AtomicBool::new(false),
-            now: Mutex::new(Now { info, reason: None }),
+            now: Mutex::new(now),
             woken: Condvar::new(),
         }
     }
@@ -60,13 +81,66 @@ impl Life {
 
     /// Notes what the connection does now, unless it has been cut; the error says why.
     pub(crate) fn enter(&self, state: ConnectionState) -> Result<(), CloseReason> {
+        self.change(state, None)
+    }
+
+    /// Notes that a handler is about to be called for that request.
+    pub(crate) fn begin(&self, head: &Arc<Head>) -> Result<(), CloseReason> {
+        self.change(ConnectionState::Handling, Some(head))
+    }
+
+    fn change(&self, state: ConnectionState, head: Option<&Arc<Head>>) -> Result<(), CloseReason> {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
-        let begun = u64::from(state == ConnectionState::Handling);
-        now.info.requests = now.info.requests.saturating_add(begun);
         now.info.state = state;
         now.info.since = Instant::now();
+        let begun = u64::from(head.is_some());
+        now.info.requests = now.info.requests.saturating_add(begun);
+        if begun > 0 || !works(state) {
+            now.head = head.cloned();
+        }
         Ok(())
+    }
+
+    /// Adds to the bytes that have come and gone.
+    pub(crate) fn count(&self, received: usize, sent: usize) {
+        let mut now = self.lock();
+        let add = |to: u64, n| to.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+        now.received = add(now.received, received);
+        now.sent = add(now.sent, sent);
+    }
+
+    /// The event that tells of its end.
+    pub(crate) fn closed(&self, reason: CloseReason) -> Event {
+        let now = self.lock();
+        Event::Closed {
+            id: self.id,
+            reason,
+            requests: now.info.requests,
+            received: now.received,
+            sent: now.sent,
+            duration: now.info.opened.elapsed(),
+        }
+    }
+
+    /// Has the accept loop cut this, unless the call into the transport that begins now has returned by then.
+    pub(crate) fn watch(&self, timeout: Option<Duration>) {
+        let time = timeout.map(|timeout| timeout.saturating_add(WATCH_GRACE));
+        self.lock().watched = time.and_then(|time| Instant::now().checked_add(time));
+    }
+
+    /// Why it is to be cut, if its transport has taken too long.
+    pub(crate) fn overdue(&self) -> Option<CloseReason> {
+        let now = self.lock();
+        now.watched.filter(|at| *at <= Instant::now())?;
+        Some(match now.info.state {
+            ConnectionState::New | ConnectionState::Idle => CloseReason::IdleTimeout,
+            ConnectionState::Handshake | ConnectionState::Head => CloseReason::HeadTimeout,
+            ConnectionState::Handling => CloseReason::BodyTimeout,
+            ConnectionState::Responding | ConnectionState::Closing | ConnectionState::Upgraded => {
+                CloseReason::WriteTimeout
+            }
+        })
     }
 
     /// Gives it that reason to end, if it is in such a state and has not been cut; `true` if so, for whoever calls to
@@ -96,7 +170,10 @@ impl Life {
     pub(crate) fn dispensable(&self) -> Option<(u8, Instant)> {
         let now = self.lock();
         let (rank, since) = (rank(now.info.state)?, now.info.since);
-        let begins = [ConnectionState::New, ConnectionState::Head].contains(&now.info.state);
+        let begins = !matches!(
+            now.info.state,
+            ConnectionState::Idle | ConnectionState::Closing
+        );
         let has_time = begins && since.elapsed() < SILENT_GRACE;
         (!self.is_cut() && !has_time).then_some((rank, since))
     }
@@ -104,8 +181,12 @@ impl Life {
     /// What a list of connections says of it; `None` if it is as good as gone: cut, and no handler runs.
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         let now = self.lock();
-        let works = [ConnectionState::Handling, ConnectionState::Responding];
-        (works.contains(&now.info.state) || !self.is_cut()).then(|| now.info.clone())
+        let head = now.head.as_ref();
+        (works(now.info.state) || !self.is_cut()).then(|| ConnectionInfo {
+            method: head.map(|head| head.method.clone()),
+            path: head.map(|head| head.path.clone()),
+            ..now.info.clone()
+        })
     }
 
     /// Sleeps at most for that time; `true` as soon as the connection has been cut or `stop` has become true.
@@ -121,9 +202,9 @@ impl Life {
 fn rank(state: ConnectionState) -> Option<u8> {
     match state {
         ConnectionState::New | ConnectionState::Idle => Some(0),
-        ConnectionState::Head => Some(1),
+        ConnectionState::Handshake | ConnectionState::Head => Some(1),
         ConnectionState::Closing => Some(2),
-        ConnectionState::Handling | ConnectionState::Responding => None,
+        ConnectionState::Handling | ConnectionState::Responding | ConnectionState::Upgraded => None,
     }
 }
 
@@ -131,9 +212,19 @@ pub(crate) fn makes_room(state: ConnectionState) -> bool {
     rank(state).is_some()
 }
 
+/// Whether something of the user's runs for a connection in that state.
+fn works(state: ConnectionState) -> bool {
+    rank(state).is_none()
+}
+
+/// Whether no request has begun on a connection in that state.
+pub(crate) fn is_new(state: ConnectionState) -> bool {
+    matches!(state, ConnectionState::New | ConnectionState::Handshake)
+}
+
 /// Whether a connection in that state has nothing to lose but a request that may be under way.
 pub(crate) fn waits(state: ConnectionState) -> bool {
-    matches!(state, ConnectionState::New | ConnectionState::Idle)
+    is_new(state) || state == ConnectionState::Idle
 }
 
 /// By which a handler learns that its connection has been cut, or that the server is about to stop.

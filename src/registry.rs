@@ -9,11 +9,12 @@
 //!    looks at the stage. So one of the two sees the other.
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
-use super::life::{makes_room, Life, Which};
-use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle};
+use super::life::{is_new, makes_room, Life, Which};
+use super::listener::Listener;
+use super::{Builder, CloseReason, ConnectionId, Event, Handle};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle, ThreadId};
@@ -29,6 +30,9 @@ const MAX_ENDED: usize = 64;
 const SHORTEST_NAP: Duration = Duration::from_micros(500);
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// How often transports are looked at that may take too long.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Registry {
     pub(crate) config: Builder,
@@ -58,13 +62,15 @@ pub(crate) struct Inner {
     /// When a `shutdown` ends in a destroy, and when a drain ends those that have not spoken.
     pub(crate) deadline: Option<Instant>,
     pub(crate) silence_ends: Option<Instant>,
+    /// When to look next for transports that take too long.
+    watch_at: Option<Instant>,
     /// Whether somebody has the handler, and once its accept loop has begun, on which thread.
     pub(crate) serving: Option<Option<ThreadId>>,
 }
 
 #[derive(Default)]
 pub(crate) enum Stage {
-    Accepting(TcpListener),
+    Accepting(Listener),
     Draining,
     #[default]
     Destroyed,
@@ -72,7 +78,7 @@ pub(crate) enum Stage {
 
 impl Registry {
     /// Takes the listener over. It must be nonblocking already.
-    pub(crate) fn new(listener: TcpListener, local_addr: SocketAddr, config: Builder) -> Registry {
+    pub(crate) fn new(listener: Listener, local_addr: SocketAddr, config: Builder) -> Registry {
         let registry = Registry {
             config,
             local_addr,
@@ -80,7 +86,10 @@ impl Registry {
             inner: Mutex::default(),
             news: Condvar::default(),
         };
-        registry.lock().stage = Stage::Accepting(listener);
+        let mut inner = registry.lock();
+        inner.stage = Stage::Accepting(listener);
+        inner.watch_at = registry.config.transport.as_ref().map(|_| Instant::now());
+        drop(inner);
         registry
     }
 
@@ -124,8 +133,10 @@ impl Handle {
                 return false;
             } else if left(inner.silence_ends) == Duration::ZERO {
                 inner.silence_ends = None;
-                let is_new = |state| state == ConnectionState::New;
                 inner.end(CloseReason::Drained, None, is_new);
+            } else if left(inner.watch_at) == Duration::ZERO {
+                inner.watch_at = Instant::now().checked_add(WATCH_INTERVAL);
+                inner.end_overdue();
             } else if let Some(pause) = self.poll(&mut inner) {
                 drop(registry.news.wait_timeout(inner, pause));
                 max_ended = 0;
@@ -136,7 +147,8 @@ impl Handle {
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.
     pub(crate) fn poll(&self, inner: &mut Inner) -> Option<Duration> {
         if inner.is_stopped() {
-            return Some(left(inner.deadline).min(left(inner.silence_ends)));
+            let next = left(inner.deadline).min(left(inner.silence_ends));
+            return Some(next.min(left(inner.watch_at)));
         }
         let longest = match self.accept(inner) {
             Ok(()) => return None,
@@ -217,6 +229,18 @@ impl Inner {
         ended
     }
 
+    /// Cuts the connections whose transports have taken too long.
+    fn end_overdue(&self) {
+        for (life, stream) in self.open() {
+            if life
+                .overdue()
+                .map_or(false, |why| life.end_if(why, |_| true))
+            {
+                shut_down(stream, Shutdown::Both);
+            }
+        }
+    }
+
     /// Whether one more connection may be served, if need be in place of the one that has waited longest.
     fn make_room(&self, max: usize) -> bool {
         if self.lives.len() < max {
@@ -256,10 +280,18 @@ impl Drop for Registration {
         }
         let reason = self.life.end_reason().or(self.why);
         self.life.end_if(CloseReason::Completed, |_| true); // whoever kept its token learns of it
-        if let Some(reason) = reason.filter(|_| self.why.is_some()) {
-            drop(inner);
-            registry.config.tell(|| Event::Closed { id, reason });
-            inner = registry.lock();
+        match reason.filter(|_| self.why.is_some()) {
+            // Of an upgraded connection, on a thread of the user's: a hook that panicked now would end the process.
+            Some(reason) if thread::panicking() => {
+                inner.reports.push_back(self.life.closed(reason));
+                registry.news.notify_all();
+            }
+            Some(reason) => {
+                drop(inner);
+                registry.config.tell(|| self.life.closed(reason));
+                inner = registry.lock();
+            }
+            None => {}
         }
         if let Ok(at) = inner.lives.binary_search_by_key(&id, |life| life.id) {
             inner.lives.remove(at); // ids grow, so they stand in order
@@ -278,7 +310,12 @@ pub(crate) fn join_ended(threads: &mut Vec<ScopedJoinHandle<'_, ()>>) {
     }
 }
 
-fn shut_down(stream: &TcpStream, how: Shutdown) {
+/// Ends one direction, or both. Of what would be read, Linux still gives what it holds already; Windows would reset the
+/// connection: there, the read that waits learns of a drain by its tick.
+pub(crate) fn shut_down(stream: &TcpStream, how: Shutdown) {
+    if cfg!(windows) && how == Shutdown::Read {
+        return;
+    }
     let _ = stream.shutdown(how); // the peer may be gone already, which is as good
 }
 

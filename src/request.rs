@@ -4,14 +4,12 @@
 
 use super::framing::{BodyDecoder, BodyState, Terms};
 use super::head::{same, trim, Head};
-use super::life::Life;
 use super::registry::Registration;
 use super::stream::{Stream, Timeout};
 use super::types::{refuse, Error};
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A request, as the handler gets it. It borrows from its connection and ends with the handler.
@@ -29,7 +27,8 @@ impl<'a> Request<'a> {
 
     /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. It is valid by RFC 3986, or the request would
     /// have been refused with 400; only what browsers leave unencoded is tolerated: `[]|^`, and `` {}\` `` in a query.
-    /// One with `https` is refused with 421 (RFC 9110 §7.4).
+    /// One with `https` is refused with 421 (RFC 9110 §7.4), unless there is a
+    /// [`transport`](super::Builder::transport).
     pub fn target(&self) -> &'a str {
         &self.head.target
     }
@@ -70,8 +69,9 @@ impl<'a> Request<'a> {
         self.head.headers.get(name)
     }
 
-    /// The other end of the connection, as the system told it when it was accepted.
-    pub fn peer_addr(&self) -> SocketAddr {
+    /// The other end of the connection, as the system told it when it was accepted; `None` on a Unix socket, where
+    /// clients have no address.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.registration.life.peer
     }
 
@@ -102,7 +102,6 @@ impl<'a> Request<'a> {
 /// failure every read fails. If the client waits for a `100 Continue`, it is sent when the first read has to wait.
 pub struct Body {
     pub(crate) stream: Stream,
-    life: Arc<Life>,
     timeout: Timeout,
     terms: Terms,
     decoder: BodyDecoder,
@@ -114,10 +113,9 @@ pub struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(stream: Stream, life: &Arc<Life>, timeout: Timeout) -> Body {
+    pub(crate) fn new(stream: Stream, timeout: Timeout) -> Body {
         Body {
             stream,
-            life: Arc::clone(life),
             timeout,
             terms: Terms::default(),
             decoder: BodyDecoder::default(),
@@ -137,6 +135,11 @@ impl Body {
 
     pub(crate) fn is_complete(&self) -> bool {
         self.decoder.state == BodyState::Done
+    }
+
+    /// Whether the client would go on in this protocol, after its request.
+    pub(crate) fn offers_upgrade(&self) -> bool {
+        self.terms.upgrades
     }
 
     /// Whether the client wants the connection to go on, and nothing is left of the body, or what is left is certain to
@@ -216,7 +219,7 @@ impl Body {
 
     fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         loop {
-            if self.life.is_cut() {
+            if self.stream.life.is_cut() {
                 return Err(Error::Cut);
             }
             let left = match self.decoder.state {
@@ -257,8 +260,8 @@ impl Body {
             false => self.stream.read(target, self.timeout),
         };
         match read {
-            _ if self.life.is_cut() => Err(Error::Cut),
-            Ok(0) => Err(Error::ended_early(self.life.end_reason())),
+            _ if self.stream.life.is_cut() => Err(Error::Cut),
+            Ok(0) => Err(Error::ended_early(self.stream.life.end_reason())),
             Ok(n) => Ok(n),
             Err(CloseReason::BodyTimeout) => refuse(408, "the body came too slowly"),
             Err(_) => Err(Error::Io(io::ErrorKind::ConnectionReset.into())),

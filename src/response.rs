@@ -4,7 +4,7 @@ use super::framing::list;
 use super::head::{is_control, is_token, same};
 use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
-use super::{CloseReason, Error, StatusCode, Version};
+use super::{CloseReason, Error, StatusCode, Upgraded, Version};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -26,19 +26,25 @@ pub struct Response {
     pub(crate) defect: Option<&'static str>,
 }
 
+pub(crate) type Takeover = Box<dyn FnOnce(Upgraded) + Send>;
 type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
 
 pub(crate) enum Payload {
     Bytes(Cow<'static, [u8]>),
     /// With its length, if that is known.
     Stream(Box<StreamBody>, Option<u64>),
+    /// To that protocol.
+    Upgrade(String, Takeover),
+}
+
+impl Payload {
+    pub(crate) const NONE: Payload = Payload::Bytes(Cow::Borrowed(b""));
 }
 
 impl Response {
     /// A response without a body.
     pub fn new(status: impl Into<StatusCode>) -> Response {
-        let payload = Payload::Bytes(Cow::Borrowed(b""));
-        Response::with_payload("", payload).with_status(status)
+        Response::with_payload("", Payload::NONE).with_status(status)
     }
 
     /// Plain text in UTF-8, with status 200.
@@ -105,6 +111,18 @@ impl Response {
         write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
     ) -> Response {
         Response::with_payload(BINARY, Payload::Stream(Box::new(write), None))
+    }
+
+    /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream, with what the client has sent
+    /// already. For a WebSocket, the handler adds its fields with [`with_header`](Response::with_header).
+    ///
+    /// The closure runs on the connection's thread, and may move the stream to another one. The client must have offered
+    /// the protocol (whatever its case) in an HTTP/1.1 request, and the handler must have read its body: else the client
+    /// gets a 400 instead, or while the server drains, a 503. With another status code it gets a 500.
+    pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
+        let payload = Payload::Upgrade(String::from(protocol), Box::new(take));
+        let response = Response::with_payload("", payload).with_header("Upgrade", protocol);
+        response.with_status(StatusCode::SWITCHING_PROTOCOLS)
     }
 
     /// Sends the client to another place, which it asks for with `GET`: 303 (See Other), or what `with_status` says.
@@ -283,6 +301,7 @@ impl Framing {
             (_, StatusCode::RESET_CONTENT) => Framing::Length(0), // RFC 9110 §15.3.6
             (Payload::Bytes(b), _) => Framing::Length(u64::try_from(b.len()).unwrap_or(u64::MAX)),
             (Payload::Stream(_, Some(length)), _) => Framing::Length(*length),
+            (Payload::Upgrade(..), _) => Framing::None,
             _ if version == Version::Http11 => Framing::Chunked,
             _ => Framing::UntilClose,
         }
@@ -299,6 +318,8 @@ pub struct BodyWriter<'a> {
     pub(crate) chunked: bool,
     /// How much may still be written, and what will be the next chunk.
     pub(crate) left: u64,
+    /// How much has been written.
+    pub(crate) written: u64,
     pub(crate) pending: Vec<u8>,
     /// What sending has failed with, which the connection ends with.
     pub(crate) fault: Option<CloseReason>,
@@ -356,9 +377,10 @@ impl Write for BodyWriter<'_> {
             true => self.send(data)?,
             false => self.pending.extend_from_slice(data),
         }
+        let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.written = self.written.saturating_add(taken);
         if self.left < u64::MAX {
-            let sent = u64::try_from(data.len()).unwrap_or(u64::MAX);
-            self.left = self.left.saturating_sub(sent);
+            self.left = self.left.saturating_sub(taken);
         }
         if beyond.is_empty() {
             return Ok(data.len());

@@ -1,10 +1,12 @@
 //! A server's life: built, bound, running; and the accept loop.
 
 use super::connection::{self, panic_message, Handler};
+use super::listener::Listener;
 use super::registry::{join_ended, Registry};
-use super::{Event, Handle, Outcome, Request, Response};
+use super::stream::{BoxError, Wrap, Wrapped};
+use super::{ConnectionId, Event, Handle, Outcome, Request, Response};
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -19,12 +21,13 @@ macro_rules! settings {
         #[must_use = "a builder does nothing until it is bound"]
         pub struct Builder {
             $(pub(crate) $name: $type,)+
+            pub(crate) transport: Option<Wrap>,
             on_event: Option<Hook>,
         }
 
         impl Default for Builder {
             fn default() -> Builder {
-                Builder { $($name: $default,)+ on_event: None }
+                Builder { $($name: $default,)+ transport: None, on_event: None }
             }
         }
 
@@ -48,7 +51,8 @@ settings! {
     /// While those that were cut are slow to go, there may be up to twice as many threads.
     max_connections(usize): usize = 256;
 
-    /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408.
+    /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408. Also, how long the
+    /// handshake of a [`transport`](Builder::transport) may take.
     header_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(10));
 
     /// How long a connection may wait for a request to begin, the first one included: 75 s unless set, longer than the
@@ -78,6 +82,10 @@ settings! {
 
     /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, to fit small address spaces.
     stack_size(usize): usize = 256 * 1024;
+
+    /// The permissions of the file that [`bind_unix`](Builder::bind_unix) makes, such as `0o600`; unless set, those that
+    /// the process gives new files. To connect, a client must be allowed to write to it.
+    socket_mode(impl Into<Option<u32>>): Option<u32> = None;
 }
 
 impl Builder {
@@ -85,6 +93,30 @@ impl Builder {
     /// outside of any lock, and may call every method of [`Handle`].
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
         self.on_event = Some(Box::new(hook));
+        self
+    }
+
+    /// Wraps each connection's socket, for https above all. `examples/https` does it with rustls:
+    /// `builder.transport(move |tcp, _id| Ok(StreamOwned::new(ServerConnection::new(config.clone())?, tcp)))`.
+    ///
+    /// The hook is called on the connection's own thread, then what it returns is flushed, so that a lazy one makes its
+    /// handshake. All of that must be done within `header_timeout`; a failure ends the connection, with an event. Every
+    /// write is flushed. At an orderly end the transport is dropped before the socket is, so that its `Drop` can say
+    /// goodbye (close_notify). A stop cuts the socket itself, whatever the transport is doing.
+    ///
+    /// A read or write of the transport that takes a second longer than its timeout is cut, too, without a response: a
+    /// client that sends a record byte by byte holds no thread. A connection takes three descriptors instead of two.
+    pub fn transport<T>(
+        mut self,
+        hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
+    ) -> Builder
+    where
+        T: io::Read + io::Write + Send + 'static,
+    {
+        self.transport = Some(Box::new(move |tcp, id| {
+            let wrapped: Box<dyn Wrapped> = Box::new(hook(tcp, id)?);
+            Ok(wrapped)
+        }));
         self
     }
 
@@ -113,9 +145,27 @@ impl Builder {
         self.check()?;
         let local_addr = listener.local_addr()?;
         listener.set_nonblocking(true)?;
+        Ok(self.server(Listener::Tcp(listener), local_addr))
+    }
+
+    /// Listens on a Unix socket at that path. [`Server::local_addr`] is `0.0.0.0:0` then, as it has no other.
+    ///
+    /// A socket that is there already is replaced if nobody listens on it any more, as after a crash; any other file never
+    /// is. When the server stops accepting, the file is removed, unless another one has taken its place.
+    ///
+    /// # Errors
+    /// When a setting makes no sense, or the path cannot be listened on. The message names it.
+    #[cfg(unix)]
+    pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
+        self.check()?;
+        let socket = super::listener::UnixSocket::bind(path.as_ref(), self.socket_mode)?;
+        Ok(self.server(Listener::Unix(socket), SocketAddr::from(([0, 0, 0, 0], 0))))
+    }
+
+    fn server(self, listener: Listener, local_addr: SocketAddr) -> Server {
         let registry = Arc::new(Registry::new(listener, local_addr, self));
         let handle = Handle { registry };
-        Ok(Server { handle })
+        Server { handle }
     }
 
     /// Tells the hook, if there is one. A hook that panics is told so, once.

@@ -6,42 +6,172 @@
 //! 3. What ends a transfer is named as the reason of an end; a read that timed out is `BodyTimeout`, of whatever.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
-use super::{Builder, CloseReason};
+use super::life::Life;
+use super::registry::{shut_down, Registration};
+use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What carries the bytes: a socket. Tests and the fuzzer have one of their own, which breaks wherever they want.
 pub(crate) trait Transport: Send {
-    /// Makes every wait bounded. Fails if the system refuses that.
-    fn set_up(&self, write_timeout: Timeout) -> io::Result<()>;
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    fn set_read_timeout(&self, timeout: Timeout) -> io::Result<()>;
-    fn shut_down(&self, direction: Shutdown) -> io::Result<()>;
+    fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
+    fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
+    fn shut_down(&mut self, direction: Shutdown);
+    /// The socket, if nothing stands between it and the bytes.
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>>;
 }
 
-impl Transport for TcpStream {
-    fn set_up(&self, write_timeout: Timeout) -> io::Result<()> {
-        self.set_nonblocking(false)?; // some systems let it inherit the listener's mode
-        let _ = self.set_nodelay(true); // only speed is lost without it
-        self.set_write_timeout(write_timeout)
-    }
+/// What the hook of [`Builder::transport`] makes of a socket.
+pub(crate) trait Wrapped: Read + Write + Send {}
 
+impl<T: Read + Write + Send> Wrapped for T {}
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Wrap =
+    Box<dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError> + Send + Sync>;
+
+/// A connection's socket, and what the user's transport has made of it.
+pub(crate) struct Socket {
+    tcp: TcpStream,
+    /// Dropping it says goodbye. What comes then is read from the socket, to be thrown away.
+    wrapped: Option<Box<dyn Wrapped>>,
+    life: Arc<Life>,
+    read_timeout: Timeout,
+    write_timeout: Timeout,
+}
+
+impl Socket {
+    /// Gives the socket the modes that bound every wait, and has the transport make its handshake.
+    pub(crate) fn open(tcp: TcpStream, of: &Registration) -> Result<Box<Socket>, CloseReason> {
+        let config = &of.handle.registry.config;
+        let mut socket = Box::new(Socket {
+            tcp,
+            wrapped: None,
+            life: Arc::clone(&of.life),
+            read_timeout: None,
+            write_timeout: None,
+        });
+        let mut set_up = || {
+            socket.tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
+            let _ = socket.tcp.set_nodelay(true); // only speed is lost without it
+            socket.set_write_timeout(config.write_timeout)?;
+            if config.transport.is_none() {
+                return Ok(None);
+            }
+            socket.tcp.set_read_timeout(config.header_timeout)?; // for the handshake
+            socket.tcp.try_clone().map(Some)
+        };
+        let clone: io::Result<_> = set_up();
+        let clone = clone.or(Err(CloseReason::SetupFailed))?;
+        if let (Some(wrap), Some(clone)) = (&config.transport, clone) {
+            let (id, life) = (of.life.id, &of.life);
+            life.enter(ConnectionState::Handshake)?;
+            life.watch(config.header_timeout);
+            let wrapped = wrap(clone, id).and_then(|mut wrapped| {
+                wrapped.flush()?; // a lazy one makes its handshake now
+                Ok(wrapped)
+            });
+            life.watch(None);
+            let is_late = |error: &io::Error| TIMEOUTS.contains(&error.kind());
+            socket.wrapped = Some(wrapped.map_err(|error| match error.downcast_ref() {
+                Some(error) if is_late(error) => CloseReason::HeadTimeout,
+                _ if life.end_reason().is_some() => CloseReason::Destroyed, // that is why it failed
+                _ => {
+                    config.tell(|| Event::TransportFailed { id, error });
+                    CloseReason::TransportFailed
+                }
+            })?);
+        }
+        Ok(socket)
+    }
+}
+
+impl Transport for Socket {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read(buf)
+        let (life, timeout) = (&*self.life, self.read_timeout);
+        match &mut self.wrapped {
+            None => {
+                if cfg!(windows) {
+                    patiently(life, timeout, &mut || self.tcp.peek(&mut [0]))?;
+                }
+                self.tcp.read(buf)
+            }
+            Some(wrapped) => {
+                life.watch(timeout);
+                let read = patiently(life, timeout, &mut || wrapped.read(buf));
+                life.watch(None);
+                read
+            }
+        }
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write(bytes)
+        let wrapped = match &mut self.wrapped {
+            None => return self.tcp.write(bytes),
+            Some(wrapped) => wrapped,
+        };
+        self.life.watch(self.write_timeout);
+        let mut sent = wrapped.write(bytes.get(..OUTPUT_BYTES).unwrap_or(bytes));
+        while let Err(error) = wrapped.flush() {
+            if error.kind() != ErrorKind::Interrupted {
+                sent = sent.and(Err(error));
+                break;
+            }
+        }
+        self.life.watch(None);
+        sent
     }
 
-    fn set_read_timeout(&self, timeout: Timeout) -> io::Result<()> {
-        TcpStream::set_read_timeout(self, timeout)
+    fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
+        self.read_timeout = timeout;
+        let tick = timeout.map_or(TICK, |timeout| timeout.min(TICK));
+        self.tcp
+            .set_read_timeout(if cfg!(windows) { Some(tick) } else { timeout })
     }
 
-    fn shut_down(&self, direction: Shutdown) -> io::Result<()> {
-        self.shutdown(direction)
+    fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
+        self.write_timeout = timeout;
+        self.tcp.set_write_timeout(timeout)
+    }
+
+    fn shut_down(&mut self, direction: Shutdown) {
+        if direction == Shutdown::Write {
+            self.life.watch(self.write_timeout);
+            self.wrapped = None;
+            self.life.watch(None);
+        }
+        shut_down(&self.tcp, direction);
+    }
+
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
+        match self.wrapped {
+            None => Ok(self.tcp),
+            Some(_) => Err(self),
+        }
+    }
+}
+
+/// How long a read blocks at most on Windows, where a shutdown does not wake one that is blocked already.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The errors of a timeout, on Unix and on Windows.
+const TIMEOUTS: [ErrorKind; 2] = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+
+/// Reads again after each tick, on Windows, until there is something, the timeout is over, or a stop has come.
+fn patiently(life: &Life, timeout: Timeout, read: &mut Once<'_>) -> io::Result<usize> {
+    let began = Instant::now();
+    loop {
+        let is_over = !cfg!(windows)
+            || life.end_reason().is_some()
+            || timeout.map_or(false, |timeout| began.elapsed() >= timeout);
+        match read() {
+            Err(error) if !is_over && TIMEOUTS.contains(&error.kind()) => {}
+            read => return read,
+        }
     }
 }
 
@@ -60,6 +190,7 @@ pub(crate) type Timeout = Option<Duration>;
 
 pub(crate) struct Stream {
     transport: Box<dyn Transport>,
+    pub(crate) life: Arc<Life>,
     /// What has been read; from `start` to `end` it has not been consumed.
     input: Vec<u8>,
     start: usize,
@@ -74,12 +205,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Takes a fresh transport over, whatever its modes are. Fails if it cannot be given those that bound every wait.
-    pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder) -> io::Result<Stream> {
-        transport.set_up(config.write_timeout)?;
+    pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder, life: &Arc<Life>) -> Stream {
         let min_rate = config.min_rate.unwrap_or(0);
-        Ok(Stream {
+        Stream {
             transport,
+            life: Arc::clone(life),
             input: Vec::new(),
             start: 0,
             end: 0,
@@ -88,7 +218,7 @@ impl Stream {
             read_pace: Pace::new(min_rate),
             write_pace: Pace::new(min_rate),
             written: Ok(()),
-        })
+        }
     }
 
     /// What has been read and not been consumed.
@@ -127,6 +257,7 @@ impl Stream {
         let mut read = || self.transport.receive(free);
         let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
         self.end = self.end.saturating_add(n);
+        self.life.count(n, 0);
         Ok(n)
     }
 
@@ -136,13 +267,57 @@ impl Stream {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
                 let mut read = || self.transport.receive(buf);
-                return self.read_pace.time(&mut read, CloseReason::BodyTimeout);
+                let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
+                self.life.count(n, 0);
+                return Ok(n);
             }
             self.fill(timeout)?;
         }
+        Ok(self.take(buf))
+    }
+
+    /// Moves what fits of what is buffered.
+    fn take(&mut self, buf: &mut [u8]) -> usize {
         let n = self.buffered().read(buf).unwrap_or(0); // a slice does not fail
         self.consume(n);
+        n
+    }
+
+    /// Reads without a clock: first what is buffered.
+    pub(crate) fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if !self.buffered().is_empty() {
+            return Ok(self.take(buf));
+        }
+        let n = self.transport.receive(buf)?;
+        self.life.count(n, 0);
         Ok(n)
+    }
+
+    /// Writes without a clock and without collecting.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.transport.send(bytes)?;
+        self.life.count(0, n);
+        Ok(n)
+    }
+
+    pub(crate) fn set_timeouts(&mut self, read: Timeout, write: Timeout) -> io::Result<()> {
+        self.transport.set_read_timeout(read)?;
+        self.transport.set_write_timeout(write)
+    }
+
+    /// The socket and what has been read too far, unless a transport stands between.
+    pub(crate) fn into_tcp(mut self: Box<Self>) -> Result<(TcpStream, Vec<u8>), Box<Stream>> {
+        match self.transport.into_tcp() {
+            Ok(tcp) => {
+                self.input.truncate(self.end);
+                self.input.drain(..self.start);
+                Ok((tcp, self.input))
+            }
+            Err(transport) => {
+                self.transport = transport;
+                Err(self)
+            }
+        }
     }
 
     fn before_read(&mut self, timeout: Timeout) -> Result<(), CloseReason> {
@@ -203,14 +378,15 @@ impl Stream {
             if n == 0 {
                 return Err(CloseReason::PeerLost);
             }
+            self.life.count(0, n);
             bytes = bytes.get(n..).unwrap_or_default();
         }
         Ok(())
     }
 
     /// Ends one direction. Of what would be read, Linux still gives what it holds already.
-    pub(crate) fn shut_down(&self, direction: Shutdown) {
-        let _ = self.transport.shut_down(direction); // the peer may be gone already, which is as good
+    pub(crate) fn shut_down(&mut self, direction: Shutdown) {
+        self.transport.shut_down(direction);
     }
 }
 
@@ -231,12 +407,11 @@ impl Pace {
     /// Reads or writes once, and tells what an error means, which is `timeout` if nothing moved for too long.
     fn time(&mut self, once: &mut Once<'_>, timeout: CloseReason) -> Result<usize, CloseReason> {
         let began = Instant::now();
-        let timeouts = [ErrorKind::WouldBlock, ErrorKind::TimedOut]; // of Unix and of Windows
         let n = loop {
             match once() {
                 Ok(n) => break n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if timeouts.contains(&error.kind()) => return Err(timeout),
+                Err(error) if TIMEOUTS.contains(&error.kind()) => return Err(timeout),
                 Err(_) => return Err(CloseReason::PeerLost),
             }
         };

@@ -45,6 +45,7 @@ macro_rules! status_codes {
 }
 
 status_codes! {
+    101 SWITCHING_PROTOCOLS "Switching Protocols",
     200 OK "OK",
     201 CREATED "Created",
     202 ACCEPTED "Accepted",

@@ -10,6 +10,7 @@ use super::super::life::Life;
 use super::super::{ConnectionId, Server};
 use super::*;
 use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 /// What a test and its transport share: what the client says, what it has got, and which call will fail.
@@ -39,10 +40,6 @@ impl Wire {
 struct Client(Arc<Mutex<Wire>>);
 
 impl Transport for Client {
-    fn set_up(&self, _: Option<Duration>) -> io::Result<()> {
-        self.0.lock().unwrap().call(false)
-    }
-
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.lock().unwrap();
         wire.call(true)?;
@@ -65,14 +62,22 @@ impl Transport for Client {
         Ok(n)
     }
 
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut wire = self.0.lock().unwrap();
         wire.timeouts.push(timeout);
         wire.call(false)
     }
 
-    fn shut_down(&self, _: Shutdown) -> io::Result<()> {
+    fn set_write_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
         self.0.lock().unwrap().call(false)
+    }
+
+    fn shut_down(&mut self, _: Shutdown) {
+        let _ = self.0.lock().unwrap().call(false);
+    }
+
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
+        Err(self)
     }
 }
 
@@ -107,15 +112,20 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
         }
     });
     let server = builder.bind("127.0.0.1:0").unwrap();
-    let life = Life::new(ConnectionId(1), server.local_addr(), false);
+    let life = Life::new(ConnectionId(1), Some(server.local_addr()), false);
     let registration = Registration {
         handle: server.handle(),
         life: Arc::new(life),
         why: None,
     };
     let wire = Arc::new(Mutex::new(wire));
-    let client = Box::new(Client(Arc::clone(&wire)));
-    serve_over(client, registration, &|request| answer(request).into());
+    let client = Client(Arc::clone(&wire));
+    let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
+        let set_up = client.0.lock().unwrap().call(false);
+        set_up.or(Err(CloseReason::SetupFailed))?;
+        Ok(Box::new(client))
+    };
+    serve_over(open, registration, &|request| answer(request).into());
     let told = told.lock().unwrap();
     assert_eq!((told.0, told.1.len()), (1, 1), "opened and closed once");
     let wire = mem::take(&mut *wire.lock().unwrap());

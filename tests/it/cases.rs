@@ -212,7 +212,7 @@ impl Subject {
         let limits = Server::builder().max_head_bytes(256).max_headers(8);
         let server = limits.max_body_bytes(32).on_event(move |event| {
             if let Event::Opened { peer, .. } = event {
-                note.lock().unwrap().insert(*peer);
+                note.lock().unwrap().insert(peer.unwrap());
             }
         });
         let server = server.bind("127.0.0.1:0").unwrap();
@@ -271,7 +271,7 @@ impl Subject {
             let opened = self.opened.lock().unwrap().clone(); // before the next line: what is gone was there
             let open = self.running.handle().connections();
             let new = open.iter().filter(|it| it.state == ConnectionState::New);
-            let new: HashSet<SocketAddr> = new.map(|it| it.peer).collect();
+            let new: HashSet<SocketAddr> = new.filter_map(|it| it.peer).collect();
             let mut shown = shown.iter().map(|it| addr(it));
             let mut hidden = hidden.iter().map(|it| addr(it));
             shown.all(|it| opened.contains(&it) && !new.contains(&it))

@@ -57,7 +57,7 @@ pub(crate) fn bring(
     until(&format!("a connection is {state:?}"), || {
         let open = handle.connections();
         open.iter()
-            .any(|info| info.peer == peer && info.state == state)
+            .any(|info| info.peer == Some(peer) && info.state == state)
     });
     client
 }

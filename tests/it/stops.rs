@@ -245,7 +245,7 @@ fn close_cuts_one_connection_once() {
     let mut other = bring(&handle, addr, SLEEP, ConnectionState::Handling);
     let peer = one.stream.local_addr().unwrap();
     let open = handle.connections();
-    let id = open.iter().find(|info| info.peer == peer).unwrap().id;
+    let id = open.iter().find(|info| info.peer == Some(peer)).unwrap().id;
     assert!(handle.close(id));
     one.expect_end();
     assert!(!handle.close(id), "it is cut already");
@@ -278,7 +278,7 @@ fn connections_tells_who_is_there_and_what_they_do() {
     let peers = [&idle, &silent].map(|client| client.stream.local_addr().unwrap());
     assert_eq!(open.len(), 2);
     for ((info, peer), number) in open.iter().zip(peers).zip(1..) {
-        assert_eq!((u64::from(info.id), info.peer), (number, peer));
+        assert_eq!((u64::from(info.id), info.peer), (number, Some(peer)));
         assert!(info.opened >= before && info.opened <= Instant::now());
         assert!(info.since >= before);
     }
@@ -304,7 +304,7 @@ fn connections_after_a_destroy_are_those_whose_handlers_run() {
     assert_eq!(handle.destroy(), 3);
     let left = handle.connections();
     assert_eq!(left.len(), 1);
-    assert_eq!(left[0].peer, busy.stream.local_addr().unwrap());
+    assert_eq!(left[0].peer, busy.stream.local_addr().ok());
     assert_eq!(left[0].state, ConnectionState::Handling);
     drop(open);
     assert_ends(&running);

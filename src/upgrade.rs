@@ -1,0 +1,119 @@
+//! A connection that has left HTTP: the raw stream, which stays registered for as long as somebody holds it.
+
+use super::registry::{shut_down, Registration};
+use super::stream::Stream;
+use super::{CancelToken, ConnectionId, Error};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection after a `101 Switching Protocols`, made by [`Response::upgrade`](super::Response::upgrade).
+///
+/// Reading begins with what the client had sent already, and goes on with what it sends; writing is not buffered. None
+/// of HTTP's timeouts and rates apply. It may be moved to another thread. Until it is dropped, which ends the
+/// connection, it counts as one of the server's: [`destroy`](super::Handle::destroy) and
+/// [`close`](super::Handle::close) cut it, which its token tells and which makes its reads and writes fail; a
+/// [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits for it (so
+/// the thread that holds it must not).
+pub struct Upgraded {
+    stream: Box<Stream>,
+    lease: Lease,
+}
+
+impl Upgraded {
+    pub(crate) fn new(mut stream: Stream, registration: Arc<Registration>) -> Upgraded {
+        let _ = stream.set_timeouts(None, None); // if that fails, so does the first read
+        let (stream, lease) = (Box::new(stream), Lease { registration });
+        Upgraded { stream, lease }
+    }
+
+    /// The connection's number, the same as before.
+    pub fn connection_id(&self) -> ConnectionId {
+        self.lease.registration.life.id
+    }
+
+    /// The other end of the connection; `None` on a Unix socket.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.lease.registration.life.peer
+    }
+
+    /// What tells that the connection has been cut, or that the server drains and this should come to its end.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.lease.cancel_token()
+    }
+
+    /// How long a read, and a write, may wait; after that they fail with `WouldBlock` or `TimedOut`. `None`, as at the
+    /// beginning, waits for ever.
+    ///
+    /// # Errors
+    /// When the system refuses, or a duration is zero.
+    pub fn set_timeouts(
+        &mut self,
+        read: Option<Duration>,
+        write: Option<Duration>,
+    ) -> io::Result<()> {
+        self.stream.set_timeouts(read, write)
+    }
+
+    /// The socket itself, what had been read of it already, and the lease that keeps it registered: for protocols that
+    /// read and write on two threads, with [`TcpStream::try_clone`]. A Unix socket comes as a `TcpStream`, too.
+    ///
+    /// # Errors
+    /// Over a [`transport`](super::Builder::transport) the bytes are not the socket's: then this comes back.
+    pub fn into_tcp(self) -> Result<(TcpStream, Vec<u8>, Lease), Upgraded> {
+        let lease = self.lease;
+        match self.stream.into_tcp() {
+            Ok((tcp, unread)) => Ok((tcp, unread, lease)),
+            Err(stream) => Err(Upgraded { stream, lease }),
+        }
+    }
+}
+
+impl Read for Upgraded {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.receive(buf);
+        self.lease.check(read)
+    }
+}
+
+impl Write for Upgraded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.send(bytes);
+        self.lease.check(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // every write has been
+    }
+}
+
+/// What keeps a connection registered of which somebody has the socket. Dropping it ends the connection.
+#[must_use = "dropping it ends the connection"]
+pub struct Lease {
+    registration: Arc<Registration>,
+}
+
+impl Lease {
+    /// What tells that the connection has been cut, or that the server drains and this should come to its end.
+    pub fn cancel_token(&self) -> CancelToken {
+        CancelToken::new(&self.registration)
+    }
+
+    fn check(&self, moved: io::Result<usize>) -> io::Result<usize> {
+        match self.registration.life.is_cut() {
+            true => Err(Error::Cut.into()),
+            false => moved,
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Its thread may still run the closure, and keeps it registered until that has returned.
+        let inner = self.registration.handle.registry.lock();
+        if let Some(stream) = inner.streams.get(&u64::from(self.registration.life.id)) {
+            shut_down(stream, Shutdown::Both);
+        }
+    }
+}
