@@ -10,7 +10,8 @@
 use super::head::{same, Head};
 use super::registry::Registration;
 use super::response::{Framing, Payload, Takeover};
-use super::stream::{Socket, Stream, Transport};
+use super::stream::Stream;
+use super::transport::{Socket, Transport};
 use super::{date, framing};
 use super::{Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
 use super::{Handle, Phase, Request, Response, StatusCode, Upgraded, Version};
@@ -33,7 +34,7 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     if let Some((tcp, registration)) = server.registry.take_job() {
         let open = |of: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
-            Ok(Socket::open(tcp, of)?)
+            Ok(Box::new(Socket::open(tcp, of)?))
         };
         serve_over(open, registration, handler);
     }

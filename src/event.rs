@@ -165,6 +165,11 @@ pub struct ConnectionInfo {
     pub since: Instant,
     /// How many requests it has made, the present one included.
     pub requests: u64,
+    /// How many bytes have been read: of HTTP, without what a transport adds; after an upgrade, what [`Upgraded`]
+    /// (super::Upgraded) reads counts, too.
+    pub received: u64,
+    /// How many bytes have been written, counted the same way.
+    pub sent: u64,
     /// The method of the request that is being answered, or has led to an upgrade.
     pub method: Option<String>,
     /// Its path, percent-decoded.

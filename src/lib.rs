@@ -66,6 +66,7 @@ mod request;
 mod response;
 mod server;
 pub(crate) mod stream;
+pub(crate) mod transport;
 mod types;
 mod upgrade;
 pub(crate) mod urlencoded;

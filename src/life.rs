@@ -6,9 +6,11 @@
 //! Lock order: the registry's, then this one. Nothing is called while this one is held.
 
 use super::handle::SILENT_GRACE;
-use super::head::Head;
+use super::head;
 use super::registry::Registration;
-use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Handle, Phase};
+use super::transport::Timeout;
+use super::ConnectionState::{self, *};
+use super::{CloseReason, ConnectionId, ConnectionInfo, Event, Handle, Phase};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,10 +36,7 @@ pub(crate) struct Life {
 struct Now {
     info: ConnectionInfo,
     /// Of the request that is being answered.
-    head: Option<Arc<Head>>,
-    /// How many bytes have come and gone.
-    received: u64,
-    sent: u64,
+    head: Option<Arc<head::Head>>,
     /// Why a cut ends it, or a drain that has ended the reading side.
     reason: Option<CloseReason>,
     /// By when a call into its transport must have returned.
@@ -46,7 +45,7 @@ struct Now {
 
 impl Life {
     pub(crate) fn new(id: ConnectionId, peer: Option<SocketAddr>, refused: bool) -> Life {
-        let (opened, state) = (Instant::now(), ConnectionState::New);
+        let (opened, state) = (Instant::now(), New);
         let info = ConnectionInfo {
             id,
             peer,
@@ -54,14 +53,14 @@ impl Life {
             state,
             since: opened,
             requests: 0,
+            received: 0,
+            sent: 0,
             method: None,
             path: None,
         };
         let now = Now {
             info,
             head: None,
-            received: 0,
-            sent: 0,
             reason: None,
             watched: None,
         };
@@ -85,18 +84,22 @@ impl Life {
     }
 
     /// Notes that a handler is about to be called for that request.
-    pub(crate) fn begin(&self, head: &Arc<Head>) -> Result<(), CloseReason> {
-        self.change(ConnectionState::Handling, Some(head))
+    pub(crate) fn begin(&self, head: &Arc<head::Head>) -> Result<(), CloseReason> {
+        self.change(Handling, Some(head))
     }
 
-    fn change(&self, state: ConnectionState, head: Option<&Arc<Head>>) -> Result<(), CloseReason> {
+    fn change(
+        &self,
+        state: ConnectionState,
+        head: Option<&Arc<head::Head>>,
+    ) -> Result<(), CloseReason> {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
         now.info.state = state;
         now.info.since = Instant::now();
         let begun = u64::from(head.is_some());
         now.info.requests = now.info.requests.saturating_add(begun);
-        if begun > 0 || !works(state) {
+        if begun > 0 || makes_room(state) {
             now.head = head.cloned();
         }
         Ok(())
@@ -104,29 +107,32 @@ impl Life {
 
     /// Adds to the bytes that have come and gone.
     pub(crate) fn count(&self, received: usize, sent: usize) {
-        let mut now = self.lock();
+        let info = &mut self.lock().info;
         let add = |to: u64, n| to.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
-        now.received = add(now.received, received);
-        now.sent = add(now.sent, sent);
+        info.received = add(info.received, received);
+        info.sent = add(info.sent, sent);
     }
 
     /// The event that tells of its end.
     pub(crate) fn closed(&self, reason: CloseReason) -> Event {
-        let now = self.lock();
+        let info = &self.lock().info;
         Event::Closed {
             id: self.id,
             reason,
-            requests: now.info.requests,
-            received: now.received,
-            sent: now.sent,
-            duration: now.info.opened.elapsed(),
+            requests: info.requests,
+            received: info.received,
+            sent: info.sent,
+            duration: info.opened.elapsed(),
         }
     }
 
-    /// Has the accept loop cut this, unless the call into the transport that begins now has returned by then.
-    pub(crate) fn watch(&self, timeout: Option<Duration>) {
+    /// Calls into the user's transport. The accept loop cuts the connection if that does not return in time.
+    pub(crate) fn watched<T>(&self, timeout: Timeout, call: impl FnOnce() -> T) -> T {
         let time = timeout.map(|timeout| timeout.saturating_add(WATCH_GRACE));
         self.lock().watched = time.and_then(|time| Instant::now().checked_add(time));
+        let done = call();
+        self.lock().watched = None;
+        done
     }
 
     /// Why it is to be cut, if its transport has taken too long.
@@ -134,12 +140,10 @@ impl Life {
         let now = self.lock();
         now.watched.filter(|at| *at <= Instant::now())?;
         Some(match now.info.state {
-            ConnectionState::New | ConnectionState::Idle => CloseReason::IdleTimeout,
-            ConnectionState::Handshake | ConnectionState::Head => CloseReason::HeadTimeout,
-            ConnectionState::Handling => CloseReason::BodyTimeout,
-            ConnectionState::Responding | ConnectionState::Closing | ConnectionState::Upgraded => {
-                CloseReason::WriteTimeout
-            }
+            New | Idle => CloseReason::IdleTimeout,
+            Handshake | Head => CloseReason::HeadTimeout,
+            Handling => CloseReason::BodyTimeout,
+            Responding | Closing | Upgraded => CloseReason::WriteTimeout,
         })
     }
 
@@ -170,23 +174,18 @@ impl Life {
     pub(crate) fn dispensable(&self) -> Option<(u8, Instant)> {
         let now = self.lock();
         let (rank, since) = (rank(now.info.state)?, now.info.since);
-        let begins = !matches!(
-            now.info.state,
-            ConnectionState::Idle | ConnectionState::Closing
-        );
-        let has_time = begins && since.elapsed() < SILENT_GRACE;
+        let has_time = !matches!(now.info.state, Idle | Closing) && since.elapsed() < SILENT_GRACE;
         (!self.is_cut() && !has_time).then_some((rank, since))
     }
 
     /// What a list of connections says of it; `None` if it is as good as gone: cut, and no handler runs.
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         let now = self.lock();
+        let mut info = now.info.clone();
         let head = now.head.as_ref();
-        (works(now.info.state) || !self.is_cut()).then(|| ConnectionInfo {
-            method: head.map(|head| head.method.clone()),
-            path: head.map(|head| head.path.clone()),
-            ..now.info.clone()
-        })
+        info.method = head.map(|head| head.method.clone());
+        info.path = head.map(|head| head.path.clone());
+        Some(info).filter(|info| !makes_room(info.state) || !self.is_cut())
     }
 
     /// Sleeps at most for that time; `true` as soon as the connection has been cut or `stop` has become true.
@@ -201,10 +200,10 @@ impl Life {
 /// clients could keep ordinary ones out. `None`: not at all.
 fn rank(state: ConnectionState) -> Option<u8> {
     match state {
-        ConnectionState::New | ConnectionState::Idle => Some(0),
-        ConnectionState::Handshake | ConnectionState::Head => Some(1),
-        ConnectionState::Closing => Some(2),
-        ConnectionState::Handling | ConnectionState::Responding | ConnectionState::Upgraded => None,
+        New | Idle => Some(0),
+        Handshake | Head => Some(1),
+        Closing => Some(2),
+        Handling | Responding | Upgraded => None, // here something of the user's runs
     }
 }
 
@@ -212,19 +211,14 @@ pub(crate) fn makes_room(state: ConnectionState) -> bool {
     rank(state).is_some()
 }
 
-/// Whether something of the user's runs for a connection in that state.
-fn works(state: ConnectionState) -> bool {
-    rank(state).is_none()
-}
-
 /// Whether no request has begun on a connection in that state.
 pub(crate) fn is_new(state: ConnectionState) -> bool {
-    matches!(state, ConnectionState::New | ConnectionState::Handshake)
+    matches!(state, New | Handshake)
 }
 
 /// Whether a connection in that state has nothing to lose but a request that may be under way.
 pub(crate) fn waits(state: ConnectionState) -> bool {
-    is_new(state) || state == ConnectionState::Idle
+    is_new(state) || state == Idle
 }
 
 /// By which a handler learns that its connection has been cut, or that the server is about to stop.

@@ -5,7 +5,8 @@
 use super::framing::{BodyDecoder, BodyState, Terms};
 use super::head::{same, trim, Head};
 use super::registry::Registration;
-use super::stream::{Stream, Timeout};
+use super::stream::Stream;
+use super::transport::Timeout;
 use super::types::{refuse, Error};
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};

@@ -3,8 +3,9 @@
 use super::connection::{self, panic_message, Handler};
 use super::listener::Listener;
 use super::registry::{join_ended, Registry};
-use super::stream::{BoxError, Wrap, Wrapped};
+use super::transport::{Wrap, Wrapped};
 use super::{ConnectionId, Event, Handle, Outcome, Request, Response};
+use std::error::Error;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -108,7 +109,10 @@ impl Builder {
     /// client that sends a record byte by byte holds no thread. A connection takes three descriptors instead of two.
     pub fn transport<T>(
         mut self,
-        hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
+        hook: impl Fn(TcpStream, ConnectionId) -> Result<T, Box<dyn Error + Send + Sync>>
+            + Send
+            + Sync
+            + 'static,
     ) -> Builder
     where
         T: io::Read + io::Write + Send + 'static,

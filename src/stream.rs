@@ -7,173 +7,12 @@
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
 use super::life::Life;
-use super::registry::{shut_down, Registration};
-use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event};
-use std::io::{self, ErrorKind, Read, Write};
+use super::transport::{Timeout, Transport, TIMEOUTS};
+use super::{Builder, CloseReason};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What carries the bytes: a socket. Tests and the fuzzer have one of their own, which breaks wherever they want.
-pub(crate) trait Transport: Send {
-    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
-    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
-    fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
-    fn shut_down(&mut self, direction: Shutdown);
-    /// The socket, if nothing stands between it and the bytes.
-    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>>;
-}
-
-/// What the hook of [`Builder::transport`] makes of a socket.
-pub(crate) trait Wrapped: Read + Write + Send {}
-
-impl<T: Read + Write + Send> Wrapped for T {}
-
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub(crate) type Wrap =
-    Box<dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError> + Send + Sync>;
-
-/// A connection's socket, and what the user's transport has made of it.
-pub(crate) struct Socket {
-    tcp: TcpStream,
-    /// Dropping it says goodbye. What comes then is read from the socket, to be thrown away.
-    wrapped: Option<Box<dyn Wrapped>>,
-    life: Arc<Life>,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
-}
-
-impl Socket {
-    /// Gives the socket the modes that bound every wait, and has the transport make its handshake.
-    pub(crate) fn open(tcp: TcpStream, of: &Registration) -> Result<Box<Socket>, CloseReason> {
-        let config = &of.handle.registry.config;
-        let mut socket = Box::new(Socket {
-            tcp,
-            wrapped: None,
-            life: Arc::clone(&of.life),
-            read_timeout: None,
-            write_timeout: None,
-        });
-        let mut set_up = || {
-            socket.tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
-            let _ = socket.tcp.set_nodelay(true); // only speed is lost without it
-            socket.set_write_timeout(config.write_timeout)?;
-            if config.transport.is_none() {
-                return Ok(None);
-            }
-            socket.tcp.set_read_timeout(config.header_timeout)?; // for the handshake
-            socket.tcp.try_clone().map(Some)
-        };
-        let clone: io::Result<_> = set_up();
-        let clone = clone.or(Err(CloseReason::SetupFailed))?;
-        if let (Some(wrap), Some(clone)) = (&config.transport, clone) {
-            let (id, life) = (of.life.id, &of.life);
-            life.enter(ConnectionState::Handshake)?;
-            life.watch(config.header_timeout);
-            let wrapped = wrap(clone, id).and_then(|mut wrapped| {
-                wrapped.flush()?; // a lazy one makes its handshake now
-                Ok(wrapped)
-            });
-            life.watch(None);
-            let is_late = |error: &io::Error| TIMEOUTS.contains(&error.kind());
-            socket.wrapped = Some(wrapped.map_err(|error| match error.downcast_ref() {
-                Some(error) if is_late(error) => CloseReason::HeadTimeout,
-                _ if life.end_reason().is_some() => CloseReason::Destroyed, // that is why it failed
-                _ => {
-                    config.tell(|| Event::TransportFailed { id, error });
-                    CloseReason::TransportFailed
-                }
-            })?);
-        }
-        Ok(socket)
-    }
-}
-
-impl Transport for Socket {
-    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let (life, timeout) = (&*self.life, self.read_timeout);
-        match &mut self.wrapped {
-            None => {
-                if cfg!(windows) {
-                    patiently(life, timeout, &mut || self.tcp.peek(&mut [0]))?;
-                }
-                self.tcp.read(buf)
-            }
-            Some(wrapped) => {
-                life.watch(timeout);
-                let read = patiently(life, timeout, &mut || wrapped.read(buf));
-                life.watch(None);
-                read
-            }
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let wrapped = match &mut self.wrapped {
-            None => return self.tcp.write(bytes),
-            Some(wrapped) => wrapped,
-        };
-        self.life.watch(self.write_timeout);
-        let mut sent = wrapped.write(bytes.get(..OUTPUT_BYTES).unwrap_or(bytes));
-        while let Err(error) = wrapped.flush() {
-            if error.kind() != ErrorKind::Interrupted {
-                sent = sent.and(Err(error));
-                break;
-            }
-        }
-        self.life.watch(None);
-        sent
-    }
-
-    fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
-        self.read_timeout = timeout;
-        let tick = timeout.map_or(TICK, |timeout| timeout.min(TICK));
-        self.tcp
-            .set_read_timeout(if cfg!(windows) { Some(tick) } else { timeout })
-    }
-
-    fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
-        self.write_timeout = timeout;
-        self.tcp.set_write_timeout(timeout)
-    }
-
-    fn shut_down(&mut self, direction: Shutdown) {
-        if direction == Shutdown::Write {
-            self.life.watch(self.write_timeout);
-            self.wrapped = None;
-            self.life.watch(None);
-        }
-        shut_down(&self.tcp, direction);
-    }
-
-    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
-        match self.wrapped {
-            None => Ok(self.tcp),
-            Some(_) => Err(self),
-        }
-    }
-}
-
-/// How long a read blocks at most on Windows, where a shutdown does not wake one that is blocked already.
-const TICK: Duration = Duration::from_millis(100);
-
-/// The errors of a timeout, on Unix and on Windows.
-const TIMEOUTS: [ErrorKind; 2] = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
-
-/// Reads again after each tick, on Windows, until there is something, the timeout is over, or a stop has come.
-fn patiently(life: &Life, timeout: Timeout, read: &mut Once<'_>) -> io::Result<usize> {
-    let began = Instant::now();
-    loop {
-        let is_over = !cfg!(windows)
-            || life.end_reason().is_some()
-            || timeout.map_or(false, |timeout| began.elapsed() >= timeout);
-        match read() {
-            Err(error) if !is_over && TIMEOUTS.contains(&error.kind()) => {}
-            read => return read,
-        }
-    }
-}
 
 /// The size at which the input buffer starts; it grows while a head does not fit.
 const INPUT_BYTES: usize = 4 * 1024;
@@ -184,9 +23,6 @@ pub(crate) const OUTPUT_BYTES: usize = 16 * 1024;
 /// How far a transfer may fall behind its rate, in time blocked: at first, and at most after it has been faster.
 const RATE_GRACE: Duration = Duration::from_secs(5);
 const RATE_CREDIT: Duration = Duration::from_secs(30);
-
-/// `None` waits for ever.
-pub(crate) type Timeout = Option<Duration>;
 
 pub(crate) struct Stream {
     transport: Box<dyn Transport>,

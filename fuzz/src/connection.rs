@@ -13,7 +13,7 @@ use self::handler::{handle, Call, MAX_BODY_BYTES};
 use crate::hardstop::connection::serve_over;
 use crate::hardstop::life::Life;
 use crate::hardstop::registry::Registration;
-use crate::hardstop::stream::{Timeout, Transport};
+use crate::hardstop::transport::{Timeout, Transport};
 use crate::hardstop::{Builder, CloseReason, ConnectionId, Event, Request, Server, StatusCode};
 use crate::naive::{self, End};
 use crate::plan;
@@ -253,7 +253,7 @@ fn check(run: &Run, bytes: &[u8]) {
     let wholes = run.answers.iter().filter(|answer| answer.is_whole);
     match run.reason {
         CloseReason::ResponseFailed => assert!(last.is_some_and(|last| last.may_be_cut)),
-        _ => assert_eq!(count("Responded {"), wholes.count(), "{run:?}"),
+        _ => assert_eq!(count("Responded "), wholes.count(), "{run:?}"),
     }
     // As far as the connection went on, everything was seen.
     let all_called = run.calls.len() == requests.len();

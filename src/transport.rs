@@ -1,0 +1,175 @@
+//! What carries a connection's bytes: its socket, and perhaps what the user's transport makes of it.
+//!
+//! 1. The socket stays in the map whatever is wrapped around it: a stop cuts that, and every call into the transport ends.
+//! 2. A socket's timeout does not bound a call that reads or writes more than once, as TLS does for a record: so the
+//!    accept loop watches such calls, and cuts a connection whose call has not returned in time.
+//! 3. On Windows a shutdown does not wake a read that is blocked already: so none blocks for longer than a tick.
+
+use super::life::Life;
+use super::registry::{shut_down, Registration};
+use super::stream::OUTPUT_BYTES;
+use super::{CloseReason, ConnectionId, ConnectionState, Event};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// `None` waits for ever.
+pub(crate) type Timeout = Option<Duration>;
+
+/// The errors of a timeout, on Unix and on Windows.
+pub(crate) const TIMEOUTS: [ErrorKind; 2] = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+
+/// How long a read blocks at most on Windows.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Tests and the fuzzer have one of their own, which breaks wherever they want.
+pub(crate) trait Transport: Send {
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
+    fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
+    fn shut_down(&mut self, direction: Shutdown);
+    /// The socket, if nothing stands between it and the bytes.
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>>;
+}
+
+/// What the hook of [`Builder::transport`](super::Builder::transport) makes of a socket.
+pub(crate) trait Wrapped: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Wrapped for T {}
+
+pub(crate) type Wrapping = Result<Box<dyn Wrapped>, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Wrap = Box<dyn Fn(TcpStream, ConnectionId) -> Wrapping + Send + Sync>;
+
+pub(crate) struct Socket {
+    tcp: TcpStream,
+    /// Dropping it says goodbye. What comes then is read from the socket, to be thrown away.
+    wrapped: Option<Box<dyn Wrapped>>,
+    life: Arc<Life>,
+    read_timeout: Timeout,
+    write_timeout: Timeout,
+}
+
+impl Socket {
+    /// Gives the socket the modes that bound every wait, and has the transport make its handshake.
+    pub(crate) fn open(tcp: TcpStream, of: &Registration) -> Result<Socket, CloseReason> {
+        let (config, life) = (&of.handle.registry.config, Arc::clone(&of.life));
+        let (mut wrapped, write_timeout) = (None, config.write_timeout);
+        let set_up = || {
+            tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
+            let _ = tcp.set_nodelay(true); // only speed is lost without it
+            tcp.set_write_timeout(write_timeout)
+        };
+        set_up().or(Err(CloseReason::SetupFailed))?;
+        if let Some(wrap) = &config.transport {
+            let clone = tcp
+                .set_read_timeout(config.header_timeout)
+                .and_then(|()| tcp.try_clone());
+            let clone = clone.or(Err(CloseReason::SetupFailed))?;
+            life.enter(ConnectionState::Handshake)?;
+            let made = life.watched(config.header_timeout, || {
+                let mut made = wrap(clone, life.id)?;
+                made.flush()?; // a lazy one makes its handshake now
+                Ok(made)
+            });
+            wrapped = Some(made.map_err(|error| failed(of, error))?);
+        }
+        Ok(Socket {
+            tcp,
+            wrapped,
+            life,
+            read_timeout: None,
+            write_timeout,
+        })
+    }
+}
+
+/// What it means that a transport could not be made; tells of it, unless that has a reason of its own.
+fn failed(of: &Registration, error: Box<dyn std::error::Error + Send + Sync>) -> CloseReason {
+    let id = of.life.id;
+    match error.downcast_ref::<io::Error>() {
+        Some(late) if TIMEOUTS.contains(&late.kind()) => return CloseReason::HeadTimeout,
+        _ if of.life.end_reason().is_some() => return CloseReason::Destroyed,
+        _ => {}
+    }
+    let config = &of.handle.registry.config;
+    config.tell(|| Event::TransportFailed { id, error });
+    CloseReason::TransportFailed
+}
+
+impl Transport for Socket {
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (life, timeout) = (&self.life, self.read_timeout);
+        match &mut self.wrapped {
+            Some(wrapped) => life.watched(timeout, || {
+                patiently(life, timeout, &mut || wrapped.read(buf))
+            }),
+            None => {
+                if cfg!(windows) {
+                    patiently(life, timeout, &mut || self.tcp.peek(&mut [0]))?;
+                }
+                self.tcp.read(buf)
+            }
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let wrapped = match &mut self.wrapped {
+            None => return self.tcp.write(bytes),
+            Some(wrapped) => wrapped,
+        };
+        let piece = bytes.get(..OUTPUT_BYTES).unwrap_or(bytes);
+        self.life.watched(self.write_timeout, || {
+            let n = wrapped.write(piece)?;
+            loop {
+                match wrapped.flush() {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    flushed => return flushed.map(|()| n),
+                }
+            }
+        })
+    }
+
+    fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
+        self.read_timeout = timeout;
+        let tick = timeout.map_or(TICK, |timeout| timeout.min(TICK));
+        let timeout = if cfg!(windows) { Some(tick) } else { timeout };
+        self.tcp.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
+        self.write_timeout = timeout;
+        self.tcp.set_write_timeout(timeout)
+    }
+
+    fn shut_down(&mut self, direction: Shutdown) {
+        if direction == Shutdown::Write {
+            let wrapped = self.wrapped.take();
+            self.life.watched(self.write_timeout, || drop(wrapped));
+        }
+        shut_down(&self.tcp, direction);
+    }
+
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
+        match self.wrapped {
+            None => Ok(self.tcp),
+            Some(_) => Err(self),
+        }
+    }
+}
+
+type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
+
+/// Reads. On Windows: again after each tick, until there is something, the timeout is over, or a stop has come.
+fn patiently(life: &Life, timeout: Timeout, read: &mut Once<'_>) -> io::Result<usize> {
+    let began = Instant::now();
+    loop {
+        let is_late = timeout.map_or(false, |timeout| began.elapsed() >= timeout);
+        let is_last = !cfg!(windows) || is_late || life.end_reason().is_some();
+        match read() {
+            Err(error) if !is_last && TIMEOUTS.contains(&error.kind()) => {}
+            read => return read,
+        }
+    }
+}
