@@ -51,9 +51,9 @@ pub(crate) fn serve_over(
     let (id, peer) = (registration.life.id, registration.life.peer);
     config.tell(|| Event::Opened { id, peer });
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let stream = Stream::new(open(&registration)?, config, &registration.life);
+        let stream = Stream::new(open(&registration)?, config);
         let connection = Connection {
-            body: Body::new(stream, config.body_timeout),
+            body: Body::new(stream, &registration.life, config.body_timeout),
             registration: &registration,
             config,
             head: Arc::default(),
@@ -229,46 +229,43 @@ impl Connection<'_> {
         registration.life.enter(ConnectionState::Responding)?;
         if let Payload::Upgrade(protocol, takeover) = response.payload {
             response.payload = Payload::NONE;
-            match self.switch(protocol, &response)? {
-                None => return Ok(Some(takeover)),
-                Some(error) => response = error.into(),
+            if self.switch(protocol, &mut response)? {
+                return Ok(Some(takeover));
             }
         }
         let answered = self.answer(response);
         panicked.and(answered).map(|()| None)
     }
 
-    /// Leaves HTTP for that protocol (RFC 9110 §7.8), or says why it cannot.
-    fn switch(&mut self, protocol: String, head: &Response) -> Result<Option<Error>, CloseReason> {
+    /// Leaves HTTP for that protocol (RFC 9110 §7.8), unless there is another response to be sent.
+    fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
         let names_it = |(name, value): (&str, &[u8])| {
             let mut offered = framing::list(value);
             same(name.as_bytes(), "upgrade") && offered.any(|offer| same(offer, &protocol))
         };
         let is_offered = self.body.offers_upgrade() && self.head.headers.iter().any(names_it);
-        let status = head.status;
-        if head.defect.is_some() || status != StatusCode::SWITCHING_PROTOCOLS {
-            let why = head
-                .defect
-                .unwrap_or("the status code of an upgrade is 101");
-            let error = io::Error::new(io::ErrorKind::InvalidData, why);
-            return Ok(Some(Error::Io(error)));
+        let (id, life, status) = (
+            self.registration.life.id,
+            &self.registration.life,
+            head.status,
+        );
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            head.defect = Some("the status code of an upgrade is 101");
         } else if protocol.is_empty() || !is_offered {
-            let why = "the client has not offered the protocol of this upgrade";
-            return Ok(Some(Error::new(400, why)));
+            *head = Error::new(400, "the client has not offered this upgrade").into();
         } else if !self.body.is_complete() {
-            let why = "the body of a request for an upgrade was not read";
-            return Ok(Some(Error::new(400, why)));
+            *head = Error::new(400, "the body before an upgrade was not read").into();
         } else if self.is_draining() {
-            return Ok(Some(Error::ended_early(Some(CloseReason::Drained))));
+            *head = Error::ended_early(Some(CloseReason::Drained)).into();
+        } else if head.defect.is_none() {
+            head.push_head(self.body.stream.output(), Framing::None, &date::now(), "");
+            self.body.stream.flush()?;
+            self.responded(status, 0);
+            life.enter(ConnectionState::Upgraded)?;
+            self.config.tell(|| Event::Upgraded { id, protocol });
+            return Ok(true);
         }
-        head.push_head(self.body.stream.output(), Framing::None, &date::now(), "");
-        self.body.stream.flush()?;
-        self.responded(status, 0);
-        let life = &self.registration.life;
-        life.enter(ConnectionState::Upgraded)?;
-        let id = life.id;
-        self.config.tell(|| Event::Upgraded { id, protocol });
-        Ok(None)
+        Ok(false)
     }
 
     fn responded(&self, status: StatusCode, bytes: u64) {

@@ -60,11 +60,11 @@ pub enum Event {
     },
     /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
     Failed { id: ConnectionId, error: Error },
-    /// A handler panicked, or the reader or closure of its response. The client gets a 500, or an early end if the
+    /// A handler panicked, or the reader or closure of its response, or a transport. The client gets a 500, or an early end if the
     /// response has begun; the server goes on. The message is empty if the panic had no text.
     HandlerPanicked { id: ConnectionId, message: String },
-    /// A connection is gone. The last event about it, with its history: how many requests it made, how many bytes of
-    /// HTTP were read and written (and after an upgrade, through [`Upgraded`](super::Upgraded)), and how long it was open.
+    /// A connection is gone. The last event about it, with its history: how many requests it made, how many bytes
+    /// were read and written (but not through [`Upgraded::into_tcp`](super::Upgraded::into_tcp)), and for how long.
     #[non_exhaustive]
     Closed {
         id: ConnectionId,
@@ -165,10 +165,9 @@ pub struct ConnectionInfo {
     pub since: Instant,
     /// How many requests it has made, the present one included.
     pub requests: u64,
-    /// How many bytes have been read: of HTTP, without what a transport adds; after an upgrade, what [`Upgraded`]
-    /// (super::Upgraded) reads counts, too.
+    /// How many bytes have been read, without what a transport adds.
     pub received: u64,
-    /// How many bytes have been written, counted the same way.
+    /// How many bytes have been written, counted likewise.
     pub sent: u64,
     /// The method of the request that is being answered, or has led to an upgrade.
     pub method: Option<String>,

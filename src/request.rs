@@ -4,6 +4,7 @@
 
 use super::framing::{BodyDecoder, BodyState, Terms};
 use super::head::{same, trim, Head};
+use super::life::Life;
 use super::registry::Registration;
 use super::stream::Stream;
 use super::transport::Timeout;
@@ -11,6 +12,7 @@ use super::types::{refuse, Error};
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A request, as the handler gets it. It borrows from its connection and ends with the handler.
@@ -103,6 +105,7 @@ impl<'a> Request<'a> {
 /// failure every read fails. If the client waits for a `100 Continue`, it is sent when the first read has to wait.
 pub struct Body {
     pub(crate) stream: Stream,
+    life: Arc<Life>,
     timeout: Timeout,
     terms: Terms,
     decoder: BodyDecoder,
@@ -114,9 +117,10 @@ pub struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(stream: Stream, timeout: Timeout) -> Body {
+    pub(crate) fn new(stream: Stream, life: &Arc<Life>, timeout: Timeout) -> Body {
         Body {
             stream,
+            life: Arc::clone(life),
             timeout,
             terms: Terms::default(),
             decoder: BodyDecoder::default(),
@@ -220,7 +224,7 @@ impl Body {
 
     fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         loop {
-            if self.stream.life.is_cut() {
+            if self.life.is_cut() {
                 return Err(Error::Cut);
             }
             let left = match self.decoder.state {
@@ -261,8 +265,8 @@ impl Body {
             false => self.stream.read(target, self.timeout),
         };
         match read {
-            _ if self.stream.life.is_cut() => Err(Error::Cut),
-            Ok(0) => Err(Error::ended_early(self.stream.life.end_reason())),
+            _ if self.life.is_cut() => Err(Error::Cut),
+            Ok(0) => Err(Error::ended_early(self.life.end_reason())),
             Ok(n) => Ok(n),
             Err(CloseReason::BodyTimeout) => refuse(408, "the body came too slowly"),
             Err(_) => Err(Error::Io(io::ErrorKind::ConnectionReset.into())),

@@ -6,12 +6,10 @@
 //! 3. What ends a transfer is named as the reason of an end; a read that timed out is `BodyTimeout`, of whatever.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
-use super::life::Life;
-use super::transport::{Timeout, Transport, TIMEOUTS};
+use super::transport::{Once, Timeout, Transport, TIMEOUTS};
 use super::{Builder, CloseReason};
-use std::io::{self, ErrorKind, Read};
-use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
+use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// The size at which the input buffer starts; it grows while a head does not fit.
@@ -25,8 +23,7 @@ const RATE_GRACE: Duration = Duration::from_secs(5);
 const RATE_CREDIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stream {
-    transport: Box<dyn Transport>,
-    pub(crate) life: Arc<Life>,
+    pub(crate) transport: Box<dyn Transport>,
     /// What has been read; from `start` to `end` it has not been consumed.
     input: Vec<u8>,
     start: usize,
@@ -41,11 +38,10 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder, life: &Arc<Life>) -> Stream {
+    pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder) -> Stream {
         let min_rate = config.min_rate.unwrap_or(0);
         Stream {
             transport,
-            life: Arc::clone(life),
             input: Vec::new(),
             start: 0,
             end: 0,
@@ -93,7 +89,6 @@ impl Stream {
         let mut read = || self.transport.receive(free);
         let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
         self.end = self.end.saturating_add(n);
-        self.life.count(n, 0);
         Ok(n)
     }
 
@@ -103,57 +98,13 @@ impl Stream {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
                 let mut read = || self.transport.receive(buf);
-                let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
-                self.life.count(n, 0);
-                return Ok(n);
+                return self.read_pace.time(&mut read, CloseReason::BodyTimeout);
             }
             self.fill(timeout)?;
         }
-        Ok(self.take(buf))
-    }
-
-    /// Moves what fits of what is buffered.
-    fn take(&mut self, buf: &mut [u8]) -> usize {
         let n = self.buffered().read(buf).unwrap_or(0); // a slice does not fail
         self.consume(n);
-        n
-    }
-
-    /// Reads without a clock: first what is buffered.
-    pub(crate) fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if !self.buffered().is_empty() {
-            return Ok(self.take(buf));
-        }
-        let n = self.transport.receive(buf)?;
-        self.life.count(n, 0);
         Ok(n)
-    }
-
-    /// Writes without a clock and without collecting.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.transport.send(bytes)?;
-        self.life.count(0, n);
-        Ok(n)
-    }
-
-    pub(crate) fn set_timeouts(&mut self, read: Timeout, write: Timeout) -> io::Result<()> {
-        self.transport.set_read_timeout(read)?;
-        self.transport.set_write_timeout(write)
-    }
-
-    /// The socket and what has been read too far, unless a transport stands between.
-    pub(crate) fn into_tcp(mut self: Box<Self>) -> Result<(TcpStream, Vec<u8>), Box<Stream>> {
-        match self.transport.into_tcp() {
-            Ok(tcp) => {
-                self.input.truncate(self.end);
-                self.input.drain(..self.start);
-                Ok((tcp, self.input))
-            }
-            Err(transport) => {
-                self.transport = transport;
-                Err(self)
-            }
-        }
     }
 
     fn before_read(&mut self, timeout: Timeout) -> Result<(), CloseReason> {
@@ -214,7 +165,6 @@ impl Stream {
             if n == 0 {
                 return Err(CloseReason::PeerLost);
             }
-            self.life.count(0, n);
             bytes = bytes.get(n..).unwrap_or_default();
         }
         Ok(())
@@ -225,8 +175,6 @@ impl Stream {
         self.transport.shut_down(direction);
     }
 }
-
-type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
 
 /// How much longer a transfer may be blocked: every byte earns its part of a second. A handler's own time is free.
 struct Pace {

@@ -100,35 +100,33 @@ fn failed(of: &Registration, error: Box<dyn std::error::Error + Send + Sync>) ->
 
 impl Transport for Socket {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let (life, timeout) = (&self.life, self.read_timeout);
-        match &mut self.wrapped {
-            Some(wrapped) => life.watched(timeout, || {
-                patiently(life, timeout, &mut || wrapped.read(buf))
-            }),
-            None => {
-                if cfg!(windows) {
-                    patiently(life, timeout, &mut || self.tcp.peek(&mut [0]))?;
-                }
-                self.tcp.read(buf)
+        let (life, timeout, tcp) = (&self.life, self.read_timeout, &mut self.tcp);
+        let n = match &mut self.wrapped {
+            Some(wrapped) => {
+                let mut read = || wrapped.read(buf);
+                life.watched(timeout, || patiently(life, timeout, &mut read))
             }
-        }
+            None if cfg!(windows) => {
+                let peeked = patiently(life, timeout, &mut || tcp.peek(&mut [0]));
+                peeked.and_then(|_| tcp.read(buf))
+            }
+            None => tcp.read(buf),
+        }?;
+        life.count(n, 0);
+        Ok(n)
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let wrapped = match &mut self.wrapped {
-            None => return self.tcp.write(bytes),
-            Some(wrapped) => wrapped,
-        };
-        let piece = bytes.get(..OUTPUT_BYTES).unwrap_or(bytes);
-        self.life.watched(self.write_timeout, || {
-            let n = wrapped.write(piece)?;
-            loop {
-                match wrapped.flush() {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    flushed => return flushed.map(|()| n),
-                }
+        let n = match &mut self.wrapped {
+            Some(wrapped) => {
+                let piece = bytes.get(..OUTPUT_BYTES).unwrap_or(bytes);
+                let send = || wrapped.write(piece).and_then(|n| flush(wrapped).and(Ok(n)));
+                self.life.watched(self.write_timeout, send)
             }
-        })
+            None => self.tcp.write(bytes),
+        }?;
+        self.life.count(0, n);
+        Ok(n)
     }
 
     fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
@@ -159,7 +157,17 @@ impl Transport for Socket {
     }
 }
 
-type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
+/// A write is not done again because its flush was interrupted.
+fn flush(wrapped: &mut dyn Wrapped) -> io::Result<()> {
+    loop {
+        match wrapped.flush() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            flushed => return flushed,
+        }
+    }
+}
+
+pub(crate) type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
 
 /// Reads. On Windows: again after each tick, until there is something, the timeout is over, or a stop has come.
 fn patiently(life: &Life, timeout: Timeout, read: &mut Once<'_>) -> io::Result<usize> {

@@ -2,6 +2,7 @@
 
 use super::registry::{shut_down, Registration};
 use super::stream::Stream;
+use super::transport::Transport;
 use super::{CancelToken, ConnectionId, Error};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -17,15 +18,22 @@ use std::time::Duration;
 /// [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits for it (so
 /// the thread that holds it must not).
 pub struct Upgraded {
-    stream: Box<Stream>,
+    transport: Box<dyn Transport>,
+    /// What had been read too far.
+    unread: Vec<u8>,
     lease: Lease,
 }
 
 impl Upgraded {
-    pub(crate) fn new(mut stream: Stream, registration: Arc<Registration>) -> Upgraded {
-        let _ = stream.set_timeouts(None, None); // if that fails, so does the first read
-        let (stream, lease) = (Box::new(stream), Lease { registration });
-        Upgraded { stream, lease }
+    pub(crate) fn new(stream: Stream, registration: Arc<Registration>) -> Upgraded {
+        let unread = stream.buffered().to_vec();
+        let mut upgraded = Upgraded {
+            transport: stream.transport,
+            unread,
+            lease: Lease { registration },
+        };
+        let _ = upgraded.set_timeouts(None, None); // if that fails, so does the first read
+        upgraded
     }
 
     /// The connection's number, the same as before.
@@ -53,7 +61,8 @@ impl Upgraded {
         read: Option<Duration>,
         write: Option<Duration>,
     ) -> io::Result<()> {
-        self.stream.set_timeouts(read, write)
+        self.transport.set_read_timeout(read)?;
+        self.transport.set_write_timeout(write)
     }
 
     /// The socket itself, what had been read of it already, and the lease that keeps it registered: for protocols that
@@ -62,24 +71,28 @@ impl Upgraded {
     /// # Errors
     /// Over a [`transport`](super::Builder::transport) the bytes are not the socket's: then this comes back.
     pub fn into_tcp(self) -> Result<(TcpStream, Vec<u8>, Lease), Upgraded> {
-        let lease = self.lease;
-        match self.stream.into_tcp() {
-            Ok((tcp, unread)) => Ok((tcp, unread, lease)),
-            Err(stream) => Err(Upgraded { stream, lease }),
+        match self.transport.into_tcp() {
+            Ok(tcp) => Ok((tcp, self.unread, self.lease)),
+            Err(transport) => Err(Upgraded { transport, ..self }),
         }
     }
 }
 
 impl Read for Upgraded {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.stream.receive(buf);
-        self.lease.check(read)
+        if self.unread.is_empty() {
+            let read = self.transport.receive(buf);
+            return self.lease.check(read);
+        }
+        let n = self.unread.as_slice().read(buf)?;
+        self.unread.drain(..n);
+        Ok(n)
     }
 }
 
 impl Write for Upgraded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.stream.send(bytes);
+        let written = self.transport.send(bytes);
         self.lease.check(written)
     }
 
