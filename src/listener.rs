@@ -17,7 +17,7 @@ impl Listener {
         match self {
             Listener::Tcp(tcp) => tcp.accept().map(|(stream, peer)| (stream, Some(peer))),
             #[cfg(unix)]
-            Listener::Unix(unix) => unix.accept().map(|stream| (stream, None)),
+            Listener::Unix(unix) => unix.accept(),
         }
     }
 
@@ -38,7 +38,7 @@ pub(crate) use self::unix::UnixSocket;
 mod unix {
     use std::fs::{self, Permissions};
     use std::io;
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
     use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
     use std::os::unix::io::OwnedFd;
     use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -82,9 +82,9 @@ mod unix {
             Ok(socket)
         }
 
-        pub(crate) fn accept(&self) -> io::Result<TcpStream> {
+        pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
             let (stream, _) = self.listener.accept()?;
-            Ok(TcpStream::from(OwnedFd::from(stream)))
+            Ok((TcpStream::from(OwnedFd::from(stream)), None))
         }
 
         pub(crate) fn hide(&mut self) {

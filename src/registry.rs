@@ -79,18 +79,18 @@ pub(crate) enum Stage {
 impl Registry {
     /// Takes the listener over. It must be nonblocking already.
     pub(crate) fn new(listener: Listener, local_addr: SocketAddr, config: Builder) -> Registry {
-        let registry = Registry {
+        let inner = Inner {
+            stage: Stage::Accepting(listener),
+            watch_at: config.transport.as_ref().map(|_| Instant::now()),
+            ..Inner::default()
+        };
+        Registry {
             config,
             local_addr,
             phase: AtomicU8::default(),
-            inner: Mutex::default(),
+            inner: Mutex::new(inner),
             news: Condvar::default(),
-        };
-        let mut inner = registry.lock();
-        inner.stage = Stage::Accepting(listener);
-        inner.watch_at = registry.config.transport.as_ref().map(|_| Instant::now());
-        drop(inner);
-        registry
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -3,20 +3,20 @@
 use super::registry::{shut_down, Registration};
 use super::stream::Stream;
 use super::transport::Transport;
-use super::{CancelToken, ConnectionId, Error};
+use super::Error;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A connection after a `101 Switching Protocols`, made by [`Response::upgrade`](super::Response::upgrade).
 ///
-/// Reading begins with what the client had sent already, and goes on with what it sends; writing is not buffered. None
-/// of HTTP's timeouts and rates apply. It may be moved to another thread. Until it is dropped, which ends the
-/// connection, it counts as one of the server's: [`destroy`](super::Handle::destroy) and
-/// [`close`](super::Handle::close) cut it, which its token tells and which makes its reads and writes fail; a
-/// [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits for it (so
-/// the thread that holds it must not).
+/// Reading begins with what the client had sent already; writing is not buffered. None of HTTP's timeouts and rates
+/// apply. It may be moved to another thread. Until it is dropped, which ends the connection, it counts as one of the
+/// server's: [`destroy`](super::Handle::destroy) and [`close`](super::Handle::close) cut it, so that its reads and writes
+/// fail; [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits for
+/// it, which the thread that holds it must not. The [`cancel_token`](super::Request::cancel_token) of its request goes on
+/// to tell of a cut, and of a drain, at which it should come to its end.
 pub struct Upgraded {
     transport: Box<dyn Transport>,
     /// What had been read too far.
@@ -34,21 +34,6 @@ impl Upgraded {
         };
         let _ = upgraded.set_timeouts(None, None); // if that fails, so does the first read
         upgraded
-    }
-
-    /// The connection's number, the same as before.
-    pub fn connection_id(&self) -> ConnectionId {
-        self.lease.registration.life.id
-    }
-
-    /// The other end of the connection; `None` on a Unix socket.
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.lease.registration.life.peer
-    }
-
-    /// What tells that the connection has been cut, or that the server drains and this should come to its end.
-    pub fn cancel_token(&self) -> CancelToken {
-        self.lease.cancel_token()
     }
 
     /// How long a read, and a write, may wait; after that they fail with `WouldBlock` or `TimedOut`. `None`, as at the
@@ -108,11 +93,6 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// What tells that the connection has been cut, or that the server drains and this should come to its end.
-    pub fn cancel_token(&self) -> CancelToken {
-        CancelToken::new(&self.registration)
-    }
-
     fn check(&self, moved: io::Result<usize>) -> io::Result<usize> {
         match self.registration.life.is_cut() {
             true => Err(Error::Cut.into()),
