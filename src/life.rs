@@ -126,13 +126,11 @@ impl Life {
         }
     }
 
-    /// Calls into the user's transport. The accept loop cuts the connection if that does not return in time.
-    pub(crate) fn watched<T>(&self, timeout: Timeout, call: impl FnOnce() -> T) -> T {
+    /// Has the accept loop cut the connection if what this returns is not dropped in time.
+    pub(crate) fn watch(&self, timeout: Timeout) -> Watch<'_> {
         let time = timeout.map(|timeout| timeout.saturating_add(WATCH_GRACE));
         self.lock().watched = time.and_then(|time| Instant::now().checked_add(time));
-        let done = call();
-        self.lock().watched = None;
-        done
+        Watch(self)
     }
 
     /// Why it is to be cut, if its transport has taken too long.
@@ -193,6 +191,16 @@ impl Life {
         let goes_on = |_: &mut Now| !self.is_cut() && !stop();
         let woken = self.woken.wait_timeout_while(self.lock(), timeout, goes_on);
         !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+/// A call into the user's transport is going on.
+#[must_use = "it ends with this"]
+pub(crate) struct Watch<'a>(&'a Life);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.lock().watched = None;
     }
 }
 

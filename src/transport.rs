@@ -68,8 +68,8 @@ impl Socket {
                 .and_then(|()| tcp.try_clone());
             let clone = clone.or(Err(CloseReason::SetupFailed))?;
             life.enter(ConnectionState::Handshake)?;
-            let made = life.watched(config.header_timeout, || {
-                let mut made = wrap(clone, life.id)?;
+            let _watch = life.watch(config.header_timeout);
+            let made = wrap(clone, life.id).and_then(|mut made| {
                 made.flush()?; // a lazy one makes its handshake now
                 Ok(made)
             });
@@ -103,8 +103,8 @@ impl Transport for Socket {
         let (life, timeout, tcp) = (&self.life, self.read_timeout, &mut self.tcp);
         let n = match &mut self.wrapped {
             Some(wrapped) => {
-                let mut read = || wrapped.read(buf);
-                life.watched(timeout, || patiently(life, timeout, &mut read))
+                let _watch = life.watch(timeout);
+                patiently(life, timeout, &mut || wrapped.read(buf))
             }
             None if cfg!(windows) => {
                 let peeked = patiently(life, timeout, &mut || tcp.peek(&mut [0]));
@@ -120,8 +120,8 @@ impl Transport for Socket {
         let n = match &mut self.wrapped {
             Some(wrapped) => {
                 let piece = bytes.get(..OUTPUT_BYTES).unwrap_or(bytes);
-                let send = || wrapped.write(piece).and_then(|n| flush(wrapped).and(Ok(n)));
-                self.life.watched(self.write_timeout, send)
+                let _watch = self.life.watch(self.write_timeout);
+                wrapped.write(piece).and_then(|n| flush(wrapped).and(Ok(n)))
             }
             None => self.tcp.write(bytes),
         }?;
@@ -143,8 +143,8 @@ impl Transport for Socket {
 
     fn shut_down(&mut self, direction: Shutdown) {
         if direction == Shutdown::Write {
-            let wrapped = self.wrapped.take();
-            self.life.watched(self.write_timeout, || drop(wrapped));
+            let _watch = self.life.watch(self.write_timeout);
+            self.wrapped = None;
         }
         shut_down(&self.tcp, direction);
     }
