@@ -287,6 +287,8 @@ impl Drop for Registration {
                 registry.news.notify_all();
             }
             Some(reason) => {
+                // Whoever has an upgraded connection must not wait for the server in the hook, either.
+                inner.threads.push((id, thread::current().id()));
                 drop(inner);
                 registry.config.tell(|| self.life.closed(reason));
                 inner = registry.lock();
