@@ -20,6 +20,9 @@ pub(crate) type Timeout = Option<Duration>;
 /// The errors of a timeout, on Unix and on Windows.
 pub(crate) const TIMEOUTS: [ErrorKind; 2] = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
 
+/// How much too early a system may end a wait: a tick of its clock.
+const EARLY: Duration = Duration::from_millis(16);
+
 /// How long a read blocks at most on Windows.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -69,8 +72,14 @@ impl Socket {
             let clone = clone.or(Err(CloseReason::SetupFailed))?;
             life.enter(ConnectionState::Handshake)?;
             let _watch = life.watch(config.header_timeout);
+            let began = Instant::now();
+            let is_late = |limit: Duration| began.elapsed() >= limit.saturating_sub(EARLY);
             let made = wrap(clone, life.id).and_then(|mut made| {
                 made.flush()?; // a lazy one makes its handshake now
+                if config.header_timeout.map_or(false, is_late) {
+                    // rustls may be silent about a read that has timed out.
+                    return Err(io::Error::from(ErrorKind::TimedOut).into());
+                }
                 Ok(made)
             });
             wrapped = Some(made.map_err(|error| failed(of, error))?);

@@ -2,7 +2,7 @@
 
 use crate::client::{until, Client, SOON};
 use crate::wire::{observed, serve, wait_for};
-use hardstop::{Builder, ConnectionState, Error, Event, Request, Response, Server};
+use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Request, Response, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{mpsc, Mutex};
@@ -418,4 +418,42 @@ fn a_closed_hook_that_takes_its_time_does_not_hold_newcomers_up() {
     go_on.send(()).unwrap();
     running.destroy();
     assert!(running.join());
+}
+
+/// Its handshake is one byte of the client's, and it takes a timeout for the end of it, as rustls does once something
+/// has come.
+struct Sloppy(TcpStream);
+
+impl Read for Sloppy {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Sloppy {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = self.0.read(&mut [0]);
+        Ok(())
+    }
+}
+
+/// It had `idle_timeout` instead.
+#[test]
+fn a_handshake_is_late_even_if_its_transport_does_not_say_so() {
+    let (told, closed) = mpsc::channel();
+    let builder = Server::builder()
+        .header_timeout(SHORT)
+        .transport(|tcp, _| Ok(Sloppy(tcp)))
+        .on_event(move |event| {
+            if let Event::Closed { reason, .. } = event {
+                let _ = told.send(*reason); // the test may have ended
+            }
+        });
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(count).unwrap();
+    let _silent = Client::connect(running.local_addr());
+    assert_eq!(closed.recv_timeout(SOON), Ok(CloseReason::HeadTimeout));
 }
