@@ -81,7 +81,8 @@ pub(crate) fn turn_away(server: &Handle, error: io::Error) {
     if let Some((mut tcp, _registration)) = server.registry.take_job() {
         let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
                     Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
-        if tcp.set_nonblocking(true).is_ok() {
+        let is_plain = server.registry.config.transport.is_none();
+        if is_plain && tcp.set_nonblocking(true).is_ok() {
             let _ = tcp.write(text.as_bytes()); // a favour: it may fail
         }
     }
