@@ -1,9 +1,9 @@
 //! The stops that are gentler than a destroy, what a handle tells, and the storm.
 
-use crate::client::{until, Client, Fact, GET, SOON};
+use crate::client::{recorder, until, Client, Fact, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, LONG, SHORT, SLEEP};
-use hardstop::{ConnectionState, Event, Outcome, Phase, Running, Server};
-use std::io::Write;
+use hardstop::{ConnectionState, Event, Outcome, Phase, Request, Response, Running, Server};
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::sync::Mutex;
@@ -107,6 +107,82 @@ fn a_drain_has_those_served_that_connected_before_the_server_ran() {
     clients.iter_mut().for_each(assert_is_last);
 }
 
+#[test]
+fn a_shutdown_before_the_server_runs_waits_for_it_if_somebody_has_connected() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let mut client = Client::connect(addr).queued();
+    client.say(GET);
+    thread::scope(|scope| {
+        let outcome = scope.spawn(|| handle.shutdown(LONG));
+        until("the drain has begun", || handle.phase() != Phase::Accepting);
+        server.run(site);
+        assert_eq!(outcome.join().unwrap(), Outcome::Drained);
+    });
+    assert_is_last(&mut client);
+
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::connect(server.local_addr()).queued();
+    let outcome = server.handle().shutdown(SHORT); // nobody runs it
+    assert_eq!(outcome, Outcome::Destroyed { cut: 1 });
+    client.expect_end();
+
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    assert_eq!(server.handle().shutdown(LONG), Outcome::Drained);
+    server.run(site); // returns at once
+}
+
+/// RFC 9112 §9.6: a client knows that nothing behind a `Connection: close` has been handled, and may send it again.
+#[test]
+fn a_drain_makes_the_request_in_its_handler_the_last_of_those_that_are_pipelined() {
+    let (gate, arrivals, open) = Gate::new();
+    let (running, facts) = {
+        let (hook, facts) = recorder();
+        let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
+        let handler = move |_: &mut Request<'_>| {
+            gate.pass();
+            "hello"
+        };
+        (server.unwrap().spawn(handler).unwrap(), facts)
+    };
+    let mut client = Client::connect(running.local_addr());
+    client.say(&GET.repeat(3));
+    arrivals.recv_timeout(SOON).unwrap();
+    running.handle().drain();
+    drop(open);
+    assert_is_last(&mut client);
+    drop(client); // it lingers for more
+    assert_ends(&running);
+    let requests = |fact: &&Fact| **fact == Fact::Request(1);
+    assert_eq!(facts.so_far().iter().filter(requests).count(), 1);
+}
+
+#[test]
+fn a_long_stream_that_asks_whether_the_server_drains_ends_by_itself() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|request| {
+        let token = request.cancel_token();
+        Response::stream(move |body| {
+            while !token.is_draining() {
+                body.write_all(b"more\n")?;
+                body.flush()?;
+            }
+            body.write_all(b"bye\n")
+        })
+    });
+    let running = running.unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    let (handle, (sender, outcome)) = (running.handle(), mpsc::channel());
+    client.head_response();
+    thread::spawn(move || sender.send(handle.shutdown(LONG)).unwrap());
+    let mut read = Vec::new();
+    client.stream.read_to_end(&mut read).unwrap();
+    assert!(read.ends_with(b"bye\n\r\n0\r\n\r\n"), "it is whole");
+    assert_eq!(outcome.recv_timeout(SOON).unwrap(), Outcome::Drained);
+    assert_ends(&running);
+}
+
 /// The kernel's queue is read to its end after `shutdown(Read)` on Linux only.
 #[cfg(target_os = "linux")]
 #[test]
@@ -172,6 +248,45 @@ fn a_drain_does_not_fire_the_token_but_ends_its_wait_for_a_stop() {
     assert_eq!(seen.recv_timeout(SOON).unwrap(), (false, false), "not cut");
     assert_is_last(&mut client);
     assert_ends(&running);
+}
+
+#[test]
+fn a_shutdown_after_a_drain_sets_a_deadline() {
+    let (running, _facts) = serve(Server::builder());
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let mut client = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+    handle.drain();
+    assert_eq!(handle.shutdown(SHORT), Outcome::Destroyed { cut: 1 });
+    client.expect_end();
+    assert_ends(&running);
+}
+
+#[test]
+fn all_who_shut_down_at_once_are_told_how_many_were_cut() {
+    for destroys in [false, true] {
+        let (running, _facts) = serve(Server::builder());
+        let (handle, addr) = (running.handle(), running.local_addr());
+        let sleep = |_| bring(&handle, addr, SLEEP, ConnectionState::Handling);
+        let mut clients: Vec<Client> = (0..3).map(sleep).collect();
+        let began = Instant::now();
+        let graces = [LONG, if destroys { LONG } else { SHORT }, LONG, LONG];
+        thread::scope(|scope| {
+            let handle = &handle;
+            let outcomes = graces.map(|grace| scope.spawn(move || handle.shutdown(grace)));
+            if destroys {
+                until("the drain has begun", || {
+                    running.handle().phase() != Phase::Accepting
+                });
+                assert_eq!(running.destroy(), 3);
+            }
+            for outcome in outcomes {
+                assert_eq!(outcome.join().unwrap(), Outcome::Destroyed { cut: 3 });
+            }
+        });
+        assert!(began.elapsed() < SOON);
+        clients.iter_mut().for_each(Client::expect_end);
+        assert_ends(&running);
+    }
 }
 
 #[test]
