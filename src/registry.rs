@@ -11,7 +11,7 @@
 
 use super::life::{is_new, makes_room, Life, Which};
 use super::listener::Listener;
-use super::{Builder, CloseReason, ConnectionId, Event, Handle};
+use super::{Builder, CloseReason, ConnectionId, Event, Handle, Phase};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -126,7 +126,7 @@ impl Handle {
             } else if let Some(event) = inner.reports.pop_front() {
                 drop(inner);
                 registry.config.tell(|| event);
-            } else if inner.queue.len() > inner.starting {
+            } else if inner.has_turn(registry.config.max_connections) {
                 inner.starting = inner.starting.saturating_add(1);
                 return true;
             } else if inner.is_stopped() && inner.lives.is_empty() {
@@ -175,7 +175,9 @@ impl Handle {
             Err(error) if passing.contains(&error.kind()) => return Ok(()),
             accepted => accepted?,
         };
-        let refused = !inner.make_room(self.registry.config.max_connections);
+        // In a drain nobody is: those beyond the limit wait in the queue for their turn.
+        let max = self.registry.config.max_connections;
+        let refused = self.phase() == Phase::Accepting && !inner.make_room(max);
         if refused && inner.lives.iter().filter(|life| life.refused).count() >= MAX_REFUSALS {
             inner.reports.push_back(Event::TurnedAway { peer });
             return Ok(());
@@ -206,6 +208,12 @@ impl Inner {
     pub(crate) fn is_own_thread(&self) -> bool {
         let me = thread::current().id();
         self.serving == Some(Some(me)) || self.threads.iter().any(|(_, thread)| *thread == me)
+    }
+
+    /// Whether to start a thread for one in the queue: at once, but in a drain only when there is a place for it.
+    fn has_turn(&self, max: usize) -> bool {
+        let begun = self.threads.len().saturating_add(self.starting);
+        self.queue.len() > self.starting && (!self.is_stopped() || begun < max)
     }
 
     /// The connections whose sockets are open.
@@ -299,7 +307,7 @@ impl Drop for Registration {
             inner.lives.remove(at); // ids grow, so they stand in order
         }
         inner.threads.retain(|(each, _)| *each != id);
-        if inner.is_stopped() && inner.lives.is_empty() {
+        if inner.is_stopped() && (inner.lives.is_empty() || !inner.queue.is_empty()) {
             registry.news.notify_all();
         }
     }

@@ -107,6 +107,34 @@ fn a_drain_has_those_served_that_connected_before_the_server_ran() {
     clients.iter_mut().for_each(assert_is_last);
 }
 
+/// All but eight of them were sent away with a 503 before, and all but sixteen reset.
+#[test]
+fn a_drain_serves_a_backlog_that_is_larger_than_its_places() {
+    let server = Server::builder().max_connections(8);
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let connect = |_| Client::connect(addr).queued();
+    let mut clients: Vec<Client> = (0..50).map(connect).collect();
+    // Elsewhere than on Linux, those who wait behind silent ones for a second may lose what they have said.
+    let speaking = clients.split_off(if cfg!(target_os = "linux") { 8 } else { 0 });
+    let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for mut client in speaking {
+            client.say(GET);
+            scope.spawn(move || assert_is_last(&mut client)); // and leaves, which makes room
+        }
+        handle.drain();
+        server.run(|_| {
+            most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+            thread::yield_now();
+            running.fetch_sub(1, SeqCst);
+            "hello"
+        });
+    });
+    clients.iter_mut().for_each(Client::expect_end);
+    assert!(most.into_inner() <= 8, "more handlers than places");
+}
+
 #[test]
 fn a_shutdown_before_the_server_runs_waits_for_it_if_somebody_has_connected() {
     let server = Server::bind("127.0.0.1:0").unwrap();
