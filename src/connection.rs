@@ -12,8 +12,7 @@ use super::registry::Registration;
 use super::response::{Framing, Payload, Takeover};
 use super::stream::Stream;
 use super::transport::{Socket, Transport};
-use super::{date, framing};
-use super::{Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
+use super::{framing, Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
 use super::{Handle, Phase, Request, Response, StatusCode, Upgraded, Version};
 use std::any::Any;
 use std::io::{self, Write};
@@ -51,9 +50,9 @@ pub(crate) fn serve_over(
     let (id, peer) = (registration.life.id, registration.life.peer);
     config.tell(|| Event::Opened { id, peer });
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let stream = Stream::new(open(&registration)?, config);
+        let stream = Stream::new(open(&registration)?, config, &registration.life);
         let connection = Connection {
-            body: Body::new(stream, &registration.life, config.body_timeout),
+            body: Body::new(stream, config.body_timeout),
             registration: &registration,
             config,
             head: Arc::default(),
@@ -70,7 +69,8 @@ pub(crate) fn serve_over(
             let upgraded = Upgraded::new(stream, Arc::clone(&registration));
             let taken = catch_unwind(AssertUnwindSafe(|| takeover(upgraded)));
             if let Err(panic) = taken {
-                server.cut(id, tell_panic(&registration, panic));
+                let why = tell_panic(&registration, panic);
+                server.registry.lock().end(why, Some(id), |_| true);
             }
         }
     }
@@ -244,12 +244,8 @@ impl Connection<'_> {
             let mut offered = framing::list(value);
             same(name.as_bytes(), "upgrade") && offered.any(|offer| same(offer, &protocol))
         };
-        let is_offered = self.body.offers_upgrade() && self.head.headers.iter().any(names_it);
-        let (id, life, status) = (
-            self.registration.life.id,
-            &self.registration.life,
-            head.status,
-        );
+        let is_offered = self.body.terms.upgrades && self.head.headers.iter().any(names_it);
+        let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {
             head.defect = Some("the status code of an upgrade is 101");
         } else if protocol.is_empty() || !is_offered {
@@ -259,10 +255,11 @@ impl Connection<'_> {
         } else if self.is_draining() {
             *head = Error::ended_early(Some(CloseReason::Drained)).into();
         } else if head.defect.is_none() {
-            head.push_head(self.body.stream.output(), Framing::None, &date::now(), "");
+            head.push_head(self.body.stream.output(), Framing::None, "");
             self.body.stream.flush()?;
             self.responded(status, 0);
             life.enter(ConnectionState::Upgraded)?;
+            let id = life.id;
             self.config.tell(|| Event::Upgraded { id, protocol });
             return Ok(true);
         }
@@ -319,8 +316,7 @@ impl Connection<'_> {
             (true, Version::Http10) => "Connection: keep-alive\r\n", // RFC 9112 §9.3: else it waits for the end
             (true, Version::Http11) => "",
         };
-        let (date, out) = (date::now(), self.body.stream.output());
-        response.push_head(out, framing, &date, connection);
+        response.push_head(self.body.stream.output(), framing, connection);
         let no_body = matches!(framing, Framing::None | Framing::Length(0));
         let payload = response.payload;
         let sent = catch_unwind(AssertUnwindSafe(|| {
@@ -354,21 +350,19 @@ impl Connection<'_> {
         };
         let mut writer = BodyWriter {
             stream: &mut self.body.stream,
-            life: &self.registration.life,
             chunked: framing == Framing::Chunked,
-            left: length.unwrap_or(u64::MAX),
+            left: length,
             written: 0,
             pending: Vec::new(),
-            fault: None,
         };
         let written = write(&mut writer);
         let sent = writer.finish(written);
-        let is_whole = writer.left == 0; // if it fails then, there was more: the client has what it was told of
+        let is_whole = writer.left == Some(0); // if it fails then, there was more: the client has what it was told of
         let bytes = writer.written;
-        match (sent, writer.fault) {
-            (_, Some(reason)) => Err(reason),
-            (Ok(()), None) => Ok(bytes),
-            (Err(error), None) => {
+        match (sent, self.body.stream.written) {
+            (_, Err(reason)) => Err(reason),
+            (Ok(()), Ok(())) => Ok(bytes),
+            (Err(error), Ok(())) => {
                 let (id, error) = (self.registration.life.id, error.into());
                 self.config.tell(|| Event::Failed { id, error });
                 is_whole.then_some(bytes).ok_or(CloseReason::ResponseFailed)

@@ -1,10 +1,9 @@
 //! What the library tells its host: events, the reasons of ends, the list of connections. It prints nothing: all that
 //! it has to say goes through the one hook of [`Builder::on_event`](super::Builder::on_event).
 
-use super::{Error, Headers, StatusCode, Version};
-use std::net::SocketAddr;
+use super::{transport::BoxError, Error, Headers, StatusCode, Version};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
+use std::{fmt, io, net::SocketAddr};
 
 /// A connection's number: counted from 1 as they are accepted, and never used again by the same server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,10 +53,7 @@ pub enum Event {
     /// A connection has left HTTP for that protocol; the [`Upgraded`](super::Upgraded) is handed over next.
     Upgraded { id: ConnectionId, protocol: String },
     /// The hook of [`Builder::transport`](super::Builder::transport) or its handshake failed. `Closed` follows.
-    TransportFailed {
-        id: ConnectionId,
-        error: Box<dyn std::error::Error + Send + Sync>,
-    },
+    TransportFailed { id: ConnectionId, error: BoxError },
     /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
     Failed { id: ConnectionId, error: Error },
     /// A handler panicked, or the reader or closure of its response, or a transport. The client gets a 500, or an early end if the

@@ -34,9 +34,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     ];
     let mut values = [None; 5];
     let is_new = head.version == Version::Http11;
-    let (mut close, mut keep_alive) = (false, is_new); // RFC 9112 §9.3
-    let mut upgrades = false;
-    let (mut expects_continue, mut expects_more) = (false, false);
+    let (mut terms, mut close, mut expects_more) = (Terms::default(), false, false);
     for (name, value) in head.headers.iter() {
         let name = name.as_bytes();
         if let Some(at) = names.iter().position(|it| same(name, it)) {
@@ -47,21 +45,21 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         } else if same(name, "connection") {
             for option in list(value) {
                 close |= same(option, "close");
-                keep_alive |= same(option, "keep-alive");
-                upgrades |= same(option, "upgrade") && is_new; // RFC 9110 §7.8: not in HTTP/1.0
+                terms.keep_alive |= same(option, "keep-alive");
+                terms.upgrades |= same(option, "upgrade") && is_new; // RFC 9110 §7.8: not in HTTP/1.0
             }
         } else if same(name, "expect") && is_new {
             // RFC 9110 §10.1.1: in HTTP/1.0 it is ignored; §5.6.1: so are the empty elements of a list.
             for expected in list(value) {
                 let is_continue = same(expected, "100-continue");
-                expects_continue |= is_continue;
+                terms.expects_continue |= is_continue;
                 expects_more |= !is_continue && !expected.is_empty();
             }
         }
     }
     let [host, coding, length, _, _] = values;
     check_host(head, host)?;
-    let length = match (coding, length) {
+    terms.length = match (coding, length) {
         (None, None) => Some(0),
         (None, Some(length)) => Some(content_length(length)?),
         (Some(coding), None) if is_new => check_coding(coding)?,
@@ -71,13 +69,9 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     if expects_more {
         return refuse(417, "only 100-continue can be expected");
     }
-    let expects_continue = expects_continue && length != Some(0);
-    Ok(Terms {
-        length,
-        keep_alive: keep_alive && !close,
-        expects_continue,
-        upgrades,
-    })
+    terms.keep_alive = (terms.keep_alive || is_new) && !close; // RFC 9112 §9.3
+    terms.expects_continue &= terms.length != Some(0);
+    Ok(terms)
 }
 
 /// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; what older clients send must be valid too. §3.2.2 wants one that
@@ -95,8 +89,7 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
     }
 }
 
-/// RFC 9110 §8.6: digits and nothing else. A list of equal lengths could be taken, and zeros in front, which some read
-/// as octal; they are not.
+/// RFC 9110 §8.6: digits and nothing else. Lists of equal lengths and zeros in front, octal to some, are not taken.
 fn content_length(value: &[u8]) -> Result<u64, Error> {
     let is_padded = matches!(value, [b'0', _, ..]);
     let is_number = value.iter().all(u8::is_ascii_digit) && !is_padded; // `parse` would take a `+`
@@ -116,10 +109,7 @@ fn check_coding(value: &[u8]) -> Result<Option<u64>, Error> {
         (true, Some(other)) if !other.is_empty() && !is_chunked(other) => {
             refuse(501, "the only transfer coding served is chunked")
         }
-        _ => refuse(
-            400,
-            "a Transfer-Encoding that does not end with one `chunked`",
-        ),
+        _ => refuse(400, "the Transfer-Encoding does not end with one `chunked`"),
     }
 }
 
@@ -161,11 +151,9 @@ impl BodyDecoder {
             Some(0) => BodyState::Done,
             Some(length) => BodyState::Data(length),
         };
-        BodyDecoder {
-            state,
-            chunked: length.is_none(),
-            ..BodyDecoder::default()
-        }
+        let mut decoder = BodyDecoder::default();
+        (decoder.state, decoder.chunked) = (state, length.is_none());
+        decoder
     }
 
     /// Takes note that `n` of the bytes that [`BodyState::Data`] speaks of have been read.
@@ -192,10 +180,7 @@ impl BodyDecoder {
         let end = end?; // after what is wrong earlier, so that the same is said however it comes
         if end.is_some() {
             let (state, extra) = match self.state {
-                BodyState::Size => match chunk_size(line)? {
-                    (0, extra) => (BodyState::Trailers, extra),
-                    (size, extra) => (BodyState::Data(size), extra),
-                },
+                BodyState::Size => chunk(line)?,
                 BodyState::Trailers if !line.is_empty() => {
                     // RFC 9112 §7.1.2: they may be dropped, and must not be merged unless known to be safe.
                     field_line(line)?;
@@ -212,8 +197,8 @@ impl BodyDecoder {
     }
 }
 
-/// The size on a chunk's line, and how many bytes its extensions have.
-fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
+/// What follows a chunk's line with its size, and how many bytes its extensions have.
+fn chunk(line: &[u8]) -> Result<(BodyState, usize), Error> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(digits.count());
     // No white space may end the line, and so `trim` takes only from the front.
@@ -221,13 +206,11 @@ fn chunk_size(line: &[u8]) -> Result<(u64, usize), Error> {
     while let Some([_, ..]) = extensions {
         extensions = extensions.and_then(after_extension);
     }
-    let digits = std::str::from_utf8(digits).unwrap_or_default();
-    match u64::from_str_radix(digits, 16) {
-        Ok(size) if digits.len() <= 16 && extensions.is_some() => Ok((size, rest.len())),
-        _ => refuse(
-            400,
-            "a chunk's line is not `size;name=value` with 16 hex digits at most",
-        ),
+    let is_valid = digits.len() <= 16 && extensions.is_some();
+    match u64::from_str_radix(std::str::from_utf8(digits).unwrap_or_default(), 16) {
+        Ok(0) if is_valid => Ok((BodyState::Trailers, rest.len())),
+        Ok(size) if is_valid => Ok((BodyState::Data(size), rest.len())),
+        _ => refuse(400, "a chunk's line is not `1 to 16 hex digits;name=value`"),
     }
 }
 

@@ -1,10 +1,8 @@
 //! What stops a server and tells what it is doing, from any thread.
 
-use super::life::waits;
 use super::registry::{left, Registry, Stage};
-use super::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use super::{life::waits, CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
+use std::sync::{atomic::Ordering, Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a connection that has not spoken may still begin after a drain: its request may be on its way.
@@ -59,17 +57,6 @@ impl Handle {
     ///
     /// It does not wait for handlers, which cannot be killed: use [`wait`](Handle::wait) for that. Bytes that the
     /// system had already taken may still reach their clients.
-    ///
-    /// # Examples
-    /// ```
-    /// # fn main() -> std::io::Result<()> {
-    /// let running = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "hello")?;
-    /// let _silent = std::net::TcpStream::connect(running.local_addr())?;
-    /// running.handle().destroy();
-    /// assert!(std::net::TcpStream::connect(running.local_addr()).is_err());
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn destroy(&self) -> usize {
         let registry = &self.registry;
         let mut inner = registry.lock();
@@ -81,10 +68,9 @@ impl Handle {
         (inner.deadline, inner.silence_ends) = (None, None);
         let cut = inner.end(CloseReason::Destroyed, None, |_| true);
         inner.cut = (!inner.has_ended()).then_some(cut);
-        let queue = std::mem::take(&mut inner.queue);
+        let _queue = std::mem::take(&mut inner.queue); // no thread will come for them; dropping them takes the lock
         drop(inner);
         registry.news.notify_all();
-        drop(queue); // no thread will come for them
         cut
     }
 
@@ -151,12 +137,8 @@ impl Handle {
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
-        self.cut(id, CloseReason::HandleClosed)
-    }
-
-    pub(crate) fn cut(&self, id: ConnectionId, why: CloseReason) -> bool {
         let inner = self.registry.lock();
-        inner.end(why, Some(id), |_| true) > 0
+        inner.end(CloseReason::HandleClosed, Some(id), |_| true) > 0
     }
 
     /// Waits until the server has been stopped and nobody is left: every connection's thread has let go of the handler,

@@ -31,6 +31,7 @@ impl Head {
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
             let next = end.saturating_add(2);
             let line = bytes.get(self.line..end).unwrap_or_default();
+            let is_full = self.headers.fields.len() >= max.max_headers;
             (self.line, self.scanned) = (next, next);
             match (line, self.method.is_empty()) {
                 ([], false) => return Ok(Some(next)),
@@ -38,13 +39,8 @@ impl Head {
                 ([], true) if next == 2 => {}
                 ([], true) => return refuse(400, "empty lines before the request line"),
                 (line, true) => self.request_line(line, max.transport.is_some())?,
-                (_, false) if self.headers.fields.len() >= max.max_headers => {
-                    return refuse(431, "the head has too many fields");
-                }
-                (line, false) => {
-                    let (name, value) = field_line(line)?;
-                    self.headers.push(name, value);
-                }
+                (_, false) if is_full => return refuse(431, "the head has too many fields"),
+                (line, false) => self.headers.push(field_line(line)?),
             }
         }
         match self.method.is_empty() {
@@ -84,10 +80,7 @@ impl Head {
         };
         let (path, query) = split_at(local, b"?");
         if !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES) {
-            return refuse(
-                400,
-                "a byte in the target must be percent-encoded, perhaps a `%`",
-            );
+            return refuse(400, "a byte in the target (perhaps a `%`) is not encoded");
         }
         let path = match path {
             "" if method == "OPTIONS" && query.is_empty() => "*", // RFC 9112 §3.2.4: of `http://host`
@@ -153,7 +146,7 @@ impl Headers {
         })
     }
 
-    fn push(&mut self, name: &[u8], value: &[u8]) {
+    fn push(&mut self, (name, value): (&[u8], &[u8])) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         let middle = self.bytes.len();

@@ -36,8 +36,7 @@
 //! | `event`, `types` | what is told, what goes wrong, and small words |
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
-#![deny(unused_must_use)]
-#![deny(clippy::print_stdout, clippy::print_stderr)]
+#![deny(unused_must_use, clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs, missing_debug_implementations)]
 
 /// Implements `Debug` for types of which only the name is worth printing.

@@ -4,7 +4,6 @@
 
 use super::framing::{BodyDecoder, BodyState, Terms};
 use super::head::{same, trim, Head};
-use super::life::Life;
 use super::registry::Registration;
 use super::stream::Stream;
 use super::transport::Timeout;
@@ -12,7 +11,6 @@ use super::types::{refuse, Error};
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A request, as the handler gets it. It borrows from its connection and ends with the handler.
@@ -28,10 +26,9 @@ impl<'a> Request<'a> {
         &self.head.method
     }
 
-    /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. It is valid by RFC 3986, or the request would
-    /// have been refused with 400; only what browsers leave unencoded is tolerated: `[]|^`, and `` {}\` `` in a query.
-    /// One with `https` is refused with 421 (RFC 9110 §7.4), unless there is a
-    /// [`transport`](super::Builder::transport).
+    /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. What RFC 3986 does not allow is refused with
+    /// 400, except for what browsers leave unencoded: `[]|^`, and `` {}\` `` in a query; one with `https` is refused with
+    /// 421 (RFC 9110 §7.4), unless there is a [`transport`](super::Builder::transport).
     pub fn target(&self) -> &'a str {
         &self.head.target
     }
@@ -72,8 +69,7 @@ impl<'a> Request<'a> {
         self.head.headers.get(name)
     }
 
-    /// The other end of the connection, as the system told it when it was accepted; `None` on a Unix socket, where
-    /// clients have no address.
+    /// The other end of the connection, as the system told it when it was accepted; `None` on a Unix socket.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.registration.life.peer
     }
@@ -105,9 +101,8 @@ impl<'a> Request<'a> {
 /// failure every read fails. If the client waits for a `100 Continue`, it is sent when the first read has to wait.
 pub struct Body {
     pub(crate) stream: Stream,
-    life: Arc<Life>,
     timeout: Timeout,
-    terms: Terms,
+    pub(crate) terms: Terms,
     decoder: BodyDecoder,
     received: u64,
     limit: u64,
@@ -117,10 +112,9 @@ pub struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(stream: Stream, life: &Arc<Life>, timeout: Timeout) -> Body {
+    pub(crate) fn new(stream: Stream, timeout: Timeout) -> Body {
         Body {
             stream,
-            life: Arc::clone(life),
             timeout,
             terms: Terms::default(),
             decoder: BodyDecoder::default(),
@@ -142,11 +136,6 @@ impl Body {
         self.decoder.state == BodyState::Done
     }
 
-    /// Whether the client would go on in this protocol, after its request.
-    pub(crate) fn offers_upgrade(&self) -> bool {
-        self.terms.upgrades
-    }
-
     /// Whether the client wants the connection to go on, and nothing is left of the body, or what is left is certain to
     /// come and so little that reading it is cheaper than a new connection.
     pub(crate) fn may_go_on(&self) -> bool {
@@ -163,10 +152,8 @@ impl Body {
         self.limit = u64::MAX; // it is little, whatever the handler would have read
         let (began, timeout, mut scratch) = (Instant::now(), self.timeout, [0; 1024]);
         while !self.is_complete() && self.failure.is_none() && began.elapsed() < time {
-            self.timeout = Some(
-                time.saturating_sub(began.elapsed())
-                    .max(Duration::from_millis(1)),
-            );
+            let left = time.saturating_sub(began.elapsed());
+            self.timeout = Some(left.max(Duration::from_millis(1)));
             let _ = self.read(&mut scratch); // it has noted a failure
         }
         self.timeout = timeout;
@@ -223,33 +210,29 @@ impl Body {
     }
 
     fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        loop {
-            if self.life.is_cut() {
-                return Err(Error::Cut);
-            }
-            let left = match self.decoder.state {
+        let left = loop {
+            match self.decoder.state {
+                _ if self.stream.life.is_cut() => return Err(Error::Cut),
                 BodyState::Done => return Ok(0),
-                BodyState::Data(left) => left,
+                BodyState::Data(left) => break left,
                 BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
                     match self.decoder.advance(self.stream.buffered())? {
                         Some(n) => self.stream.consume(n),
                         None => drop(self.wait(&mut [])?),
                     }
-                    continue;
                 }
-            };
-            if self.received.saturating_add(left) > self.limit {
-                let why = format!("the body is larger than {} bytes", self.limit);
-                return Err(Error::new(413, why));
             }
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
-            let target = buf.get_mut(..wanted).unwrap_or_default();
-            let n = self.wait(target)?;
-            let count = u64::try_from(n).unwrap_or(u64::MAX);
-            self.received = self.received.saturating_add(count);
-            self.decoder.consume_data(count);
-            return Ok(n);
+        };
+        if self.received.saturating_add(left) > self.limit {
+            let why = format!("the body is larger than {} bytes", self.limit);
+            return Err(Error::new(413, why));
         }
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        let n = self.wait(buf.get_mut(..wanted).unwrap_or_default())?;
+        let count = u64::try_from(n).unwrap_or(u64::MAX);
+        self.received = self.received.saturating_add(count);
+        self.decoder.consume_data(count);
+        Ok(n)
     }
 
     /// Reads from the client: into that memory, or only into the buffer if it is empty.
@@ -265,8 +248,8 @@ impl Body {
             false => self.stream.read(target, self.timeout),
         };
         match read {
-            _ if self.life.is_cut() => Err(Error::Cut),
-            Ok(0) => Err(Error::ended_early(self.life.end_reason())),
+            _ if self.stream.life.is_cut() => Err(Error::Cut),
+            Ok(0) => Err(Error::ended_early(self.stream.life.end_reason())),
             Ok(n) => Ok(n),
             Err(CloseReason::BodyTimeout) => refuse(408, "the body came too slowly"),
             Err(_) => Err(Error::Io(io::ErrorKind::ConnectionReset.into())),

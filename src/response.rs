@@ -1,13 +1,10 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::framing::list;
 use super::head::{is_control, is_token, same};
-use super::life::Life;
 use super::stream::{Stream, OUTPUT_BYTES};
-use super::{CloseReason, Error, StatusCode, Upgraded, Version};
-use std::borrow::Cow;
-use std::fs::File;
+use super::{date, framing::list, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::{borrow::Cow, fs::File};
 
 /// A response. The library adds `Date`, and the fields that frame the message.
 ///
@@ -91,9 +88,8 @@ impl Response {
     /// What a reader yields, as `application/octet-stream`, with status 200.
     ///
     /// With a length, exactly that many bytes are sent: if the reader fails or ends early, the connection is cut so
-    /// that the client can tell; what it has beyond is left out. Without one, it is sent in chunks, or, to a client of
-    /// HTTP/1.0, which cannot tell then, until the connection closes. It is read on the connection's thread, and not at
-    /// all for `HEAD`.
+    /// that the client can tell; the rest is left out. Without one, it is sent in chunks, or, to a client of HTTP/1.0,
+    /// which cannot tell then, until the connection closes. It is read on the connection's thread, but not for `HEAD`.
     pub fn reader(reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
         let mut reader = reader;
         let write = move |writer: &mut BodyWriter<'_>| copy(&mut reader, writer);
@@ -138,9 +134,8 @@ impl Response {
 
     /// Adds a field; one of the same name stays, except for `Content-Type`, which is replaced.
     ///
-    /// `Connection: close` is the same as [`closing`](Response::closing). Other values of `Connection`, the fields that
-    /// belong with it (`Keep-Alive`, `Proxy-Connection`, `TE`), and `Content-Length`, `Transfer-Encoding` and `Date`, are
-    /// the library's own: they are left out.
+    /// `Connection: close` is the same as [`closing`](Response::closing). Its other values, `Keep-Alive`, `TE`,
+    /// `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are the library's own: they are left out.
     ///
     /// A name that is no token, or a value with a control byte (a line end, above all), cannot be sent. The response
     /// leaves as a 500 then, and [`Event::Failed`](super::Event::Failed) says why.
@@ -155,7 +150,7 @@ impl Response {
             self.closing |= list(value).any(|option| same(option, "close"));
         } else if is("content-type") {
             self.content_type = Cow::Owned(value.to_vec());
-        } else if !RESERVED.iter().any(|name| is(name)) {
+        } else if !RESERVED.split(' ').any(is) {
             if is("upgrade") {
                 push(&mut self.fields, &[b"Connection: upgrade\r\n"]); // RFC 9110 §7.8
             }
@@ -176,9 +171,9 @@ impl Response {
     }
 
     /// Adds the head to the output. `connection` is that field's line, if there is to be one.
-    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, date: &str, connection: &str) {
+    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, connection: &str) {
         // RFC 9112 §4: the space before the reason phrase stands even if there is none.
-        let mut head = format!("HTTP/1.1 {}\r\nDate: {date}\r\n", self.status);
+        let mut head = format!("HTTP/1.1 {}\r\nDate: {}\r\n", self.status, date::now());
         match body {
             Framing::None | Framing::UntilClose => {}
             Framing::Length(n) => head += &format!("Content-Length: {n}\r\n"),
@@ -252,23 +247,16 @@ impl<T: Into<Response>> From<Result<T, Error>> for Response {
 }
 
 /// Fields that say how a message is framed and dated, and how long its connection lasts.
-const RESERVED: [&str; 6] = [
-    "content-length",
-    "transfer-encoding",
-    "date",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-];
+const RESERVED: &str = "content-length transfer-encoding date keep-alive proxy-connection te";
 
 const BINARY: &str = "application/octet-stream";
 
 /// As [`std::io::copy`], with a larger buffer, and no further than the body goes.
 fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
-    // One byte more than is due, to see whether there is more.
-    let size = usize::try_from(writer.left.saturating_add(1)).unwrap_or(usize::MAX);
+    let due = writer.left.unwrap_or(u64::MAX).saturating_add(1); // one byte more, to see whether there is more
+    let size = usize::try_from(due).unwrap_or(usize::MAX);
     let mut piece = vec![0; size.min(64 * 1024)];
-    while writer.left > 0 {
+    while writer.left != Some(0) {
         match reader.read(&mut piece) {
             Ok(0) => break,
             Ok(n) => writer.write_all(piece.get(..n).ok_or(ErrorKind::InvalidData)?)?,
@@ -314,22 +302,18 @@ impl Framing {
 /// Once the connection is cut, or the client is gone or takes the data too slowly, every write fails.
 pub struct BodyWriter<'a> {
     pub(crate) stream: &'a mut Stream,
-    pub(crate) life: &'a Life,
     pub(crate) chunked: bool,
-    /// How much may still be written, and what will be the next chunk.
-    pub(crate) left: u64,
-    /// How much has been written.
+    /// How much is still to be written, if that is known, and how much has been; what of it will be the next chunk.
+    pub(crate) left: Option<u64>,
     pub(crate) written: u64,
     pub(crate) pending: Vec<u8>,
-    /// What sending has failed with, which the connection ends with.
-    pub(crate) fault: Option<CloseReason>,
 }
 
 impl BodyWriter<'_> {
     /// Sends what is left, and what ends the body unless writing it has failed.
     pub(crate) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
         self.send_pending().and(written)?;
-        if self.left > 0 && self.left < u64::MAX {
+        if self.left.unwrap_or(0) > 0 {
             let why = "the response's reader ended before its length";
             return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
         }
@@ -339,36 +323,35 @@ impl BodyWriter<'_> {
     fn send_pending(&mut self) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         match pending.is_empty() {
-            true => self.check(Ok(())), // a chunk of no bytes would end the body
+            true => self.check(), // a chunk of no bytes would end the body
             false => self.send(&pending),
         }
     }
 
     fn send(&mut self, data: &[u8]) -> io::Result<()> {
-        self.check(Ok(()))?;
+        self.check()?;
         let (size, end) = match self.chunked {
             true => (format!("{:x}\r\n", data.len()), "\r\n"),
             false => Default::default(),
         };
         let parts = [size.as_bytes(), data, end.as_bytes()];
-        let sent = parts.iter().try_for_each(|part| self.stream.push(part));
-        self.check(sent)
+        let _ = parts.iter().try_for_each(|part| self.stream.push(part)); // it has noted a failure
+        self.check()
     }
 
-    fn check(&mut self, sent: Result<(), CloseReason>) -> io::Result<()> {
-        self.fault = self.fault.or(sent.err());
-        match self.fault {
-            _ if self.life.is_cut() => Err(Error::Cut.into()),
-            Some(_) => Err(ErrorKind::BrokenPipe.into()),
-            None => Ok(()),
+    fn check(&self) -> io::Result<()> {
+        match self.stream.written {
+            _ if self.stream.life.is_cut() => Err(Error::Cut.into()),
+            Err(_) => Err(ErrorKind::BrokenPipe.into()),
+            Ok(()) => Ok(()),
         }
     }
 }
 
 impl Write for BodyWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.check(Ok(()))?;
-        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        self.check()?;
+        let left = usize::try_from(self.left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let (data, beyond) = bytes.split_at(left.min(bytes.len()));
         if self.pending.len().saturating_add(data.len()) > OUTPUT_BYTES {
             self.send_pending()?;
@@ -379,9 +362,7 @@ impl Write for BodyWriter<'_> {
         }
         let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.written = self.written.saturating_add(taken);
-        if self.left < u64::MAX {
-            self.left = self.left.saturating_sub(taken);
-        }
+        self.left = self.left.map(|left| left.saturating_sub(taken));
         if beyond.is_empty() {
             return Ok(data.len());
         }
@@ -391,7 +372,7 @@ impl Write for BodyWriter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.send_pending()?;
-        let flushed = self.stream.flush();
-        self.check(flushed)
+        let _ = self.stream.flush(); // it has noted a failure, too
+        self.check()
     }
 }

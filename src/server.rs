@@ -1,17 +1,14 @@
 //! A server's life: built, bound, running; and the accept loop.
 
 use super::connection::{self, panic_message, Handler};
-use super::listener::Listener;
 use super::registry::{join_ended, Registry};
-use super::transport::{Wrap, Wrapped};
-use super::{ConnectionId, Event, Handle, Outcome, Request, Response};
-use std::error::Error;
-use std::io;
+use super::transport::{BoxError, Wrap};
+use super::{listener::Listener, ConnectionId, Event, Handle, Outcome, Request, Response};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::{io, time::Duration};
 
 type Hook = Box<dyn Fn(&Event) + Send + Sync>;
 
@@ -47,43 +44,32 @@ settings! {
     ///
     /// When all are taken, the one that has waited longest for a request makes room for a new client; else the one whose
     /// head has taken longest; else one that lingers after its last response. (New ones and heads have a second first.)
-    /// If all have handlers, the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is dropped,
-    /// with an event.
-    /// While those that were cut are slow to go, there may be up to twice as many threads.
+    /// If all have handlers, the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is
+    /// dropped, with an event. While those that were cut are slow to go, there may be up to twice as many threads.
     max_connections(usize): usize = 256;
-
     /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408. Also, how long the
     /// handshake of a [`transport`](Builder::transport) may take.
     header_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(10));
-
     /// How long a connection may wait for a request to begin, the first one included: 75 s unless set, longer than the
     /// 60 s of common proxies, so that it is they who end it.
     idle_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(75));
-
     /// How long reading a body may go without a byte: 30 s unless set. Answered with 408.
     body_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
-
     /// How long sending may go without a byte being taken: 30 s unless set; the system may make it three times that.
     write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
-
     /// The fewest bytes a second at which a body may come and a response be taken: 240. Only time counts in which the
     /// connection is blocked reading that body or writing that response: slow handlers, long polls and server-sent events
     /// are not touched. A transfer may fall behind by 5 s of it, and by up to 30 s once it has been faster.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
-
     /// How large a head may be: 16 KiB unless set. Answered with 431, or 414 if its first line does not fit.
     max_head_bytes(usize): usize = 16 * 1024;
-
     /// How many fields a head may have: 100 unless set. Answered with 431.
     max_headers(usize): usize = 100;
-
     /// How large a body may be that is read: 1 MiB unless set. Reading a larger one fails, which is answered with 413.
     /// [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
     max_body_bytes(u64): u64 = 1024 * 1024;
-
     /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, to fit small address spaces.
     stack_size(usize): usize = 256 * 1024;
-
     /// The permissions of the file that [`bind_unix`](Builder::bind_unix) makes, such as `0o600`; unless set, those that
     /// the process gives new files. To connect, a client must be allowed to write to it.
     socket_mode(impl Into<Option<u32>>): Option<u32> = None;
@@ -107,20 +93,11 @@ impl Builder {
     ///
     /// A read or write of the transport that takes a second longer than its timeout is cut, too, without a response: a
     /// client that sends a record byte by byte holds no thread. A connection takes three descriptors instead of two.
-    pub fn transport<T>(
+    pub fn transport<T: io::Read + io::Write + Send + 'static>(
         mut self,
-        hook: impl Fn(TcpStream, ConnectionId) -> Result<T, Box<dyn Error + Send + Sync>>
-            + Send
-            + Sync
-            + 'static,
-    ) -> Builder
-    where
-        T: io::Read + io::Write + Send + 'static,
-    {
-        self.transport = Some(Box::new(move |tcp, id| {
-            let wrapped: Box<dyn Wrapped> = Box::new(hook(tcp, id)?);
-            Ok(wrapped)
-        }));
+        hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
+    ) -> Builder {
+        self.transport = Some(Box::new(move |tcp, id| Ok(Box::new(hook(tcp, id)?))));
         self
     }
 
@@ -131,12 +108,10 @@ impl Builder {
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for addr in addr.to_socket_addrs()? {
-            let error = match TcpListener::bind(addr) {
+            match TcpListener::bind(addr).map_err(|error| error.kind()) {
                 Ok(listener) => return self.listener(listener),
-                Err(error) => error,
-            };
-            let (kind, why) = (error.kind(), error.kind().to_string()); // such as `permission denied`
-            failed = io::Error::new(kind, format!("cannot listen on {addr}: {why}"));
+                Err(why) => failed = io::Error::new(why, format!("cannot listen on {addr}: {why}")),
+            }
         }
         Err(failed)
     }
@@ -314,11 +289,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let thread = self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if thread.is_some() {
+        if !matches!(self.thread.get_mut(), Ok(None)) {
             self.handle.destroy();
         }
     }

@@ -6,10 +6,12 @@
 //! 3. What ends a transfer is named as the reason of an end; a read that timed out is `BodyTimeout`, of whatever.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
+use super::life::Life;
 use super::transport::{Once, Timeout, Transport, TIMEOUTS};
 use super::{Builder, CloseReason};
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The size at which the input buffer starts; it grows while a head does not fit.
@@ -24,6 +26,7 @@ const RATE_CREDIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stream {
     pub(crate) transport: Box<dyn Transport>,
+    pub(crate) life: Arc<Life>,
     /// What has been read; from `start` to `end` it has not been consumed.
     input: Vec<u8>,
     start: usize,
@@ -34,14 +37,15 @@ pub(crate) struct Stream {
     read_pace: Pace,
     write_pace: Pace,
     /// What writing has come to: behind a hole, nothing may follow.
-    written: Result<(), CloseReason>,
+    pub(crate) written: Result<(), CloseReason>,
 }
 
 impl Stream {
-    pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder) -> Stream {
+    pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder, life: &Arc<Life>) -> Stream {
         let min_rate = config.min_rate.unwrap_or(0);
         Stream {
             transport,
+            life: Arc::clone(life),
             input: Vec::new(),
             start: 0,
             end: 0,

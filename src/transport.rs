@@ -42,8 +42,9 @@ pub(crate) trait Wrapped: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Wrapped for T {}
 
-pub(crate) type Wrapping = Result<Box<dyn Wrapped>, Box<dyn std::error::Error + Send + Sync>>;
-pub(crate) type Wrap = Box<dyn Fn(TcpStream, ConnectionId) -> Wrapping + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Wrap =
+    Box<dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError> + Send + Sync>;
 
 pub(crate) struct Socket {
     tcp: TcpStream,
@@ -95,7 +96,7 @@ impl Socket {
 }
 
 /// What it means that a transport could not be made; tells of it, unless that has a reason of its own.
-fn failed(of: &Registration, error: Box<dyn std::error::Error + Send + Sync>) -> CloseReason {
+fn failed(of: &Registration, error: BoxError) -> CloseReason {
     let id = of.life.id;
     match error.downcast_ref::<io::Error>() {
         Some(late) if TIMEOUTS.contains(&late.kind()) => return CloseReason::HeadTimeout,

@@ -4,8 +4,7 @@
 //! again whole: `io::copy(req.body(), ..)?` answers with the right status code.
 
 use super::CloseReason;
-use std::borrow::Cow;
-use std::{fmt, io};
+use std::{borrow::Cow, fmt, io};
 
 /// The version that a request was made in. Responses always say `HTTP/1.1` (RFC 9110 §6.2).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -28,15 +28,14 @@ pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (String, String)> + '_ 
 
 /// The byte that a whole percent-encoding at the beginning stands for, and what follows it.
 pub(crate) fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
     match text {
-        [b'%', high, low, rest @ ..] => Some((hex_digit(*high)? << 4 | hex_digit(*low)?, rest)),
+        [b'%', high, low, rest @ ..] => {
+            let byte = digit(*high)? << 4 | digit(*low)?;
+            Some((u8::try_from(byte).ok()?, rest))
+        }
         _ => None,
     }
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    let digit = char::from(byte).to_digit(16)?;
-    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::{decode, hex_digit, pairs};
+use super::{decode, encoded_byte, pairs};
 
 #[test]
 fn decoding_has_a_result_for_every_input() {
@@ -69,6 +69,7 @@ fn a_hex_digit_is_one_of_22_bytes() {
     for byte in 0..=u8::MAX {
         let is_digit = digits.as_bytes().contains(&byte);
         let value = u8::from_str_radix(&char::from(byte).to_string(), 16).ok();
-        assert_eq!(hex_digit(byte), value.filter(|_| is_digit), "{byte}");
+        let low = encoded_byte(&[b'%', b'0', byte]).map(|(value, _)| value);
+        assert_eq!(low, value.filter(|_| is_digit), "{byte}");
     }
 }

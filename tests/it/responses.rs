@@ -643,7 +643,7 @@ fn what_a_body_fails_with_becomes_the_status() {
         (
             post("/", "Transfer-Encoding: chunked\r\n") + "x\r\n",
             400,
-            "400 Bad Request: a chunk's line is not `size;name=value` with 16 hex digits at most\n",
+            "400 Bad Request: a chunk's line is not `1 to 16 hex digits;name=value`\n",
             Some("a chunk's line is not"),
         ),
         (
