@@ -526,7 +526,7 @@ fn a_body_can_be_read_while_the_client_waits_for_something_else() {
 
 /// Tells of each half of a body as soon as it has it.
 fn half_reader() -> (Running, std::sync::mpsc::Receiver<[u8; 2]>) {
-    let (tell, seen) = std::sync::mpsc::channel();
+    let (tell, seen) = std::sync::mpsc::sync_channel(9);
     let server = serve(move |req| {
         for _ in 0..2 {
             let mut half = [0; 2];

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -208,9 +209,10 @@ pub(crate) struct Facts {
 /// A hook for `Builder::on_event`, and what it records.
 pub(crate) fn recorder() -> (impl Fn(&Event) + Send + Sync + 'static, Facts) {
     let (sender, incoming) = mpsc::channel();
+    let sender = Mutex::new(sender);
     let seen = RefCell::default();
     let hook = move |event: &Event| {
-        let _ = sender.send(Fact::of(event)); // the test may have ended
+        let _ = sender.lock().unwrap().send(Fact::of(event)); // the test may have ended
     };
     (hook, Facts { incoming, seen })
 }

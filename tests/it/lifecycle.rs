@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Barrier, Mutex, OnceLock};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -336,7 +336,7 @@ fn destroy_can_be_called_again_and_does_nothing_then() {
 #[test]
 fn destroy_can_be_called_from_a_handler() {
     let server = Server::bind("127.0.0.1:0").unwrap();
-    let (handle, (sender, cut)) = (server.handle(), mpsc::channel());
+    let (handle, (sender, cut)) = (server.handle(), mpsc::sync_channel(9));
     let running = server.spawn(move |request| {
         let answer = (handle.destroy(), request.cancel_token().is_cancelled());
         sender.send(answer).unwrap();
@@ -366,15 +366,15 @@ fn destroy_can_be_called_from_the_event_hook() {
         |fact| matches!(fact, Fact::Closed(..)),
     ];
     for moment in moments {
-        let handle = Arc::new(OnceLock::<Handle>::new());
+        let handle = Arc::new(Mutex::new(None::<Handle>));
         let cell = Arc::clone(&handle);
         let server = Server::builder().on_event(move |event| {
             if moment(&Fact::of(event)) {
-                cell.get().unwrap().destroy();
+                cell.lock().unwrap().as_ref().unwrap().destroy();
             }
         });
         let server = server.bind("127.0.0.1:0").unwrap();
-        handle.set(server.handle()).unwrap();
+        *handle.lock().unwrap() = Some(server.handle());
         let running = server.spawn(site).unwrap();
         let mut client = Client::connect(running.local_addr());
         client.say("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -414,12 +414,12 @@ fn destroy_can_be_called_from_the_drop_of_a_response() {
 
 #[test]
 fn a_handler_may_own_its_server() {
-    let cell = Arc::new(OnceLock::<Running>::new());
+    let cell = Arc::new(Mutex::new(None::<Running>));
     let owner = Arc::clone(&cell);
     let server = Server::bind("127.0.0.1:0").unwrap();
     let handle = server.handle();
     let running = server.spawn(move |_| {
-        owner.get().map(Running::destroy);
+        owner.lock().unwrap().as_ref().map(Running::destroy);
         "hello"
     });
     let addr = handle_addr(&cell, running.unwrap());
@@ -428,9 +428,9 @@ fn a_handler_may_own_its_server() {
     assert!(handle.wait_timeout(SOON));
 }
 
-fn handle_addr(cell: &OnceLock<Running>, running: Running) -> SocketAddr {
+fn handle_addr(cell: &Mutex<Option<Running>>, running: Running) -> SocketAddr {
     let addr = running.local_addr();
-    cell.set(running).unwrap();
+    *cell.lock().unwrap() = Some(running);
     addr
 }
 
@@ -518,12 +518,13 @@ fn waiting_for_an_accepting_server_ends_at_its_time() {
 
 #[test]
 fn waiting_on_a_thread_of_the_server_returns_at_once() {
-    let cell = Arc::new(OnceLock::<Running>::new());
-    let (sender, answers) = mpsc::channel();
+    let cell = Arc::new(Mutex::new(None::<Running>));
+    let (sender, answers) = mpsc::sync_channel(9);
     let ask = {
         let cell = Arc::clone(&cell);
         move |place: &'static str| {
-            let running = cell.get().unwrap();
+            let running = cell.lock().unwrap();
+            let running = running.as_ref().unwrap();
             let handle = running.handle();
             let waits = [handle.wait(), handle.wait_timeout(LONG), running.join()];
             let outcome = handle.shutdown(LONG);
@@ -557,13 +558,13 @@ fn waiting_on_a_thread_of_the_server_returns_at_once() {
             assert_eq!(client.response().text(), "hello"); // the drain lets it end
         }
     }
-    assert_ends(cell.get().unwrap());
+    assert_ends(cell.lock().unwrap().as_ref().unwrap());
 }
 
 #[test]
 fn a_shutdown_from_a_handler_keeps_its_deadline() {
     let server = Server::bind("127.0.0.1:0").unwrap();
-    let (handle, (sender, answers)) = (server.handle(), mpsc::channel());
+    let (handle, (sender, answers)) = (server.handle(), mpsc::sync_channel(9));
     let running = server.spawn(move |request| {
         let outcome = handle.shutdown(SHORT);
         let fired = request.cancel_token().wait_timeout(LONG);
@@ -594,7 +595,7 @@ fn seen_by(
     cut: fn(&Running),
     handler: impl Fn(&mut Request<'_>) -> String + Send + Sync + 'static,
 ) -> String {
-    let (sender, seen) = mpsc::channel();
+    let (sender, seen) = mpsc::sync_channel(9);
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
         let answer = handler(request);
@@ -656,7 +657,7 @@ fn a_handler_that_waits_for_its_client_or_its_token_learns_of_a_cut() {
 #[test]
 fn a_response_that_its_client_does_not_read_fails_on_destroy() {
     let written = Arc::new(AtomicUsize::new(0));
-    let (counter, (sender, results)) = (Arc::clone(&written), mpsc::channel());
+    let (counter, (sender, results)) = (Arc::clone(&written), mpsc::sync_channel(9));
     let server = Server::builder()
         .write_timeout(None)
         .bind("127.0.0.1:0")

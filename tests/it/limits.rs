@@ -391,7 +391,7 @@ fn an_error_of_binding_names_the_address() {
 /// and again to make room, for ever and with the lock held.
 #[test]
 fn a_closed_hook_that_takes_its_time_does_not_hold_newcomers_up() {
-    let (told, closed) = mpsc::channel();
+    let (told, closed) = mpsc::sync_channel(9);
     let (go_on, going_on) = mpsc::channel::<()>();
     let going_on = Mutex::new(going_on);
     let builder = Server::builder().max_connections(1).on_event(move |event| {

@@ -5,7 +5,7 @@ use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
 use hardstop::{ConnectionState, Response, Server, StatusCode};
 use std::io::{self, Read};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// What the client had sent meanwhile lay in the kernel; closing over it reset the connection, and the end of the
@@ -59,15 +59,15 @@ fn a_client_whose_request_may_be_on_its_way_is_not_evicted() {
 /// It never fired, and whoever slept on it slept on.
 #[test]
 fn a_token_that_is_kept_beyond_its_connection_fires() {
-    static TOKEN: OnceLock<hardstop::CancelToken> = OnceLock::new();
+    static TOKEN: Mutex<Option<hardstop::CancelToken>> = Mutex::new(None);
     let running = serve(|request| {
-        assert!(TOKEN.set(request.cancel_token()).is_ok());
+        *TOKEN.lock().unwrap() = Some(request.cancel_token());
         "hello"
     });
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     assert_eq!(client.response().text(), "hello");
-    let token = TOKEN.get().unwrap();
+    let token = TOKEN.lock().unwrap().take().unwrap();
     assert!(!token.is_cancelled(), "the connection is idle");
     drop(client);
     assert!(token.wait_timeout(SOON));
@@ -164,14 +164,14 @@ fn a_reader_that_lies_about_what_it_has_read_fails() {
 /// The decision was made before the hook was called, and stood.
 #[test]
 fn a_hook_that_destroys_the_server_on_a_request_keeps_it_from_its_handler() {
-    static HANDLE: OnceLock<hardstop::Handle> = OnceLock::new();
+    static HANDLE: Mutex<Option<hardstop::Handle>> = Mutex::new(None);
     let builder = Server::builder().on_event(|event| {
         if matches!(event, hardstop::Event::Request { .. }) {
-            HANDLE.get().unwrap().destroy();
+            HANDLE.lock().unwrap().as_ref().unwrap().destroy();
         }
     });
     let server = builder.bind("127.0.0.1:0").unwrap();
-    assert!(HANDLE.set(server.handle()).is_ok());
+    *HANDLE.lock().unwrap() = Some(server.handle());
     let (called, calls) = channel();
     let called = Mutex::new(called);
     let running = server.spawn(move |_| {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -731,7 +731,7 @@ fn a_directory_is_not_sent_as_a_file() {
 
 #[test]
 fn a_closure_learns_that_its_client_is_gone() {
-    let (told, result) = channel();
+    let (told, result) = sync_channel(9);
     let server = serve(move |_| {
         let told = told.clone();
         Response::stream(move |writer| loop {

@@ -235,7 +235,7 @@ fn a_request_that_was_queued_in_the_kernel_is_served_by_a_drain() {
 fn a_request_that_comes_before_its_connection_is_idle_is_served_by_a_drain() {
     let (gate, arrivals, open) = Gate::new();
     let builder = Server::builder().on_event(move |event| {
-        if matches!(event, Event::Responded { .. }) {
+        if matches!(event, hardstop::Event::Responded { .. }) {
             gate.pass();
         }
     });
@@ -253,7 +253,7 @@ fn a_request_that_comes_before_its_connection_is_idle_is_served_by_a_drain() {
 
 #[test]
 fn a_drain_does_not_fire_the_token_but_ends_its_wait_for_a_stop() {
-    let (sender, seen) = mpsc::channel();
+    let (sender, seen) = mpsc::sync_channel(9);
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
         let token = request.cancel_token();

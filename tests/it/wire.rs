@@ -5,6 +5,7 @@ use hardstop::{Builder, Event, Request, Response, Running, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{channel, Receiver};
+use std::sync::Mutex;
 
 /// What a server says to these bytes until it ends the connection by itself.
 pub(crate) fn dialogue(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
@@ -60,13 +61,15 @@ pub(crate) fn observed<R: Into<Response>>(
     handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
 ) -> (Running, Receiver<String>) {
     let (sender, events) = channel();
+    let sender = Mutex::new(sender);
     let server = builder.on_event(move |event| {
-        let _ = sender.send(match event {
+        let told = match event {
             Event::Failed { error, .. } => format!("Failed {error}"),
             Event::HandlerPanicked { message, .. } => format!("HandlerPanicked {message}"),
             Event::Closed { reason, .. } => format!("Closed {reason:?}"),
             other => format!("{other:?}"),
-        });
+        };
+        let _ = sender.lock().unwrap().send(told); // the test may have ended
     });
     let server = server.bind("127.0.0.1:0").unwrap();
     (server.spawn(handler).unwrap(), events)
