@@ -111,14 +111,17 @@ fn failed(of: &Registration, error: BoxError) -> CloseReason {
 impl Transport for Socket {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (life, timeout, tcp) = (&self.life, self.read_timeout, &mut self.tcp);
+        let is_ended = || life.end_reason().is_some(); // also by a drain, which ends the reading side
         let n = match &mut self.wrapped {
             Some(wrapped) => {
                 let _watch = life.watch(timeout);
-                patiently(life, timeout, &mut || wrapped.read(buf))
+                patiently(timeout, &is_ended, &mut || wrapped.read(buf))
             }
             None if cfg!(windows) => {
-                let peeked = patiently(life, timeout, &mut || tcp.peek(&mut [0]));
-                peeked.and_then(|_| tcp.read(buf))
+                match patiently(timeout, &is_ended, &mut || tcp.peek(&mut [0])) {
+                    Ok(0) => Ok(0),
+                    peeked => peeked.and_then(|_| tcp.read(buf)),
+                }
             }
             None => tcp.read(buf),
         }?;
@@ -179,15 +182,24 @@ fn flush(wrapped: &mut dyn Wrapped) -> io::Result<()> {
 
 pub(crate) type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
 
-/// Reads. On Windows: again after each tick, until there is something, the timeout is over, or a stop has come.
-fn patiently(life: &Life, timeout: Timeout, read: &mut Once<'_>) -> io::Result<usize> {
+/// Reads. On Windows: again after each tick, until something moves or the timeout is over; or until the
+/// connection has been told to end, which then is its end.
+fn patiently(
+    timeout: Timeout,
+    is_told: &dyn Fn() -> bool,
+    once: &mut Once<'_>,
+) -> io::Result<usize> {
     let began = Instant::now();
     loop {
         let is_late = timeout.map_or(false, |timeout| began.elapsed() >= timeout);
-        let is_last = !cfg!(windows) || is_late || life.end_reason().is_some();
-        match read() {
-            Err(error) if !is_last && TIMEOUTS.contains(&error.kind()) => {}
-            read => return read,
+        let is_told = is_told(); // before the last try: what has come by then is taken
+        match once() {
+            Err(error) if cfg!(windows) && TIMEOUTS.contains(&error.kind()) => match is_told {
+                true => return Ok(0),
+                false if is_late => return Err(error),
+                false => {}
+            },
+            moved => return moved,
         }
     }
 }
