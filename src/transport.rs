@@ -3,7 +3,7 @@
 //! 1. The socket stays in the map whatever is wrapped around it: a stop cuts that, and every call into the transport ends.
 //! 2. A socket's timeout does not bound a call that reads or writes more than once, as TLS does for a record: so the
 //!    accept loop watches such calls, and cuts a connection whose call has not returned in time.
-//! 3. On Windows a shutdown does not wake a read that is blocked already: so none blocks for longer than a tick.
+//! 3. On Windows a shutdown does not wake a read or write that is blocked already: so none blocks for longer than a tick.
 
 use super::life::Life;
 use super::registry::{shut_down, Registration};
@@ -12,6 +12,7 @@ use super::{CloseReason, ConnectionId, ConnectionState, Event};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// `None` waits for ever.
@@ -23,8 +24,9 @@ pub(crate) const TIMEOUTS: [ErrorKind; 2] = [ErrorKind::WouldBlock, ErrorKind::T
 /// How much too early a system may end a wait: a tick of its clock.
 const EARLY: Duration = Duration::from_millis(16);
 
-/// How long a read blocks at most on Windows.
+/// How long a read blocks at most on Windows, and how long a write sleeps there that finds no room.
 const TICK: Duration = Duration::from_millis(100);
+const NAP: Duration = Duration::from_millis(10);
 
 /// Tests and the fuzzer have one of their own, which breaks wherever they want.
 pub(crate) trait Transport: Send {
@@ -136,6 +138,11 @@ impl Transport for Socket {
                 let _watch = self.life.watch(self.write_timeout);
                 wrapped.write(piece).and_then(|n| flush(wrapped).and(Ok(n)))
             }
+            None if cfg!(windows) => {
+                let (began, is_cut) = (Instant::now(), || self.life.is_cut());
+                let mut write = || write_at_once(&mut self.tcp, bytes, began.elapsed().min(NAP));
+                patiently(self.write_timeout, &is_cut, &mut write)
+            }
             None => self.tcp.write(bytes),
         }?;
         self.life.count(0, n);
@@ -182,7 +189,7 @@ fn flush(wrapped: &mut dyn Wrapped) -> io::Result<()> {
 
 pub(crate) type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
 
-/// Reads. On Windows: again after each tick, until something moves or the timeout is over; or until the
+/// Reads or writes. On Windows: again after each tick, until something moves or the timeout is over; or until the
 /// connection has been told to end, which then is its end.
 fn patiently(
     timeout: Timeout,
@@ -202,4 +209,15 @@ fn patiently(
             moved => return moved,
         }
     }
+}
+
+/// Writes what the system takes now, or naps. A write that Windows lets time out may have sent a part of it untold.
+fn write_at_once(tcp: &mut TcpStream, bytes: &[u8], nap: Duration) -> io::Result<usize> {
+    tcp.set_nonblocking(true)?;
+    let written = tcp.write(bytes);
+    tcp.set_nonblocking(false)?;
+    if written.is_err() {
+        thread::sleep(nap); // which doubles with the time that it has waited
+    }
+    written
 }

@@ -201,7 +201,7 @@ fn a_long_stream_that_asks_whether_the_server_drains_ends_by_itself() {
     let running = running.unwrap();
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
-    let (handle, (sender, outcome)) = (running.handle(), mpsc::channel());
+    let (handle, (sender, outcome)) = (running.handle(), mpsc::sync_channel(9));
     client.head_response();
     thread::spawn(move || sender.send(handle.shutdown(LONG)).unwrap());
     let mut read = Vec::new();
