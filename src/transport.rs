@@ -171,7 +171,12 @@ impl Transport for Socket {
 
     fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
         match self.wrapped {
-            None => Ok(self.tcp),
+            None => {
+                if cfg!(windows) {
+                    let _ = self.tcp.set_read_timeout(self.read_timeout); // without the tick
+                }
+                Ok(self.tcp)
+            }
             Some(_) => Err(self),
         }
     }

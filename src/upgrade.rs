@@ -52,6 +52,7 @@ impl Upgraded {
 
     /// The socket itself, what had been read of it already, and the lease that keeps it registered: for protocols that
     /// read and write on two threads, with [`TcpStream::try_clone`]. A Unix socket comes as a `TcpStream`, too.
+    /// On Windows a stop does not wake what is already blocked on it: give it timeouts there, and ask the token.
     ///
     /// # Errors
     /// Over a [`transport`](super::Builder::transport) the bytes are not the socket's: then this comes back.
