@@ -444,7 +444,7 @@ impl Write for Sloppy {
 /// It had `idle_timeout` instead.
 #[test]
 fn a_handshake_is_late_even_if_its_transport_does_not_say_so() {
-    let (told, closed) = mpsc::channel();
+    let (told, closed) = mpsc::sync_channel(9);
     let builder = Server::builder()
         .header_timeout(SHORT)
         .transport(|tcp, _| Ok(Sloppy(tcp)))

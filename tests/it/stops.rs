@@ -2,7 +2,7 @@
 
 use crate::client::{recorder, until, Client, Fact, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, LONG, SHORT, SLEEP};
-use hardstop::{ConnectionState, Event, Outcome, Phase, Request, Response, Running, Server};
+use hardstop::{ConnectionState, Outcome, Phase, Request, Response, Running, Server};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
