@@ -56,11 +56,13 @@ mod unix {
 
     impl UnixSocket {
         pub(crate) fn bind(path: &Path, mode: Option<u32>) -> io::Result<UnixSocket> {
-            let path = std::env::current_dir()?.join(path); // whatever the directory is at the end
-            let bound = UnixListener::bind(&path).or_else(|error| match stale(&path) {
+            let near = &Path::new(".").join(path); // the system takes short paths only: the whole one may be too long
+            let whole = std::env::current_dir().map(|dir| dir.join(path));
+            let path = whole.unwrap_or_else(|_| near.clone()); // whatever the directory is at the end
+            let bound = UnixListener::bind(near).or_else(|error| match stale(near) {
                 Some(file) => {
-                    remove(&path, file);
-                    UnixListener::bind(&path)
+                    remove(near, file);
+                    UnixListener::bind(near)
                 }
                 None => Err(error),
             });
