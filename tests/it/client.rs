@@ -34,7 +34,11 @@ impl Client {
     }
 
     pub(crate) fn try_connect(addr: SocketAddr) -> io::Result<Client> {
-        let stream = TcpStream::connect_timeout(&addr, SOON)?;
+        Client::over(TcpStream::connect_timeout(&addr, SOON)?)
+    }
+
+    /// A client that has such a socket already, of whichever family.
+    pub(crate) fn over(stream: TcpStream) -> io::Result<Client> {
         stream.set_read_timeout(Some(SOON))?;
         stream.set_write_timeout(Some(SOON))?;
         let unread = Vec::new();

@@ -84,7 +84,7 @@ impl Gate {
 }
 
 /// What a client has said, the state that its connection is in then, and how it is called.
-const STATES: [(&str, ConnectionState, &str); 8] = [
+pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
     ("", ConnectionState::New, "silent"),
     ("GET / HT", ConnectionState::Head, "half a head"),
     (

@@ -30,4 +30,6 @@ mod rude;
 mod stops;
 mod tidy;
 mod trouble;
+#[cfg(unix)]
+mod unix;
 mod wire;
