@@ -78,7 +78,7 @@ impl Socket {
             let began = Instant::now();
             let is_late = |limit: Duration| began.elapsed() >= limit.saturating_sub(EARLY);
             let made = wrap(clone, life.id).and_then(|mut made| {
-                made.flush()?; // a lazy one makes its handshake now
+                flush(&mut made)?; // a lazy one makes its handshake now
                 if config.header_timeout.map_or(false, is_late) {
                     // rustls may be silent about a read that has timed out.
                     return Err(io::Error::from(ErrorKind::TimedOut).into());
