@@ -141,7 +141,8 @@ impl Life {
             New | Idle => CloseReason::IdleTimeout,
             Handshake | Head => CloseReason::HeadTimeout,
             Handling => CloseReason::BodyTimeout,
-            Responding | Closing | Upgraded => CloseReason::WriteTimeout,
+            Responding | Closing => CloseReason::WriteTimeout,
+            Upgraded => return None, // its timeouts are its user's
         })
     }
 
