@@ -29,6 +29,7 @@ mod responses;
 mod rude;
 mod stops;
 mod tidy;
+mod transport;
 mod trouble;
 #[cfg(unix)]
 mod unix;
