@@ -1,11 +1,12 @@
 //! The server that scripts in `.ci/extra` put to the test: it reads every body and answers with its length, `/large`
 //! sends 8 MB, and `/report` tells what became of the connections since the last report, and what the process holds.
+//! If it is given a path, it listens on a Unix socket there.
 
 use hardstop::{Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
+use std::{env, fs, io};
 
 static TALLY: Mutex<Tally> = Mutex::new(Tally {
     open: 0,
@@ -21,11 +22,14 @@ struct Tally {
 }
 
 fn main() -> io::Result<()> {
-    let server = Server::builder()
+    let builder = Server::builder()
         .max_body_bytes(100_000_000)
         .write_timeout(Duration::from_secs(4)) // three times the default of 30 s would be too long to watch
-        .on_event(|event| with_tally(|tally| tally.note(event)))
-        .bind("127.0.0.1:0")?;
+        .on_event(|event| with_tally(|tally| tally.note(event)));
+    let server = match env::args_os().nth(1) {
+        Some(path) => builder.bind_unix(path)?,
+        None => builder.bind("127.0.0.1:0")?,
+    };
     println!("{}", server.local_addr());
     server.run(answer);
     Ok(())
