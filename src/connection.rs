@@ -51,14 +51,17 @@ pub(crate) fn serve_over(
     config.tell(|| Event::Opened { id, peer });
     let served = catch_unwind(AssertUnwindSafe(|| {
         let stream = Stream::new(open(&registration)?, config, &registration.life);
-        let connection = Connection {
+        let _watch; // dropped after the connection, whose transport says goodbye
+        let mut connection = Connection {
             body: Body::new(stream, config.body_timeout),
             registration: &registration,
             config,
             head: Arc::default(),
             asked: Instant::now(),
         };
-        connection.serve(handler)
+        let served = connection.serve(handler);
+        _watch = registration.life.watch(config.write_timeout);
+        served.map(|takeover| (takeover, connection.body.stream))
     }));
     // Only the transport, or a destructor of the user's, can have panicked.
     match served.unwrap_or_else(|panic| Err(tell_panic(&registration, panic))) {
@@ -118,7 +121,7 @@ struct Connection<'a> {
 
 impl Connection<'_> {
     /// Serves until the connection ends, or leaves HTTP.
-    fn serve(mut self, handler: &Handler<'_>) -> Result<(Takeover, Stream), CloseReason> {
+    fn serve(&mut self, handler: &Handler<'_>) -> Result<Takeover, CloseReason> {
         if self.registration.life.refused {
             let error = Error::new(503, "too many connections, try again soon");
             return Err(self.refuse(error));
@@ -127,7 +130,7 @@ impl Connection<'_> {
         loop {
             self.read_head(waits_as)?;
             if let Some(takeover) = self.exchange(handler)? {
-                return Ok((takeover, self.body.stream));
+                return Ok(takeover);
             }
             waits_as = ConnectionState::Idle;
         }
