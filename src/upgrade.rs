@@ -66,13 +66,13 @@ impl Upgraded {
 
 impl Read for Upgraded {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.unread.is_empty() {
-            let read = self.transport.receive(buf);
+        if self.unread.is_empty() && !buf.is_empty() {
+            let read = self.transport.receive(buf); // for nothing, a socket would wait, too
             return self.lease.check(read);
         }
         let n = self.unread.as_slice().read(buf)?;
         self.unread.drain(..n);
-        Ok(n)
+        self.lease.check(Ok(n))
     }
 }
 

@@ -25,6 +25,7 @@ use client::{until, Client, GET, SOON};
 use hardstop::{Response, Running, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
@@ -157,6 +158,56 @@ fn ten_thousand_rude_clients_leave_nothing_behind() {
     assert_eq!(running.handle().connection_count(), 1);
     kept.say(GET);
     assert_eq!(kept.response().status, 200);
+}
+
+/// A stream goes its own way: dropped where it was given, or elsewhere, taken apart, or lost in a panic.
+#[test]
+fn a_thousand_upgrades_leave_nothing_behind() {
+    let name = "a_thousand_upgrades_leave_nothing_behind";
+    if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
+        return;
+    }
+    panic::set_hook(Box::new(|_| {})); // hundreds are on purpose
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|request| {
+        let way = String::from(request.path());
+        Response::upgrade("echo", move |mut stream| {
+            stream.write_all(b"hello").unwrap();
+            match way.as_str() {
+                "/drop" => drop(stream),
+                "/panic" => panic!("on purpose"),
+                "/parts" => drop(stream.into_tcp()),
+                way => {
+                    let panics = way == "/moved-panic";
+                    thread::spawn(move || {
+                        let _stream = stream;
+                        assert!(!panics, "on purpose");
+                    });
+                }
+            }
+        })
+    });
+    let running = running.unwrap();
+    let start = count();
+    let mut memory = Vec::new();
+    for rounds in [40, 160] {
+        for _ in 0..rounds {
+            for way in ["drop", "panic", "parts", "moved", "moved-panic"] {
+                let mut client = Client::connect(running.local_addr());
+                let fields = "Host: x\r\nConnection: upgrade\r\nUpgrade: echo";
+                client.say(&format!("GET /{way} HTTP/1.1\r\n{fields}\r\n\r\n"));
+                assert_eq!(client.head_response().status, 101);
+                assert_eq!(client.take(5), b"hello");
+                client.expect_end();
+            }
+        }
+        until("all are gone", || count() == start);
+        memory.push(kib("VmRSS"));
+    }
+    assert!(memory[1] < memory[0] + 512, "{memory:?} KiB");
+    assert_eq!(running.handle().connection_count(), 0);
+    running.destroy();
+    assert!(running.handle().wait_timeout(SOON), "somebody is left");
 }
 
 /// Answers are collected, but not for ever: who does not read them is not read from.

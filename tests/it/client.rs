@@ -131,7 +131,8 @@ impl Client {
         panic!("the connection is still open");
     }
 
-    fn line(&mut self) -> String {
+    /// Reads a line, and leaves out its end.
+    pub(crate) fn line(&mut self) -> String {
         loop {
             let end = self.unread.windows(2).position(|two| two == b"\r\n");
             if let Some(end) = end {
@@ -142,7 +143,7 @@ impl Client {
         }
     }
 
-    fn take(&mut self, n: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, n: usize) -> Vec<u8> {
         while self.unread.len() < n {
             assert_ne!(self.fill(), 0, "ended {} bytes early", n);
         }

@@ -20,6 +20,7 @@ mod bodies;
 mod cases;
 mod client;
 mod generated;
+mod history;
 mod http;
 mod lifecycle;
 mod limits;
@@ -33,4 +34,5 @@ mod transport;
 mod trouble;
 #[cfg(unix)]
 mod unix;
+mod upgrade;
 mod wire;
