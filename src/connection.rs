@@ -301,7 +301,8 @@ impl Connection<'_> {
     fn respond(&mut self, mut response: Response, keep_alive: bool) -> Result<bool, CloseReason> {
         let id = self.registration.life.id;
         if !(200..=599).contains(&response.status.as_u16()) {
-            response.defect = Some("the status code is not one of a final response");
+            let why = "the status code is not one of a final response";
+            response.defect.get_or_insert(why);
         }
         let mut replaced = None;
         if let Some(why) = response.defect {
