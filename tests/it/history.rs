@@ -1,0 +1,433 @@
+//! What is told of a connection's history: by `Responded` and `Closed`, by the list of connections, by its token.
+
+use crate::client::{until, Client, GET, SOON};
+use crate::lifecycle::{assert_ends, bring, site, Gate, LONG, SHORT};
+use hardstop::{
+    ConnectionState, Error, Event, Outcome, Request, Response, Running, Server, Version,
+};
+use std::io::{Read, Write};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// A hook that writes a line for each event, without its times.
+pub(crate) fn chronicle() -> (impl Fn(&Event) + Send + Sync + 'static, Receiver<String>) {
+    let (sender, lines) = mpsc::channel();
+    let hook = move |event: &Event| {
+        let line = match event {
+            Event::Opened { id, .. } => format!("{id} opened"),
+            Event::Request {
+                id, method, target, ..
+            } => format!("{id} asked {method} {target}"),
+            Event::Responded {
+                id, status, bytes, ..
+            } => {
+                format!("{id} responded {}, {bytes}", status.as_u16())
+            }
+            Event::Upgraded { id, protocol } => format!("{id} upgraded to {protocol}"),
+            Event::Failed { id, error } => format!("{id} failed: {error}"),
+            Event::HandlerPanicked { id, message } => format!("{id} panicked: {message}"),
+            Event::Closed {
+                id,
+                reason,
+                requests,
+                received,
+                sent,
+                ..
+            } => {
+                format!("{id} closed {reason:?}, {requests}, {received}, {sent}")
+            }
+            other => format!("{other:?}"),
+        };
+        let _ = sender.send(line); // the test may have ended
+    };
+    (hook, lines)
+}
+
+/// What the tests' servers answer: `/stream` and `/long` of no known length, `/reader` of a known one.
+fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
+    let path = String::from(request.path());
+    Ok(match path.as_str() {
+        "/stream" => Response::stream(|body| {
+            for _ in 0..3 {
+                body.write_all(b"abc")?;
+                body.flush()?;
+            }
+            Ok(())
+        }),
+        "/long" => Response::stream(|body| body.write_all(&[b'x'; 300_000])),
+        "/reader" => Response::reader(&b"1234567"[..], 7),
+        "/none" => Response::new(204),
+        _ => site(request)?,
+    })
+}
+
+fn told_of() -> (Running, Receiver<String>) {
+    let (hook, told) = chronicle();
+    let server = Server::builder().max_body_bytes(100).on_event(hook);
+    let running = server.bind("127.0.0.1:0").unwrap().spawn(pages);
+    (running.unwrap(), told)
+}
+
+/// What is told up to the end of the connection.
+fn to_the_end(told: &Receiver<String>) -> Vec<String> {
+    let mut lines = Vec::new();
+    while !lines
+        .last()
+        .map_or(false, |line: &String| line.contains(" closed "))
+    {
+        lines.push(told.recv_timeout(SOON).unwrap());
+    }
+    lines
+}
+
+#[test]
+fn responded_and_closed_count_what_has_come_and_gone() {
+    const LAST: &str = "Host: x\r\nConnection: close\r\n\r\n";
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{LAST}");
+    let kept = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let post = |fields: &str, body: &str| {
+        format!("POST /body HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n\r\n{body}")
+    };
+    let chunks = "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n";
+    // What is said, what is told of each response, and of the end: the reason and the number of requests.
+    let table: [(String, &[&str], &str); 17] = [
+        (get("/"), &["200, 5"], "Completed, 1"),
+        (
+            format!("HEAD / HTTP/1.1\r\n{LAST}"),
+            &["200, 0"],
+            "Completed, 1",
+        ),
+        (
+            format!("HEAD /stream HTTP/1.1\r\n{LAST}"),
+            &["200, 0"],
+            "Completed, 1",
+        ),
+        (get("/stream"), &["200, 9"], "Completed, 1"),
+        (get("/long"), &["200, 300000"], "Completed, 1"),
+        (
+            String::from("GET /stream HTTP/1.0\r\n\r\n"),
+            &["200, 9"],
+            "Completed, 1",
+        ),
+        (get("/reader"), &["200, 7"], "Completed, 1"),
+        (get("/none"), &["204, 0"], "Completed, 1"),
+        (get("/panic"), &["500, 26"], "HandlerPanicked, 1"),
+        (
+            post("Content-Length: 7", "abcdefg"),
+            &["200, 7"],
+            "Completed, 1",
+        ),
+        (
+            post("Transfer-Encoding: chunked", chunks),
+            &["200, 7"],
+            "Completed, 1",
+        ),
+        (
+            post("Expect: 100-continue\r\nContent-Length: 1", "a"),
+            &["200, 1"],
+            "Completed, 1",
+        ),
+        (
+            post("Content-Length: 101", &"x".repeat(101)),
+            &["413, REFUSAL"],
+            "Refused(StatusCode(413)), 1",
+        ),
+        (
+            kept("/") + &kept("/stream") + &get("/none"),
+            &["200, 5", "200, 9", "204, 0"],
+            "Completed, 3",
+        ),
+        (
+            String::from("nonsense\r\n\r\n"),
+            &["400, REFUSAL"],
+            "Refused(StatusCode(400)), 0",
+        ),
+        (
+            String::from("GET / HTTP/1.1\r\n\r\n"),
+            &["400, REFUSAL"],
+            "Refused(StatusCode(400)), 0",
+        ),
+        (
+            kept("/") + &kept("/reader") + "nonsense\r\n\r\n",
+            &["200, 5", "200, 7", "400, REFUSAL"],
+            "Refused(StatusCode(400)), 2",
+        ),
+    ];
+    let (running, told) = told_of();
+    for (number, (say, responses, end)) in (1..).zip(table) {
+        let mut client = Client::connect(running.local_addr());
+        client.say(&say);
+        let mut got = Vec::new();
+        client.stream.read_to_end(&mut got).unwrap();
+        drop(client);
+        let text = String::from_utf8_lossy(&got);
+        let refusal = text.rsplit("\r\n").next().unwrap().len();
+        let lines = to_the_end(&told);
+        let responded = lines.iter().filter(|line| line.contains(" responded "));
+        let want = responses.iter().map(|response| {
+            format!("{number} responded {response}").replace("REFUSAL", &refusal.to_string())
+        });
+        assert!(
+            responded.eq(want.collect::<Vec<_>>().iter()),
+            "{say:?}: {lines:?}"
+        );
+        let closed = format!("{number} closed {end}, {}, {}", say.len(), got.len());
+        assert_eq!(lines.last(), Some(&closed), "{say:?}");
+    }
+}
+
+#[test]
+fn a_client_that_breaks_off_leaves_no_responded_and_a_closed_with_what_it_had() {
+    let (running, told) = told_of();
+    let say = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut client = Client::connect(running.local_addr());
+    client.say(say);
+    client.take(1_000_000);
+    drop(client); // with bytes that it has not read: a reset
+    let lines = to_the_end(&told);
+    assert_eq!(lines[..2], ["1 opened", "1 asked GET /flood"]);
+    let last = lines.last().unwrap().strip_prefix("1 closed PeerLost, 1, ");
+    let (received, sent) = last.expect(&lines[2]).split_once(", ").unwrap();
+    assert_eq!(received, say.len().to_string());
+    assert!(sent.parse::<usize>().unwrap() >= 1_000_000, "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("responded")),
+        "{lines:?}"
+    );
+
+    // In the middle of a head: no request has been made.
+    drop(bring(
+        &running.handle(),
+        running.local_addr(),
+        "GET / HT",
+        ConnectionState::Head,
+    ));
+    let lines = to_the_end(&told);
+    assert!(lines.last().unwrap().contains(", 0, 8, "), "{lines:?}");
+
+    // In the middle of a body, behind an answer that it has not read.
+    let say = format!(
+        "{GET}{}",
+        "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"
+    );
+    let client = bring(
+        &running.handle(),
+        running.local_addr(),
+        &say,
+        ConnectionState::Handling,
+    );
+    client.stream.peek(&mut [0]).unwrap();
+    until("it has been read", || {
+        let open = running.handle().connections();
+        open.iter().any(|info| info.requests == 2)
+    });
+    drop(client);
+    let lines = to_the_end(&told);
+    let want = format!("3 closed PeerLost, 2, {}, ", say.len());
+    assert!(lines.last().unwrap().starts_with(&want), "{lines:?}");
+}
+
+#[test]
+fn a_connection_without_a_request_has_a_history_too() {
+    let (running, told) = told_of();
+    drop(Client::connect(running.local_addr()));
+    assert_eq!(
+        to_the_end(&told),
+        ["1 opened", "1 closed PeerClosed, 0, 0, 0"]
+    );
+}
+
+#[test]
+fn times_are_those_of_the_response_and_of_the_connection() {
+    let (sender, times) = mpsc::channel();
+    let builder = Server::builder().on_event(move |event| {
+        let time = match event {
+            Event::Responded { time, .. } => *time,
+            Event::Closed { duration, .. } => *duration,
+            _ => return,
+        };
+        let _ = sender.send(time); // the test may have ended
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|request| match request.path() {
+        "/handler" => {
+            request.cancel_token().wait_timeout(SHORT * 4);
+            Response::text("slow")
+        }
+        _ => {
+            let token = request.cancel_token();
+            Response::stream(move |body| {
+                token.wait_timeout(SHORT * 4);
+                body.write_all(b"slow")
+            })
+        }
+    });
+    let running = running.unwrap();
+    let addr = running.local_addr();
+    let began = Instant::now();
+    let mut client = bring(
+        &running.handle(),
+        addr,
+        "GET /handler HT",
+        ConnectionState::Head,
+    );
+    thread::sleep(SHORT * 4); // a slow client
+    client.say("TP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().text(), "slow");
+    let slow_handler = times.recv_timeout(SOON).unwrap();
+    thread::sleep(SHORT * 4); // again
+    client.say("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().text(), "slow");
+    let slow_stream = times.recv_timeout(SOON).unwrap();
+    drop(client);
+    let open = times.recv_timeout(SOON).unwrap();
+    assert!(open <= began.elapsed());
+    assert!(slow_handler >= SHORT * 4 && slow_stream >= SHORT * 4);
+    // Neither waiting for a request nor for the rest of its head is in them.
+    assert!(
+        open >= slow_handler + slow_stream + SHORT * 8,
+        "{open:?}, {slow_handler:?}, {slow_stream:?}"
+    );
+}
+
+#[test]
+fn the_request_event_has_the_head_as_it_came() {
+    let (sender, told) = mpsc::channel();
+    let builder = Server::builder().on_event(move |event| {
+        if let Event::Request {
+            method,
+            target,
+            version,
+            headers,
+            ..
+        } = event
+        {
+            let fields = headers
+                .iter()
+                .map(|(name, value)| (name.into(), value.to_vec()));
+            let fields: Vec<(String, Vec<u8>)> = fields.collect();
+            sender
+                .send((method.clone(), target.clone(), *version, fields))
+                .unwrap();
+        }
+    });
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say_bytes(b"PUT /a%20b?c=%64 HTTP/1.1\r\nhOST: x\r\nA:  b\xff \r\nA: c\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    let (method, target, version, fields) = told.recv_timeout(SOON).unwrap();
+    assert_eq!((method.as_str(), target.as_str()), ("PUT", "/a%20b?c=%64"));
+    assert_eq!(version, Version::Http11);
+    let field = |name: &str, value: &[u8]| (String::from(name), value.to_vec());
+    assert_eq!(
+        fields,
+        [field("hOST", b"x"), field("A", b"b\xff"), field("A", b"c")]
+    );
+}
+
+// The list.
+
+#[test]
+fn connections_tells_what_is_asked_for_until_it_has_been_answered() {
+    let (gate, arrivals, open) = Gate::new();
+    let gate = Arc::new(gate);
+    let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| {
+        let gate = Arc::clone(&gate);
+        gate.pass();
+        Response::stream(move |body| {
+            body.write_all(b"hello")?;
+            gate.pass();
+            Ok(())
+        })
+    });
+    let running = running.unwrap();
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let mut client = Client::connect(addr);
+    let info = || handle.connections()[0].clone();
+    let mut last = Instant::now();
+    for number in 1..=2 {
+        client.say("DELETE /a%20b?c HTTP/1.1\r\nHost: x\r\n\r\n");
+        for state in [ConnectionState::Handling, ConnectionState::Responding] {
+            arrivals.recv_timeout(SOON).unwrap();
+            let info = info();
+            assert_eq!((info.state, info.requests), (state, number));
+            assert_eq!(info.method.as_deref(), Some("DELETE"));
+            assert_eq!(info.path.as_deref(), Some("/a b"));
+            assert!(last <= info.since && info.opened <= info.since);
+            last = info.since;
+            open.send(()).unwrap();
+        }
+        assert_eq!(client.response().text(), "hello");
+        until("it is idle", || info().state == ConnectionState::Idle);
+        let info = info();
+        assert_eq!(
+            (info.requests, info.method, info.path),
+            (number, None, None)
+        );
+        assert_eq!(info.peer, client.stream.local_addr().ok());
+    }
+    client.say("GET / HT");
+    until("a head has begun", || info().state == ConnectionState::Head);
+    assert_eq!((info().method, info().path), (None, None));
+}
+
+// The token; its waits in handlers that are cut or drained: `lifecycle.rs` and `stops.rs`.
+
+#[test]
+fn a_wait_for_a_stop_ends_on_a_cut_too() {
+    let cuts: [fn(&Running); 2] = [
+        |running| assert_eq!(running.destroy(), 1),
+        |running| assert!(running.handle().close(running.handle().connections()[0].id)),
+    ];
+    for cut in cuts {
+        let (sender, told) = mpsc::channel();
+        let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
+            let token = request.cancel_token();
+            let is_told = token.wait_stop_timeout(LONG);
+            sender.send((is_told, token.is_cancelled())).unwrap();
+            "never sent"
+        });
+        let running = running.unwrap();
+        let (handle, addr) = (running.handle(), running.local_addr());
+        let mut client = bring(&handle, addr, GET, ConnectionState::Handling);
+        cut(&running);
+        assert_eq!(told.recv_timeout(SOON).unwrap(), (true, true));
+        client.expect_end();
+        running.destroy();
+        assert_ends(&running);
+    }
+}
+
+#[test]
+fn a_stream_of_events_ends_by_itself_in_a_drain_and_is_cut_by_a_destroy() {
+    for drains in [true, false] {
+        let (sender, ended) = mpsc::channel();
+        let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
+            let (token, sender) = (request.cancel_token(), sender.clone());
+            Response::stream(move |body| {
+                while !token.wait_stop_timeout(SHORT) {
+                    body.write_all(b"data: tick\n\n")?;
+                    body.flush()?;
+                }
+                let _ = sender.send(token.is_cancelled());
+                body.write_all(b"data: last\n\n")
+            })
+        });
+        let running = running.unwrap();
+        let mut client = Client::connect(running.local_addr());
+        client.say(GET);
+        client.stream.peek(&mut [0]).unwrap();
+        if drains {
+            assert_eq!(running.shutdown(LONG), Outcome::Drained);
+            assert!(!ended.recv_timeout(SOON).unwrap());
+            let events = client.response().text(); // in chunks, which it would not end if it were cut
+            assert!(events.ends_with("data: tick\n\ndata: last\n\n"), "{events}");
+        } else {
+            assert_eq!(running.destroy(), 1);
+        }
+        client.expect_end();
+        assert_ends(&running);
+    }
+}
