@@ -331,6 +331,8 @@ fn the_request_event_has_the_head_as_it_came() {
 
 #[test]
 fn connections_tells_what_is_asked_for_until_it_has_been_answered() {
+    const DELETE: &str = "DELETE /a%20b?c HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut sent = 0;
     let (gate, arrivals, open) = Gate::new();
     let gate = Arc::new(gate);
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| {
@@ -348,24 +350,28 @@ fn connections_tells_what_is_asked_for_until_it_has_been_answered() {
     let info = || handle.connections()[0].clone();
     let mut last = Instant::now();
     for number in 1..=2 {
-        client.say("DELETE /a%20b?c HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.say(DELETE);
         for state in [ConnectionState::Handling, ConnectionState::Responding] {
             arrivals.recv_timeout(SOON).unwrap();
             let info = info();
             assert_eq!((info.state, info.requests), (state, number));
+            assert_eq!(info.received, number * DELETE.len() as u64);
             assert_eq!(info.method.as_deref(), Some("DELETE"));
             assert_eq!(info.path.as_deref(), Some("/a b"));
             assert!(last <= info.since && info.opened <= info.since);
             last = info.since;
             open.send(()).unwrap();
         }
-        assert_eq!(client.response().text(), "hello");
+        let answer = client.response();
+        assert_eq!(answer.text(), "hello");
+        sent += answer.head.len() + "5\r\nhello\r\n0\r\n\r\n".len();
         until("it is idle", || info().state == ConnectionState::Idle);
         let info = info();
         assert_eq!(
             (info.requests, info.method, info.path),
             (number, None, None)
         );
+        assert_eq!(info.sent, sent as u64);
         assert_eq!(info.peer, client.stream.local_addr().ok());
     }
     client.say("GET / HT");
