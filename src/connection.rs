@@ -32,9 +32,8 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// The whole life of a connection's thread.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     if let Some((tcp, registration)) = server.registry.take_job() {
-        let open = |of: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
-            Ok(Box::new(Socket::open(tcp, of)?))
-        };
+        let open =
+            |of: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(Socket::open(tcp, of)?)) };
         serve_over(open, registration, handler);
     }
 }
@@ -171,9 +170,7 @@ impl Connection<'_> {
                 None => (self.config.idle_timeout, waited),
                 began => (self.config.header_timeout, began),
             };
-            let spent = since.map_or(Duration::ZERO, |since| {
-                self.asked.saturating_duration_since(since)
-            });
+            let spent = since.map_or(Duration::ZERO, |since| self.asked.saturating_duration_since(since));
             let timeout = limit.map(|limit| limit.saturating_sub(spent));
             waited.get_or_insert(self.asked);
             let filled = match timeout {
@@ -185,9 +182,7 @@ impl Connection<'_> {
                 (Ok(0) | Err(CloseReason::PeerLost), true) => CloseReason::PeerClosed,
                 (Err(CloseReason::BodyTimeout), true) => CloseReason::IdleTimeout,
                 (Ok(0), false) => self.refuse(Error::ended_early(life.end_reason())),
-                (Err(CloseReason::BodyTimeout), false) => {
-                    self.refuse(Error::new(408, "the head took too long"))
-                }
+                (Err(CloseReason::BodyTimeout), false) => self.refuse(Error::new(408, "the head took too long")),
                 (Ok(_), _) => continue,
                 (Err(reason), _) => reason,
             });
@@ -206,24 +201,14 @@ impl Connection<'_> {
         self.config.tell(|| {
             let id = registration.life.id;
             let (method, target) = (self.head.method.clone(), self.head.target.clone());
-            Event::Request {
-                id,
-                method,
-                target,
-                version: self.head.version,
-                headers: self.head.headers.clone(),
-            }
+            Event::Request { id, method, target, version: self.head.version, headers: self.head.headers.clone() }
         });
         if registration.life.is_cut() || registration.handle.phase() == Phase::Destroyed {
             return Err(CloseReason::Destroyed); // it has begun, and comes here next
         }
         self.body.begin(terms, self.config.max_body_bytes);
         let (head, body) = (&self.head, &mut self.body);
-        let mut request = Request {
-            head,
-            registration,
-            body,
-        };
+        let mut request = Request { head, registration, body };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         let mut panicked = Ok(());
         let mut response = called.unwrap_or_else(|panic| {
@@ -287,9 +272,7 @@ impl Connection<'_> {
         let closed = self.close();
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
-            Some(StatusCode::INTERNAL_SERVER_ERROR) => {
-                closed.err().unwrap_or(CloseReason::PeerLost)
-            }
+            Some(StatusCode::INTERNAL_SERVER_ERROR) => closed.err().unwrap_or(CloseReason::PeerLost),
             Some(status) => CloseReason::Refused(status),
             None if closed.is_err() => return closed, // it has not had all of it
             None if wanted && self.is_draining() => CloseReason::Drained,

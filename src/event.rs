@@ -28,28 +28,14 @@ impl fmt::Display for ConnectionId {
 pub enum Event {
     /// A connection's thread has begun. Exactly one `Closed` follows.
     #[non_exhaustive]
-    Opened {
-        id: ConnectionId,
-        peer: Option<SocketAddr>,
-    },
+    Opened { id: ConnectionId, peer: Option<SocketAddr> },
     /// A request has been read up to its body; its handler is called next.
     #[non_exhaustive]
-    Request {
-        id: ConnectionId,
-        method: String,
-        target: String,
-        version: Version,
-        headers: Headers,
-    },
+    Request { id: ConnectionId, method: String, target: String, version: Version, headers: Headers },
     /// A response is on its way: it leaves before its connection next waits for the client. `bytes` are those of its
     /// body, and `time` is what it took from the last byte of the request's head.
     #[non_exhaustive]
-    Responded {
-        id: ConnectionId,
-        status: StatusCode,
-        bytes: u64,
-        time: Duration,
-    },
+    Responded { id: ConnectionId, status: StatusCode, bytes: u64, time: Duration },
     /// A connection has left HTTP for that protocol; the [`Upgraded`](super::Upgraded) is handed over next.
     Upgraded { id: ConnectionId, protocol: String },
     /// The hook of [`Builder::transport`](super::Builder::transport) or its handshake failed. `Closed` follows.
@@ -62,14 +48,7 @@ pub enum Event {
     /// A connection is gone. The last event about it, with its history: how many requests it made, how many bytes
     /// were read and written (but not through [`Upgraded::into_tcp`](super::Upgraded::into_tcp)), and for how long.
     #[non_exhaustive]
-    Closed {
-        id: ConnectionId,
-        reason: CloseReason,
-        requests: u64,
-        received: u64,
-        sent: u64,
-        duration: Duration,
-    },
+    Closed { id: ConnectionId, reason: CloseReason, requests: u64, received: u64, sent: u64, duration: Duration },
     /// A client could not be accepted, for example for want of descriptors. The next try is at most a second later.
     AcceptFailed { error: io::Error },
     /// A connection got no thread. It was sent away, with a 503 where that could be done at once.

@@ -25,13 +25,7 @@ pub(crate) struct Terms {
 /// Reads the fields that decide where the request ends and what happens next.
 pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     // Fields that must come once: two readers could each take another one.
-    let names = [
-        "host",
-        "transfer-encoding",
-        "content-length",
-        "content-type",
-        "authorization",
-    ];
+    let names = ["host", "transfer-encoding", "content-length", "content-type", "authorization"];
     let mut values = [None; 5];
     let is_new = head.version == Version::Http11;
     let (mut terms, mut close, mut expects_more) = (Terms::default(), false, false);

@@ -58,20 +58,8 @@ impl Life {
             method: None,
             path: None,
         };
-        let now = Now {
-            info,
-            head: None,
-            reason: None,
-            watched: None,
-        };
-        Life {
-            id,
-            peer,
-            refused,
-            cut: AtomicBool::new(false),
-            now: Mutex::new(now),
-            woken: Condvar::new(),
-        }
+        let now = Now { info, head: None, reason: None, watched: None };
+        Life { id, peer, refused, cut: AtomicBool::new(false), now: Mutex::new(now), woken: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
@@ -88,11 +76,7 @@ impl Life {
         self.change(Handling, Some(head))
     }
 
-    fn change(
-        &self,
-        state: ConnectionState,
-        head: Option<&Arc<head::Head>>,
-    ) -> Result<(), CloseReason> {
+    fn change(&self, state: ConnectionState, head: Option<&Arc<head::Head>>) -> Result<(), CloseReason> {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
         now.info.state = state;

@@ -71,11 +71,7 @@ mod unix {
                 io::Error::new(kind, format!("cannot listen on {path}: {error}"))
             })?;
             let file = socket_file(&path);
-            let socket = UnixSocket {
-                listener,
-                path,
-                file,
-            };
+            let socket = UnixSocket { listener, path, file };
             socket.listener.set_nonblocking(true)?;
             if let Some(mode) = mode {
                 fs::set_permissions(&socket.path, Permissions::from_mode(mode))?;

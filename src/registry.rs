@@ -84,13 +84,7 @@ impl Registry {
             watch_at: config.transport.as_ref().map(|_| Instant::now()),
             ..Inner::default()
         };
-        Registry {
-            config,
-            local_addr,
-            phase: AtomicU8::default(),
-            inner: Mutex::new(inner),
-            news: Condvar::default(),
-        }
+        Registry { config, local_addr, phase: AtomicU8::default(), inner: Mutex::new(inner), news: Condvar::default() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -240,10 +234,7 @@ impl Inner {
     /// Cuts the connections whose transports have taken too long.
     fn end_overdue(&self) {
         for (life, stream) in self.open() {
-            if life
-                .overdue()
-                .map_or(false, |why| life.end_if(why, |_| true))
-            {
+            if life.overdue().map_or(false, |why| life.end_if(why, |_| true)) {
                 shut_down(stream, Shutdown::Both);
             }
         }

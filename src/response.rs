@@ -103,9 +103,7 @@ impl Response {
     /// The closure runs on the connection's thread after the handler has returned, and not at all for `HEAD`.
     /// If it returns an error, the connection is cut so that the client can tell. A long one should ask its
     /// [`CancelToken`](super::CancelToken) now and then.
-    pub fn stream(
-        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
-    ) -> Response {
+    pub fn stream(write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static) -> Response {
         Response::with_payload(BINARY, Payload::Stream(Box::new(write), None))
     }
 

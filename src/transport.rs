@@ -45,8 +45,7 @@ pub(crate) trait Wrapped: Read + Write + Send {}
 impl<T: Read + Write + Send> Wrapped for T {}
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub(crate) type Wrap =
-    Box<dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError> + Send + Sync>;
+pub(crate) type Wrap = Box<dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError> + Send + Sync>;
 
 pub(crate) struct Socket {
     tcp: TcpStream,
@@ -69,9 +68,7 @@ impl Socket {
         };
         set_up().or(Err(CloseReason::SetupFailed))?;
         if let Some(wrap) = &config.transport {
-            let clone = tcp
-                .set_read_timeout(config.header_timeout)
-                .and_then(|()| tcp.try_clone());
+            let clone = tcp.set_read_timeout(config.header_timeout).and_then(|()| tcp.try_clone());
             let clone = clone.or(Err(CloseReason::SetupFailed))?;
             life.enter(ConnectionState::Handshake)?;
             let _watch = life.watch(config.header_timeout);
@@ -87,13 +84,7 @@ impl Socket {
             });
             wrapped = Some(made.map_err(|error| failed(of, error))?);
         }
-        Ok(Socket {
-            tcp,
-            wrapped,
-            life,
-            read_timeout: None,
-            write_timeout,
-        })
+        Ok(Socket { tcp, wrapped, life, read_timeout: None, write_timeout })
     }
 }
 
@@ -119,12 +110,10 @@ impl Transport for Socket {
                 let _watch = life.watch(timeout);
                 patiently(timeout, &is_ended, &mut || wrapped.read(buf))
             }
-            None if cfg!(windows) => {
-                match patiently(timeout, &is_ended, &mut || tcp.peek(&mut [0])) {
-                    Ok(0) => Ok(0),
-                    peeked => peeked.and_then(|_| tcp.read(buf)),
-                }
-            }
+            None if cfg!(windows) => match patiently(timeout, &is_ended, &mut || tcp.peek(&mut [0])) {
+                Ok(0) => Ok(0),
+                peeked => peeked.and_then(|_| tcp.read(buf)),
+            },
             None => tcp.read(buf),
         }?;
         life.count(n, 0);
@@ -196,11 +185,7 @@ pub(crate) type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
 
 /// Reads or writes. On Windows: again after each tick, until something moves or the timeout is over; or until the
 /// connection has been told to end, which then is its end.
-fn patiently(
-    timeout: Timeout,
-    is_told: &dyn Fn() -> bool,
-    once: &mut Once<'_>,
-) -> io::Result<usize> {
+fn patiently(timeout: Timeout, is_told: &dyn Fn() -> bool, once: &mut Once<'_>) -> io::Result<usize> {
     let began = Instant::now();
     loop {
         let is_late = timeout.map_or(false, |timeout| began.elapsed() >= timeout);

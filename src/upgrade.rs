@@ -27,11 +27,7 @@ pub struct Upgraded {
 impl Upgraded {
     pub(crate) fn new(stream: Stream, registration: Arc<Registration>) -> Upgraded {
         let unread = stream.buffered().to_vec();
-        let mut upgraded = Upgraded {
-            transport: stream.transport,
-            unread,
-            lease: Lease { registration },
-        };
+        let mut upgraded = Upgraded { transport: stream.transport, unread, lease: Lease { registration } };
         let _ = upgraded.set_timeouts(None, None); // if that fails, so does the first read
         upgraded
     }
@@ -41,11 +37,7 @@ impl Upgraded {
     ///
     /// # Errors
     /// When the system refuses, or a duration is zero.
-    pub fn set_timeouts(
-        &mut self,
-        read: Option<Duration>,
-        write: Option<Duration>,
-    ) -> io::Result<()> {
+    pub fn set_timeouts(&mut self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
         self.transport.set_read_timeout(read)?;
         self.transport.set_write_timeout(write)
     }

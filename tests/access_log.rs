@@ -10,10 +10,7 @@
     reason = "tests: a panic is how they fail"
 )]
 
-#[allow(
-    dead_code,
-    reason = "it is run as a process; its calendar is called here"
-)]
+#[allow(dead_code, reason = "it is run as a process; its calendar is called here")]
 #[path = "../examples/access_log.rs"]
 mod access_log;
 #[allow(dead_code, reason = "shared with those who need more of it")]

@@ -1,13 +1,7 @@
 //! The countdown example, run as the process that a user runs, its log checked line by line.
 //!
 //! Every process here ends by itself after seconds, so nothing has to be killed when a test fails.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -84,8 +78,7 @@ fn countdown_closes_the_idle_and_destroys_the_open_and_goes_on() {
     let port = listening(&lines);
 
     let mut idle = connect(port);
-    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        .unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut answer = String::new();
     idle.read_to_string(&mut answer).unwrap(); // kept alive, until it has been idle for a second
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -99,17 +92,9 @@ fn countdown_closes_the_idle_and_destroys_the_open_and_goes_on() {
     assert_eq!(busy.read(&mut [0; 64]).unwrap_or(0), 0);
 
     // The sockets' lines stand anywhere between the numbers.
-    let (sockets, numbers): (Vec<_>, Vec<_>) =
-        log.iter().partition(|line| line.starts_with("socket"));
+    let (sockets, numbers): (Vec<_>, Vec<_>) = log.iter().partition(|line| line.starts_with("socket"));
     assert_eq!(numbers, ["3", "2", "1", "0"]);
-    assert_eq!(
-        sockets,
-        [
-            "socket 1 opened",
-            "socket 1 closed (IdleTimeout)",
-            "socket 2 opened"
-        ]
-    );
+    assert_eq!(sockets, ["socket 1 opened", "socket 1 closed (IdleTimeout)", "socket 2 opened"]);
     let rest = log_until(&lines, "");
     assert_eq!(rest[0], "socket 2 destroyed");
     assert_eq!(rest[1..], after_the_end(port));
@@ -141,10 +126,7 @@ fn countdown_says_which_argument_is_wrong() {
         (&["--from", "-1"], "--from needs a number, not \"-1\""),
         (&["--from", "ten"], "--from needs a number, not \"ten\""),
         (&["--idle", "0"], "--idle needs a number, not \"0\""),
-        (
-            &["--port", "0", "--idle"],
-            "--idle needs a number, not \"\"",
-        ),
+        (&["--port", "0", "--idle"], "--idle needs a number, not \"\""),
         (&["4000"], "unknown option 4000"),
         (&["--prot", "4000"], "unknown option --prot"),
     ];

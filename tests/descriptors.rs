@@ -49,10 +49,7 @@ fn failures(facts: &Facts) -> usize {
 
 #[test]
 fn without_descriptors_the_server_waits_and_serves_those_it_has() {
-    if !is_alone(
-        "without_descriptors_the_server_waits_and_serves_those_it_has",
-        FEW,
-    ) {
+    if !is_alone("without_descriptors_the_server_waits_and_serves_those_it_has", FEW) {
         return;
     }
     let (server, facts) = observed();
@@ -71,16 +68,10 @@ fn without_descriptors_the_server_waits_and_serves_those_it_has() {
     files.extend(hoard());
     facts.wait_for(|fact| *fact == Fact::AcceptFailed);
     kept.say(GET);
-    assert_eq!(
-        kept.response().status,
-        200,
-        "the existing one is served meanwhile"
-    );
+    assert_eq!(kept.response().status, 200, "the existing one is served meanwhile");
 
     let (began, before, used) = (Instant::now(), failures(&facts), cpu.so_far());
-    until("it tries again, and again", || {
-        failures(&facts) > before + 1
-    });
+    until("it tries again, and again", || failures(&facts) > before + 1);
     while began.elapsed() < Duration::from_secs(1) {
         std::thread::sleep(SHORT); // a spinning loop would report thousands
     }
@@ -98,10 +89,7 @@ fn without_descriptors_the_server_waits_and_serves_those_it_has() {
 
 #[test]
 fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
-    if !is_alone(
-        "a_connection_that_gets_no_second_descriptor_is_ended_and_told_of",
-        FEW,
-    ) {
+    if !is_alone("a_connection_that_gets_no_second_descriptor_is_ended_and_told_of", FEW) {
         return;
     }
     let (server, facts) = observed();

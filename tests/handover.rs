@@ -61,28 +61,14 @@ impl Family {
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
-            .expect(
-                "a whole `cargo test` builds the example, `cargo test --test handover` does not",
-            );
+            .expect("a whole `cargo test` builds the example, `cargo test --test handover` does not");
         let mut sh = Command::new("sh"); // in a group of its own, too: nothing ends it but its stdin
-        sh.args([
-            "-c",
-            "read ended || kill -s KILL -- -$0",
-            &first.id().to_string(),
-        ]);
-        let watcher = sh
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
+        sh.args(["-c", "read ended || kill -s KILL -- -$0", &first.id().to_string()]);
+        let watcher = sh.process_group(0).stdin(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut line = String::new();
         let stdout = first.stdout.take().unwrap();
         let (watcher, addr) = (watcher.unwrap(), ([127, 0, 0, 1], 0).into());
-        let mut family = Family {
-            first,
-            watcher,
-            addr,
-        };
+        let mut family = Family { first, watcher, addr };
         BufReader::new(stdout).read_line(&mut line).unwrap();
         let (name, addr) = line.split_once(", serves http://").expect(&line);
         assert_eq!(named(name), (1, family.first.id()));
@@ -134,10 +120,7 @@ impl Drop for Family {
 fn named(text: &str) -> Name {
     let numbers = text.trim_end().strip_prefix("generation ").expect(text);
     let (generation, process) = numbers.split_once(", process ").expect(text);
-    (
-        generation.parse().expect(text),
-        process.parse().expect(text),
-    )
+    (generation.parse().expect(text), process.parse().expect(text))
 }
 
 /// Whether the process is gone, or would be if its parent looked after it: that of a successor is not this one.
@@ -160,19 +143,12 @@ struct Tally(Mutex<BTreeMap<(Name, bool), usize>>);
 impl Tally {
     fn count(&self, answer: &Answer, kept: bool) {
         assert_eq!(answer.status, 200, "{}", answer.head);
-        *self
-            .0
-            .lock()
-            .unwrap()
-            .entry((named(&answer.text()), kept))
-            .or_default() += 1;
+        *self.0.lock().unwrap().entry((named(&answer.text()), kept)).or_default() += 1;
     }
 
     fn has(&self, name: Name, least: usize) -> bool {
         let tally = self.0.lock().unwrap();
-        [true, false]
-            .iter()
-            .all(|kept| tally.get(&(name, *kept)).is_some_and(|n| *n >= least))
+        [true, false].iter().all(|kept| tally.get(&(name, *kept)).is_some_and(|n| *n >= least))
     }
 }
 
@@ -227,9 +203,7 @@ fn no_request_is_refused_or_lost_while_generations_follow_each_other() {
         }
         loop {
             let newest = *generations.last().unwrap();
-            until("it has answered both kinds of clients", || {
-                tally.has(newest, 100)
-            });
+            until("it has answered both kinds of clients", || tally.has(newest, 100));
             if generations.len() == 4 {
                 break;
             }
@@ -306,9 +280,7 @@ fn without_a_successor_the_predecessor_goes_on() {
     fs::remove_file(&program).unwrap();
     assert_goes_on(&family, &mut kept, "No such file");
 
-    let no = ["/bin/false", "/usr/bin/false"]
-        .into_iter()
-        .find(|no| Path::new(no).exists());
+    let no = ["/bin/false", "/usr/bin/false"].into_iter().find(|no| Path::new(no).exists());
     symlink(no.unwrap(), &program).unwrap();
     assert_goes_on(&family, &mut kept, "exit status: 1");
 
@@ -336,10 +308,6 @@ fn assert_goes_on(family: &Family, kept: &mut Client, why: &str) {
     for process in fs::read_dir("/proc").into_iter().flatten() {
         let stat = fs::read_to_string(process.unwrap().path().join("stat")).unwrap_or_default();
         let parent = stat.rsplit(") ").next().unwrap().split(' ').nth(1);
-        assert_ne!(
-            parent,
-            Some(first.to_string().as_str()),
-            "left behind: {stat}"
-        );
+        assert_ne!(parent, Some(first.to_string().as_str()), "left behind: {stat}");
     }
 }

@@ -61,21 +61,12 @@ fn request_text(number: usize) -> Option<String> {
 
 /// A request in two pieces, the second of which is empty if it has no body.
 fn request(number: usize, says_close: bool) -> [String; 2] {
-    let close = if says_close {
-        "Connection: close\r\n"
-    } else {
-        ""
-    };
+    let close = if says_close { "Connection: close\r\n" } else { "" };
     match request_text(number) {
-        None => [
-            format!("GET /{number} HTTP/1.1\r\nHost: x\r\n{close}\r\n"),
-            String::new(),
-        ],
+        None => [format!("GET /{number} HTTP/1.1\r\nHost: x\r\n{close}\r\n"), String::new()],
         Some(body) => {
             let (length, (half, rest)) = (body.len(), body.split_at(body.len() / 3));
-            let head = format!(
-                "POST /{number} HTTP/1.1\r\nHost: x\r\n{close}Content-Length: {length}\r\n\r\n"
-            );
+            let head = format!("POST /{number} HTTP/1.1\r\nHost: x\r\n{close}Content-Length: {length}\r\n\r\n");
             [head + half, String::from(rest)]
         }
     }
@@ -84,11 +75,7 @@ fn request(number: usize, says_close: bool) -> [String; 2] {
 fn handler(round: &Round, request: &mut Request<'_>) -> Result<Response, Error> {
     let (stamp, number) = (round.stamp(), request.path()[1..].parse().unwrap());
     let is_told = request.cancel_token().is_cancelled();
-    locked(&round.calls).push(Call {
-        number,
-        stamp,
-        is_told,
-    });
+    locked(&round.calls).push(Call { number, stamp, is_told });
     if let Some(text) = request_text(number) {
         if request.body().read_to_text()? != text {
             return Err(Error::new(400, "the body of another request"));
@@ -135,22 +122,18 @@ fn read_response(reader: &mut BufReader<TcpStream>, number: usize) -> io::Result
     }
     let goes_on = value("Connection:") != Some("close");
     let status = head.get(9..12);
-    Ok(
-        if status == Some("503") && value("Retry-After:").is_some() && !goes_on {
-            End::SentAway
-        } else if status == Some("200") && body == response_text(number).as_bytes() {
-            End::Whole { goes_on }
-        } else {
-            End::Wrong(format!("{head} and {} bytes", body.len()))
-        },
-    )
+    Ok(if status == Some("503") && value("Retry-After:").is_some() && !goes_on {
+        End::SentAway
+    } else if status == Some("200") && body == response_text(number).as_bytes() {
+        End::Whole { goes_on }
+    } else {
+        End::Wrong(format!("{head} and {} bytes", body.len()))
+    })
 }
 
 fn read_line(reader: &mut BufReader<TcpStream>, line: &mut String) -> io::Result<()> {
     reader.read_line(line)?;
-    line.ends_with('\n')
-        .then_some(())
-        .ok_or(ErrorKind::UnexpectedEof.into())
+    line.ends_with('\n').then_some(()).ok_or(ErrorKind::UnexpectedEof.into())
 }
 
 // What is noted of it.
@@ -218,9 +201,7 @@ impl Round {
     }
 
     fn note(&self, note: Note) {
-        if matches!(note.end, End::Whole { .. })
-            && self.answered.fetch_add(1, SeqCst) + 1 == self.enough
-        {
+        if matches!(note.end, End::Whole { .. }) && self.answered.fetch_add(1, SeqCst) + 1 == self.enough {
             self.stopper.unpark();
         }
         locked(&self.notes).push(note);
@@ -239,12 +220,7 @@ impl Note {
     /// That of the next request on the same connection.
     fn next(&self, round: &Round) -> Note {
         let (number, sent, end) = (round.next_number(), usize::MAX, End::Nothing);
-        Note {
-            number,
-            sent,
-            end,
-            ..*self
-        }
+        Note { number, sent, end, ..*self }
     }
 }
 
@@ -258,13 +234,7 @@ fn connect(round: &Round) -> Result<(TcpStream, Note), Note> {
     let number = round.next_number();
     let connected = TcpStream::connect(round.addr);
     let stamp = round.stamp();
-    let note = |port, end| Note {
-        number,
-        port,
-        connected: stamp,
-        sent: usize::MAX,
-        end,
-    };
+    let note = |port, end| Note { number, port, connected: stamp, sent: usize::MAX, end };
     match connected {
         Ok(stream) => {
             stream.set_read_timeout(Some(SOON)).unwrap();
@@ -291,9 +261,7 @@ fn send(round: &Round, reader: &mut BufReader<TcpStream>, note: &mut Note, says_
 fn receive(round: &Round, reader: &mut BufReader<TcpStream>, number: usize) -> End {
     match reader.fill_buf() {
         Ok(bytes) if !bytes.is_empty() => {}
-        Err(error) if is_timeout(&error) => {
-            return End::Wrong(String::from("no answer and no end"))
-        }
+        Err(error) if is_timeout(&error) => return End::Wrong(String::from("no answer and no end")),
         _ => return End::Nothing,
     }
     match read_response(reader, number) {
@@ -393,13 +361,7 @@ impl Clients {
             });
             go
         };
-        let go = what
-            .iter()
-            .cycle()
-            .take(CLIENTS)
-            .copied()
-            .map(start)
-            .collect();
+        let go = what.iter().cycle().take(CLIENTS).copied().map(start).collect();
         Clients { go, done }
     }
 
@@ -420,32 +382,21 @@ impl Clients {
         });
         let seen = Arc::clone(&round);
         let builder = Server::builder().on_event(move |event| {
-            if let Event::Opened {
-                peer: Some(peer), ..
-            } = event
-            {
+            if let Event::Opened { peer: Some(peer), .. } = event {
                 locked(&seen.opened).push(peer.port());
             }
         });
         let called = Arc::clone(&round);
         let server = builder.listener(listener).unwrap();
-        let running = server
-            .spawn(move |request| handler(&called, request))
-            .unwrap();
-        self.go
-            .iter()
-            .for_each(|go| go.send(Arc::clone(&round)).unwrap());
+        let running = server.spawn(move |request| handler(&called, request)).unwrap();
+        self.go.iter().for_each(|go| go.send(Arc::clone(&round)).unwrap());
         round.wait_for_load();
         (round, running)
     }
 
     /// Waits for all of them, and says when the last one was done.
     fn end(&self) -> Instant {
-        let done = || {
-            self.done
-                .recv_timeout(SOON)
-                .expect("a client does not come to its end")
-        };
+        let done = || self.done.recv_timeout(SOON).expect("a client does not come to its end");
         self.go.iter().map(|_| done()).max().unwrap()
     }
 }
@@ -513,16 +464,10 @@ impl Table {
             (self.whole, "whole and right responses"),
             (self.truncated, "truncated responses"),
             (self.sent_away, "answered with 503 and Retry-After"),
-            (
-                self.nothing_before,
-                "without a response, made before the stop was called",
-            ),
+            (self.nothing_before, "without a response, made before the stop was called"),
             (self.nothing_after, "without a response, made later"),
             (self.refused, "refused connections"),
-            (
-                self.late_calls,
-                "handlers entered after destroy had returned, their token fired",
-            ),
+            (self.late_calls, "handlers entered after destroy had returned, their token fired"),
         ];
         for (number, what) in rows {
             println!("{number:>8} {what}");
@@ -577,30 +522,21 @@ fn shutdown_under_load_loses_no_request() {
         assert!(running.join());
         table.count(&round, called, |note| note.connected);
         let lost = unanswered(&round);
-        assert!(
-            lost.is_empty(),
-            "opened, and not answered, in round {n}: {lost:?}"
-        );
+        assert!(lost.is_empty(), "opened, and not answered, in round {n}: {lost:?}");
     }
     assert_eq!((table.truncated, table.sent_away), (0, 0));
     // None has been opened. `connect` may return before the system has seen the last packet of the handshake at the
     // server's end: such a one, which is rare, is reset when the port closes. A drain that leaves the system's queue
     // behind loses some in every round.
-    assert!(
-        table.nothing_before * 50 <= table.rounds,
-        "{}",
-        table.nothing_before
-    );
+    assert!(table.nothing_before * 50 <= table.rounds, "{}", table.nothing_before);
     table.print("shutdown under load");
 }
 
 #[test]
 fn destroy_under_load_truncates_nothing_that_looks_whole() {
     let _alone = locked(&ALONE);
-    let (clients, mut table) = (
-        Clients::new(&[reconnecting, reconnecting, reconnecting, pipelining]),
-        Table::default(),
-    );
+    let (clients, mut table) =
+        (Clients::new(&[reconnecting, reconnecting, reconnecting, pipelining]), Table::default());
     let mut random = Random::new();
     for n in 0..200 {
         let (round, running) = clients.begin(n * 100_000, 1 + random.below(200));
@@ -612,32 +548,19 @@ fn destroy_under_load_truncates_nothing_that_looks_whole() {
         running.destroy();
         let returned = round.stamp();
         table.time("destroy", began.elapsed());
-        assert!(
-            running.handle().wait_timeout(SOON),
-            "somebody is left in round {n}"
-        );
+        assert!(running.handle().wait_timeout(SOON), "somebody is left in round {n}");
         table.time("wait returns after", began.elapsed());
         let last_end = clients.end();
         table.time("the last client has seen its end after", last_end - began);
         assert!(running.join());
         table.count(&round, called, |note| note.sent);
-        for call in locked(&round.calls)
-            .iter()
-            .filter(|call| call.stamp > returned)
-        {
-            assert!(
-                call.is_told,
-                "decided after the destroy in round {n}: {call:?}"
-            );
+        for call in locked(&round.calls).iter().filter(|call| call.stamp > returned) {
+            assert!(call.is_told, "decided after the destroy in round {n}: {call:?}");
             table.late_calls += 1;
         }
     }
     // A thread may be put to sleep between the decision to call a handler and the handler's first line; rarely.
-    assert!(
-        table.late_calls * 50 <= table.rounds,
-        "{}",
-        table.late_calls
-    );
+    assert!(table.late_calls * 50 <= table.rounds, "{}", table.late_calls);
     table.assert_times();
     table.print("destroy under load");
 }
@@ -657,14 +580,8 @@ fn a_request_that_was_sent_before_a_drain_on_a_kept_alive_connection_is_answered
         clients.end();
         assert!(running.join());
         table.count(&round, called, |note| note.sent);
-        for note in locked(&round.notes)
-            .iter()
-            .filter(|note| note.sent < called)
-        {
-            assert!(
-                matches!(note.end, End::Whole { .. }),
-                "in round {n}: {note:?}"
-            );
+        for note in locked(&round.notes).iter().filter(|note| note.sent < called) {
+            assert!(matches!(note.end, End::Whole { .. }), "in round {n}: {note:?}");
         }
     }
     assert_eq!(table.truncated, 0);
@@ -682,10 +599,7 @@ fn a_handler_that_streams_events_ends_soon_after_a_destroy() {
             let (token, sender) = (request.cancel_token(), sender.clone());
             let pause = Duration::from_secs(if n % 2 == 0 { 60 } else { 0 });
             let events = Response::stream(move |body| {
-                let mut tick = || {
-                    body.write_all(b"data: tick\n\n")
-                        .and_then(|()| body.flush())
-                };
+                let mut tick = || body.write_all(b"data: tick\n\n").and_then(|()| body.flush());
                 while tick().is_ok() && !token.wait_timeout(pause) {}
                 sender.send(Instant::now()).unwrap();
                 Ok(())
@@ -702,10 +616,7 @@ fn a_handler_that_streams_events_ends_soon_after_a_destroy() {
         let began = Instant::now();
         assert_eq!(running.destroy(), 1);
         let end = ended.recv_timeout(SOON).unwrap();
-        table.time(
-            "its handler ends after",
-            end.saturating_duration_since(began),
-        );
+        table.time("its handler ends after", end.saturating_duration_since(began));
         let stuck = events.find_map(|line| line.err().filter(is_timeout));
         assert!(stuck.is_none(), "its client has not seen the end");
         table.time("its client has seen the end after", began.elapsed());
@@ -723,9 +634,7 @@ struct Random(u64);
 impl Random {
     fn new() -> Random {
         let clock = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let given = std::env::var("LOSS_SEED")
-            .ok()
-            .map(|seed| seed.parse().unwrap());
+        let given = std::env::var("LOSS_SEED").ok().map(|seed| seed.parse().unwrap());
         let seed = given.unwrap_or(clock | 1);
         println!("LOSS_SEED={seed}");
         Random(seed)

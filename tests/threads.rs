@@ -44,9 +44,7 @@ fn without_threads_the_server_says_so_and_serves_those_it_has() {
     let connect = || {
         let (before, told) = (opened(), opened() + failed());
         let client = Client::connect(addr);
-        until("it has a thread, or has none", || {
-            opened() + failed() > told
-        });
+        until("it has a thread, or has none", || opened() + failed() > told);
         (client, opened() > before)
     };
 
@@ -66,11 +64,7 @@ fn without_threads_the_server_says_so_and_serves_those_it_has() {
         refused.expect_end();
         for client in &mut served {
             client.say(GET);
-            assert_eq!(
-                client.response().text(),
-                "hello",
-                "they are served meanwhile"
-            );
+            assert_eq!(client.response().text(), "hello", "they are served meanwhile");
         }
         assert_eq!(failed(), more, "it is told once for each client");
         refused = connect().0;
@@ -98,11 +92,7 @@ fn without_threads_the_server_says_so_and_serves_those_it_has() {
     running.destroy();
     assert!(running.handle().wait_timeout(SOON), "somebody is left");
     let ended = count(|fact| matches!(fact, Fact::Closed(..)));
-    assert_eq!(
-        ended,
-        opened(),
-        "each has its end, and who had no thread none"
-    );
+    assert_eq!(ended, opened(), "each has its end, and who had no thread none");
 }
 
 /// Their stacks stayed until they were joined, which waited for a pause among the clients that come.

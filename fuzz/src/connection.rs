@@ -54,16 +54,12 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
         interrupted: false,
         output: Arc::clone(&output),
     };
-    let registration = Registration {
-        handle: server().handle(),
-        life: Arc::new(Life::new(ConnectionId(1), None, false)),
-        why: None,
-    };
+    let registration =
+        Registration { handle: server().handle(), life: Arc::new(Life::new(ConnectionId(1), None, false)), why: None };
     TOLD.lock().unwrap().clear();
     let calls = Mutex::new(Vec::new());
     let handler = |request: &mut Request<'_>| handle(request, &calls);
-    let open =
-        |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(transport)) };
+    let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(transport)) };
     serve_over(open, registration, &handler);
 
     let (calls, output) = (calls.into_inner().unwrap(), output.lock().unwrap());
@@ -76,12 +72,7 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     assert_eq!(opened.count(), 1, "{told:?}");
     assert!(told[0].starts_with("Opened"), "{told:?}");
     assert!(told[told.len() - 1].starts_with("Closed"), "{told:?}");
-    Run {
-        answers: answers(&output.bytes, &calls),
-        calls,
-        told,
-        reason,
-    }
+    Run { answers: answers(&output.bytes, &calls), calls, told, reason }
 }
 
 /// What the server's hook was told, and the reason if it was an end. libFuzzer calls a target on one thread.
@@ -103,12 +94,7 @@ fn server() -> &'static Server {
                 // What takes time, and how many bytes an answer to `Expect` had, differs from run to run.
                 let told = match event {
                     Event::Responded { status, bytes, .. } => format!("Responded {status} {bytes}"),
-                    Event::Closed {
-                        reason,
-                        requests,
-                        received,
-                        ..
-                    } => {
+                    Event::Closed { reason, requests, received, .. } => {
                         format!("Closed {reason:?} {requests} {received}")
                     }
                     event => format!("{event:?}"),
@@ -215,12 +201,7 @@ fn requests(mut bytes: &[u8]) -> (Vec<Sent<'_>>, Option<&[u8]>) {
             },
         };
         let keep_alive = terms.keep_alive;
-        requests.push(Sent {
-            head,
-            body,
-            end,
-            keep_alive,
-        });
+        requests.push(Sent { head, body, end, keep_alive });
         match end {
             End::Whole(n) if keep_alive => bytes = &bytes[n..],
             _ => break,

@@ -74,10 +74,7 @@ fn check(head: &Head, want: &naive::Head<'_>) {
         let first = first.map(|field| field.1);
         let shouted = name.to_ascii_uppercase();
         assert_eq!(head.headers.get_bytes(&shouted), first);
-        assert_eq!(
-            head.headers.get(name).map(str::as_bytes),
-            first.filter(|value| std::str::from_utf8(value).is_ok())
-        );
+        assert_eq!(head.headers.get(name).map(str::as_bytes), first.filter(|value| std::str::from_utf8(value).is_ok()));
     }
 }
 

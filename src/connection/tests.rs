@@ -113,11 +113,7 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
     });
     let server = builder.bind("127.0.0.1:0").unwrap();
     let life = Life::new(ConnectionId(1), Some(server.local_addr()), false);
-    let registration = Registration {
-        handle: server.handle(),
-        life: Arc::new(life),
-        why: None,
-    };
+    let registration = Registration { handle: server.handle(), life: Arc::new(life), why: None };
     let wire = Arc::new(Mutex::new(wire));
     let client = Client(Arc::clone(&wire));
     let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
@@ -134,12 +130,7 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
 
 /// What the client got, without dates, why it ended, and after how many calls.
 fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, usize) {
-    let (wire, reason) = serve_wire(Wire {
-        input: DIALOGUE.to_vec(),
-        failing,
-        error,
-        ..Wire::default()
-    });
+    let (wire, reason) = serve_wire(Wire { input: DIALOGUE.to_vec(), failing, error, ..Wire::default() });
     let text = String::from_utf8(wire.output).unwrap();
     let lines = text.split_inclusive("\r\n");
     let undated = lines.filter(|line| !line.starts_with("Da")).collect();
@@ -165,10 +156,7 @@ fn whichever_call_to_the_system_fails_the_connection_ends_once_and_says_nothing_
             let ends = ["\r\n0\r\n\r\n", "100 Continue\r\n\r\n"];
             let is_whole = said.is_empty() || ends.iter().any(|end| said.ends_with(end));
             assert!(refusal.is_empty() || is_whole, "{of} stands in a hole");
-            assert!(
-                refusal.is_empty() || refusal.contains("\r\nConnection: close\r\n"),
-                "{of}"
-            );
+            assert!(refusal.is_empty() || refusal.contains("\r\nConnection: close\r\n"), "{of}");
             assert!(refusal.matches("\n").count() <= 6, "{of}");
             assert_eq!(reason == CloseReason::SetupFailed, failing == 1, "{of}");
             assert_eq!(reason == CloseReason::Completed, said == whole, "{of}");
@@ -188,16 +176,9 @@ fn an_interrupted_read_or_write_is_made_again() {
 /// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
 #[test]
 fn an_empty_line_does_not_make_a_connection_wait_anew() {
-    let (wire, reason) = serve_wire(Wire {
-        input: vec![b"\r\n"],
-        ..Wire::default()
-    });
+    let (wire, reason) = serve_wire(Wire { input: vec![b"\r\n"], ..Wire::default() });
     assert_eq!(reason, CloseReason::PeerClosed);
     let idle = Builder::default().idle_timeout;
     assert_eq!(wire.timeouts.len(), 2);
-    assert!(
-        wire.timeouts[0] == idle && wire.timeouts[1] < idle,
-        "{:?}",
-        wire.timeouts
-    );
+    assert!(wire.timeouts[0] == idle && wire.timeouts[1] < idle, "{:?}", wire.timeouts);
 }

@@ -15,10 +15,7 @@ fn ask(version: &str, fields: &[u8]) -> Result<(Option<u64>, bool, bool), u16> {
     let line = format!("POST / HTTP/{version}\r\n");
     let text = [line.as_bytes(), fields, b"\r\n"].concat();
     let mut head = Head::default();
-    assert_eq!(
-        head.parse(&text, &Builder::default()).unwrap(),
-        Some(text.len())
-    );
+    assert_eq!(head.parse(&text, &Builder::default()).unwrap(), Some(text.len()));
     let terms = terms(&head).map_err(|error| error.status().as_u16())?;
     Ok((terms.length, terms.keep_alive, terms.expects_continue))
 }
@@ -59,74 +56,26 @@ fn the_fields_of_a_head_decide_what_happens_next() {
     let table = [
         ("1.1", "", ok(Some(0), true, false)),
         ("1.0", "", ok(Some(0), false, false)),
-        (
-            "1.0",
-            "Connection: keep-alive\r\n",
-            ok(Some(0), true, false),
-        ),
-        (
-            "1.0",
-            "Connection: a, KEEP-alive\r\n",
-            ok(Some(0), true, false),
-        ),
+        ("1.0", "Connection: keep-alive\r\n", ok(Some(0), true, false)),
+        ("1.0", "Connection: a, KEEP-alive\r\n", ok(Some(0), true, false)),
         ("1.1", "Connection: close\r\n", ok(Some(0), false, false)),
-        (
-            "1.1",
-            "Connection: a,\tClose ,b\r\n",
-            ok(Some(0), false, false),
-        ),
-        (
-            "1.1",
-            "Connection: keep-alive\r\nConnection: close\r\n",
-            ok(Some(0), false, false),
-        ),
+        ("1.1", "Connection: a,\tClose ,b\r\n", ok(Some(0), false, false)),
+        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", ok(Some(0), false, false)),
         ("1.1", "Connection: close-not\r\n", ok(Some(0), true, false)),
         ("1.1", "Content-Length: 9\r\n", ok(Some(9), true, false)),
-        (
-            "1.1",
-            "Transfer-Encoding: Chunked\r\n",
-            ok(None, true, false),
-        ),
-        (
-            "1.1",
-            "Content-Length: 9\r\nExpect: 100-Continue\r\n",
-            ok(Some(9), true, true),
-        ),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
-            ok(None, true, true),
-        ),
+        ("1.1", "Transfer-Encoding: Chunked\r\n", ok(None, true, false)),
+        ("1.1", "Content-Length: 9\r\nExpect: 100-Continue\r\n", ok(Some(9), true, true)),
+        ("1.1", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", ok(None, true, true)),
         ("1.1", "Expect: 100-continue\r\n", ok(Some(0), true, false)),
-        (
-            "1.0",
-            "Content-Length: 9\r\nExpect: 100-continue\r\n",
-            ok(Some(9), false, false),
-        ),
+        ("1.0", "Content-Length: 9\r\nExpect: 100-continue\r\n", ok(Some(9), false, false)),
         ("1.0", "Expect: wonders\r\n", ok(Some(0), false, false)),
         ("1.1", "Expect: wonders\r\n", Err(417)),
-        (
-            "1.1",
-            "Content-Length: 9\r\nContent-Length: 9\r\n",
-            Err(400),
-        ),
-        (
-            "1.1",
-            "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n",
-            Err(400),
-        ),
-        (
-            "1.1",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-            Err(400),
-        ),
+        ("1.1", "Content-Length: 9\r\nContent-Length: 9\r\n", Err(400)),
+        ("1.1", "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n", Err(400)),
+        ("1.1", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(400)),
         ("1.1", "Transfer-Encoding: gzip\r\n", Err(400)),
         ("1.1", "Transfer-Encoding: gzip, chunked\r\n", Err(501)),
-        (
-            "1.1",
-            "Transfer-Encoding: gzip, deflate ,chunked\r\n",
-            Err(501),
-        ),
+        ("1.1", "Transfer-Encoding: gzip, deflate ,chunked\r\n", Err(501)),
         ("1.1", "Transfer-Encoding: chunked, chunked\r\n", Err(400)),
         ("1.1", "Transfer-Encoding: chunked,\r\n", Err(400)),
         ("1.0", "Transfer-Encoding: chunked\r\n", Err(400)),
@@ -237,11 +186,7 @@ fn it_does_not_matter_in_which_pieces_a_body_comes() {
         (Some(5), b"hell", Ok(None)),
         (None, b"0\r\n\r\nnext", whole(b"", 5)),
         (None, b"5\r\nhello\r\n0\r\n\r\nnext", whole(b"hello", 15)),
-        (
-            None,
-            b"1;a\r\na\r\n02 ;b=c\r\n\r\n\r\n0\r\nA: b\r\n\r\n\r\n",
-            whole(b"a\r\n", 32),
-        ),
+        (None, b"1;a\r\na\r\n02 ;b=c\r\n\r\n\r\n0\r\nA: b\r\n\r\n\r\n", whole(b"a\r\n", 32)),
         (None, b"5\r\nhello\r\n0\r\n", Ok(None)),
         (None, b"5\r\nhello\r\n", Ok(None)),
         (None, b"5\r\nhello\n0\r\n\r\n", Err(400)),
@@ -265,53 +210,17 @@ fn it_does_not_matter_in_which_pieces_a_body_comes() {
 fn extensions_and_trailers_are_bounded_all_in_all() {
     let long = |n: usize| "e".repeat(n);
     let table = [
-        (
-            format!("1;{}\r\na\r\n0\r\n\r\n", long(4000)),
-            true,
-            "one that fits",
-        ),
-        (
-            format!("1;{}\r\na\r\n0\r\n\r\n", long(4096)),
-            false,
-            "one that does not",
-        ),
-        (
-            format!("1;{}", long(4096)),
-            false,
-            "before its end has come",
-        ),
-        (
-            format!("1;{}\r\na\r\n", long(1000)).repeat(4) + "0\r\n\r\n",
-            true,
-            "four of them",
-        ),
-        (
-            format!("1;{}\r\na\r\n", long(1000)).repeat(5) + "0\r\n\r\n",
-            false,
-            "five of them",
-        ),
+        (format!("1;{}\r\na\r\n0\r\n\r\n", long(4000)), true, "one that fits"),
+        (format!("1;{}\r\na\r\n0\r\n\r\n", long(4096)), false, "one that does not"),
+        (format!("1;{}", long(4096)), false, "before its end has come"),
+        (format!("1;{}\r\na\r\n", long(1000)).repeat(4) + "0\r\n\r\n", true, "four of them"),
+        (format!("1;{}\r\na\r\n", long(1000)).repeat(5) + "0\r\n\r\n", false, "five of them"),
         (format!("0\r\nA: {}\r\n\r\n", long(4000)), true, "a trailer"),
-        (
-            format!("0\r\nA: {}\r\n\r\n", long(4096)),
-            false,
-            "a long trailer",
-        ),
-        (
-            String::from("0\r\n") + &"A: b\r\n".repeat(1000) + "\r\n",
-            true,
-            "many trailers",
-        ),
-        (
-            String::from("0\r\n") + &"A: b\r\n".repeat(1100) + "\r\n",
-            false,
-            "too many trailers",
-        ),
+        (format!("0\r\nA: {}\r\n\r\n", long(4096)), false, "a long trailer"),
+        (String::from("0\r\n") + &"A: b\r\n".repeat(1000) + "\r\n", true, "many trailers"),
+        (String::from("0\r\n") + &"A: b\r\n".repeat(1100) + "\r\n", false, "too many trailers"),
         (long(5000), false, "a size of many digits"),
-        (
-            "1\r\na\r\n".repeat(10_000) + "0\r\n\r\n",
-            true,
-            "many chunks without any",
-        ),
+        ("1\r\na\r\n".repeat(10_000) + "0\r\n\r\n", true, "many chunks without any"),
     ];
     for (body, is_whole, why) in table {
         let got = decode(None, &[body.as_bytes()]);
@@ -331,20 +240,12 @@ fn what_is_wrong_with_a_chunk_is_called_the_same_however_it_comes() {
         decoder.consume_data(1);
         let both = pieces.concat();
         let first = decoder.advance(pieces[0]);
-        first
-            .and_then(|_| decoder.advance(&both))
-            .unwrap_err()
-            .to_string()
+        first.and_then(|_| decoder.advance(&both)).unwrap_err().to_string()
     };
     for text in [&b"GET\n"[..], b"G\0", b"GE\rT"] {
         for at in 0..=text.len() {
             let (first, second) = text.split_at(at);
-            assert_eq!(
-                wrong([first, second]),
-                wrong([b"", text]),
-                "{}",
-                text.escape_ascii()
-            );
+            assert_eq!(wrong([first, second]), wrong([b"", text]), "{}", text.escape_ascii());
         }
     }
 }

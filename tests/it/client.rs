@@ -191,9 +191,7 @@ impl Fact {
             Event::Opened { id, .. } => Fact::Opened(u64::from(*id)),
             Event::Request { id, .. } => Fact::Request(u64::from(*id)),
             Event::Responded { id, .. } => Fact::Responded(u64::from(*id)),
-            Event::HandlerPanicked { id, message, .. } => {
-                Fact::HandlerPanicked(u64::from(*id), message.clone())
-            }
+            Event::HandlerPanicked { id, message, .. } => Fact::HandlerPanicked(u64::from(*id), message.clone()),
             Event::Closed { id, reason, .. } => Fact::Closed(u64::from(*id), *reason),
             Event::HookPanicked { message, .. } => Fact::HookPanicked(message.clone()),
             Event::AcceptFailed { .. } => Fact::AcceptFailed,

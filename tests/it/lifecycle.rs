@@ -2,8 +2,8 @@
 
 use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::{
-    Builder, CloseReason, ConnectionState, Error, Handle, Outcome, Phase, Request, Response,
-    Running, Server, StatusCode,
+    Builder, CloseReason, ConnectionState, Error, Handle, Outcome, Phase, Request, Response, Running, Server,
+    StatusCode,
 };
 use std::collections::HashSet;
 use std::io::{self, ErrorKind, Write};
@@ -19,8 +19,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SHORT: Duration = Duration::from_millis(50);
 pub(crate) const SLEEP: &str = "GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const FLOOD: &str = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
-pub(crate) const HALF_BODY: &str =
-    "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
+pub(crate) const HALF_BODY: &str = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
 
 /// What the tests' servers answer.
 pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {
@@ -45,19 +44,13 @@ pub(crate) fn serve(builder: Builder) -> (Running, Facts) {
 }
 
 /// A client that has said so much, whose connection is in that state.
-pub(crate) fn bring(
-    handle: &Handle,
-    addr: SocketAddr,
-    say: &str,
-    state: ConnectionState,
-) -> Client {
+pub(crate) fn bring(handle: &Handle, addr: SocketAddr, say: &str, state: ConnectionState) -> Client {
     let mut client = Client::connect(addr);
     client.say(say);
     let peer = client.stream.local_addr().unwrap();
     until(&format!("a connection is {state:?}"), || {
         let open = handle.connections();
-        open.iter()
-            .any(|info| info.peer == Some(peer) && info.state == state)
+        open.iter().any(|info| info.peer == Some(peer) && info.state == state)
     });
     client
 }
@@ -87,11 +80,7 @@ impl Gate {
 pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
     ("", ConnectionState::New, "silent"),
     ("GET / HT", ConnectionState::Head, "half a head"),
-    (
-        HALF_BODY,
-        ConnectionState::Handling,
-        "a handler reads a body",
-    ),
+    (HALF_BODY, ConnectionState::Handling, "a handler reads a body"),
     (SLEEP, ConnectionState::Handling, "a handler waits"),
     (FLOOD, ConnectionState::Responding, "a response is not read"),
     (
@@ -100,11 +89,7 @@ pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
         "answered before the body has come",
     ),
     (GET, ConnectionState::Idle, "idle"),
-    (
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n",
-        ConnectionState::Closing,
-        "lingering",
-    ),
+    ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", ConnectionState::Closing, "lingering"),
 ];
 
 fn assert_port_is_free(addr: SocketAddr) {
@@ -124,10 +109,7 @@ fn no_handler_is_called_once_destroy_has_begun() {
     for round in 0..50 {
         let returned = Arc::new(AtomicBool::new(false));
         let calls = Arc::new(AtomicUsize::new(0));
-        let (late, unfired) = (
-            Arc::new(Mutex::new(Vec::new())),
-            Arc::new(AtomicUsize::new(0)),
-        );
+        let (late, unfired) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let server = Server::bind("127.0.0.1:0").unwrap();
         let running = {
             let (returned, calls) = (Arc::clone(&returned), Arc::clone(&calls));
@@ -143,12 +125,8 @@ fn no_handler_is_called_once_destroy_has_begun() {
             })
         };
         let running = running.unwrap();
-        let mut clients: Vec<Client> = (0..3)
-            .map(|_| Client::connect(running.local_addr()))
-            .collect();
-        clients
-            .iter_mut()
-            .for_each(|client| client.say(&GET.repeat(200)));
+        let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(running.local_addr())).collect();
+        clients.iter_mut().for_each(|client| client.say(&GET.repeat(200)));
         until("handlers are called", || calls.load(SeqCst) > round);
         running.destroy();
         returned.store(true, SeqCst);
@@ -156,11 +134,7 @@ fn no_handler_is_called_once_destroy_has_begun() {
         // One that was decided just before may have been late with its first line.
         let late = late.lock().unwrap();
         let connections: HashSet<_> = late.iter().collect();
-        assert_eq!(
-            late.len(),
-            connections.len(),
-            "requests of one connection went on"
-        );
+        assert_eq!(late.len(), connections.len(), "requests of one connection went on");
         assert_eq!(unfired.load(SeqCst), 0, "a late call's token had not fired");
     }
 }
@@ -290,10 +264,7 @@ fn destroy_does_not_wait_for_handlers() {
     arrivals.recv_timeout(SOON).unwrap();
     assert_eq!(running.destroy(), 1);
     client.expect_end();
-    assert!(
-        !running.handle().wait_timeout(Duration::ZERO),
-        "the handler still runs"
-    );
+    assert!(!running.handle().wait_timeout(Duration::ZERO), "the handler still runs");
     assert_eq!(running.handle().connection_count(), 1);
     drop(open);
     assert_ends(&running);
@@ -309,10 +280,7 @@ fn destroy_does_not_wait_for_a_hook() {
     arrivals.recv_timeout(SOON).unwrap();
     assert_eq!(running.destroy(), 1);
     client.expect_end();
-    assert!(
-        !running.handle().wait_timeout(Duration::ZERO),
-        "the hook still runs"
-    );
+    assert!(!running.handle().wait_timeout(Duration::ZERO), "the hook still runs");
     drop(open);
     assert_ends(&running);
 }
@@ -320,12 +288,7 @@ fn destroy_does_not_wait_for_a_hook() {
 #[test]
 fn destroy_can_be_called_again_and_does_nothing_then() {
     let (running, _facts) = serve(Server::builder());
-    let _client = bring(
-        &running.handle(),
-        running.local_addr(),
-        GET,
-        ConnectionState::Idle,
-    );
+    let _client = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
     assert_eq!(running.destroy(), 1);
     assert_eq!(running.destroy(), 0);
     assert_ends(&running);
@@ -343,12 +306,7 @@ fn destroy_can_be_called_from_a_handler() {
         "never sent"
     });
     let running = running.unwrap();
-    let mut other = bring(
-        &running.handle(),
-        running.local_addr(),
-        "",
-        ConnectionState::New,
-    );
+    let mut other = bring(&running.handle(), running.local_addr(), "", ConnectionState::New);
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     assert_eq!(cut.recv_timeout(SOON).unwrap(), (2, true));
@@ -450,10 +408,7 @@ fn concurrent_destroys_share_the_connections_and_all_return() {
                 cut
             };
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(stop)).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .sum()
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(cut, 20);
         assert_ends(&running);
@@ -509,11 +464,7 @@ fn the_last_closed_hook_has_returned_when_wait_returns() {
 fn waiting_for_an_accepting_server_ends_at_its_time() {
     let (running, _facts) = serve(Server::builder());
     assert!(!running.handle().wait_timeout(SHORT));
-    assert_eq!(
-        running.handle().phase(),
-        Phase::Accepting,
-        "it does not stop the server"
-    );
+    assert_eq!(running.handle().phase(), Phase::Accepting, "it does not stop the server");
 }
 
 #[test]
@@ -574,17 +525,11 @@ fn a_shutdown_from_a_handler_keeps_its_deadline() {
     let running = running.unwrap();
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
-    assert_eq!(
-        answers.recv_timeout(SOON).unwrap(),
-        (Outcome::Pending, true)
-    );
+    assert_eq!(answers.recv_timeout(SOON).unwrap(), (Outcome::Pending, true));
     client.expect_end();
     assert_ends(&running);
     let outcome = running.shutdown(LONG);
-    assert!(
-        matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
 }
 
 // Promise 5.
@@ -599,20 +544,12 @@ fn seen_by(
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
         let answer = handler(request);
-        let _ = sender.send(format!(
-            "{answer}, {}",
-            request.cancel_token().is_cancelled()
-        ));
+        let _ = sender.send(format!("{answer}, {}", request.cancel_token().is_cancelled()));
         "never sent"
     });
     let running = running.unwrap();
     let handle = running.handle();
-    let mut client = bring(
-        &handle,
-        running.local_addr(),
-        say,
-        ConnectionState::Handling,
-    );
+    let mut client = bring(&handle, running.local_addr(), say, ConnectionState::Handling);
     cut(&running);
     client.expect_end();
     let seen = seen.recv_timeout(SOON).unwrap();
@@ -628,10 +565,7 @@ fn a_handler_that_waits_for_its_client_or_its_token_learns_of_a_cut() {
         |running| assert!(running.handle().close(running.handle().connections()[0].id)),
         |running| {
             let outcome = running.shutdown(SHORT);
-            assert!(
-                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
         },
     ];
     for cut in cuts {
@@ -640,15 +574,11 @@ fn a_handler_that_waits_for_its_client_or_its_token_learns_of_a_cut() {
             format!("{:?}", error.kind())
         };
         assert_eq!(seen_by(HALF_BODY, cut, read), "ConnectionAborted, true");
-        let sleep =
-            |request: &mut Request<'_>| format!("{}", request.cancel_token().wait_timeout(LONG));
+        let sleep = |request: &mut Request<'_>| format!("{}", request.cancel_token().wait_timeout(LONG));
         assert_eq!(seen_by(GET, cut, sleep), "true, true");
         let sleep = |request: &mut Request<'_>| {
             let token = request.cancel_token(); // it may be sent elsewhere
-            thread::spawn(move || token.wait_timeout(LONG))
-                .join()
-                .unwrap()
-                .to_string()
+            thread::spawn(move || token.wait_timeout(LONG)).join().unwrap().to_string()
         };
         assert_eq!(seen_by(GET, cut, sleep), "true, true");
     }
@@ -658,10 +588,7 @@ fn a_handler_that_waits_for_its_client_or_its_token_learns_of_a_cut() {
 fn a_response_that_its_client_does_not_read_fails_on_destroy() {
     let written = Arc::new(AtomicUsize::new(0));
     let (counter, (sender, results)) = (Arc::clone(&written), mpsc::sync_channel(9));
-    let server = Server::builder()
-        .write_timeout(None)
-        .bind("127.0.0.1:0")
-        .unwrap();
+    let server = Server::builder().write_timeout(None).bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
         let (counter, sender) = (Arc::clone(&counter), sender.clone());
         let token = request.cancel_token();
@@ -701,11 +628,7 @@ fn shutdown_returns_as_soon_as_nothing_is_left() {
     assert!(began.elapsed() < SOON);
     assert_eq!(busy.response().text(), "told: true");
     idle.expect_end();
-    assert_eq!(
-        handle.shutdown(Duration::ZERO),
-        Outcome::Drained,
-        "asked again"
-    );
+    assert_eq!(handle.shutdown(Duration::ZERO), Outcome::Drained, "asked again");
     assert_ends(&running);
 }
 
@@ -717,10 +640,7 @@ fn shutdown_cuts_at_its_deadline_what_is_left() {
         let mut client = bring(&handle, addr, SLEEP, ConnectionState::Handling);
         let began = Instant::now();
         let outcome = running.shutdown(grace);
-        assert!(
-            matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
         assert!(began.elapsed() >= grace && began.elapsed() < SOON);
         client.expect_end();
         assert_port_is_free(addr);
@@ -734,18 +654,12 @@ fn the_tightest_deadline_wins_and_all_are_told_the_same() {
     let second_calls: [fn(&Running) -> Duration; 3] = [
         |running| {
             let outcome = running.shutdown(SHORT);
-            assert!(
-                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
             LONG // of the first call
         },
         |running| {
             let outcome = running.shutdown(LONG); // must not restart the clock
-            assert!(
-                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
             SHORT * 4
         },
         |running| {
@@ -763,10 +677,7 @@ fn the_tightest_deadline_wins_and_all_are_told_the_same() {
             until("the drain has begun", || handle.phase() != Phase::Accepting);
             second_call(&running);
             let outcome = first.join().unwrap();
-            assert!(
-                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
         });
         assert!(began.elapsed() < SOON);
         client.expect_end();
@@ -777,12 +688,7 @@ fn the_tightest_deadline_wins_and_all_are_told_the_same() {
 #[test]
 fn a_shutdown_for_ever_is_a_drain() {
     let (running, _facts) = serve(Server::builder());
-    let _idle = bring(
-        &running.handle(),
-        running.local_addr(),
-        GET,
-        ConnectionState::Idle,
-    );
+    let _idle = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
     assert_eq!(running.shutdown(Duration::MAX), Outcome::Drained);
     assert_ends(&running);
 }
@@ -858,10 +764,7 @@ fn dropping_the_owner_destroys_without_waiting() {
     drop(running);
     client.expect_end();
     assert_port_is_free(addr);
-    assert!(
-        !handle.wait_timeout(Duration::ZERO),
-        "the handler still runs"
-    );
+    assert!(!handle.wait_timeout(Duration::ZERO), "the handler still runs");
     drop(open);
     assert!(handle.wait_timeout(SOON));
 }
@@ -872,15 +775,7 @@ fn dropping_the_owner_destroys_without_waiting() {
 fn each_opened_is_followed_by_one_closed() {
     let (running, facts) = serve(Server::builder().max_connections(30));
     let (handle, addr) = (running.handle(), running.local_addr());
-    let says = [
-        "",
-        "GET / HT",
-        GET,
-        HALF_BODY,
-        FLOOD,
-        SLEEP,
-        "nonsense\r\n\r\n",
-    ];
+    let says = ["", "GET / HT", GET, HALF_BODY, FLOOD, SLEEP, "nonsense\r\n\r\n"];
     let panics = "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n";
     let closes = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut kept = Vec::new();
@@ -927,41 +822,11 @@ fn closed_tells_why() {
     let stay: Act = |_, client| Some(client);
     let other = |builder: Builder| builder;
     let rows: [(CloseReason, Configure, &str, ConnectionState, Act); 14] = [
-        (
-            CloseReason::PeerClosed,
-            other,
-            "",
-            ConnectionState::New,
-            leave,
-        ),
-        (
-            CloseReason::PeerClosed,
-            other,
-            GET,
-            ConnectionState::Idle,
-            leave,
-        ),
-        (
-            CloseReason::PeerLost,
-            other,
-            FLOOD,
-            ConnectionState::Responding,
-            leave,
-        ),
-        (
-            CloseReason::IdleTimeout,
-            |builder| builder.idle_timeout(SHORT * 20),
-            "",
-            ConnectionState::New,
-            stay,
-        ),
-        (
-            CloseReason::IdleTimeout,
-            |builder| builder.idle_timeout(SHORT * 20),
-            GET,
-            ConnectionState::Idle,
-            stay,
-        ),
+        (CloseReason::PeerClosed, other, "", ConnectionState::New, leave),
+        (CloseReason::PeerClosed, other, GET, ConnectionState::Idle, leave),
+        (CloseReason::PeerLost, other, FLOOD, ConnectionState::Responding, leave),
+        (CloseReason::IdleTimeout, |builder| builder.idle_timeout(SHORT * 20), "", ConnectionState::New, stay),
+        (CloseReason::IdleTimeout, |builder| builder.idle_timeout(SHORT * 20), GET, ConnectionState::Idle, stay),
         (
             CloseReason::HeadTimeout,
             |builder| builder.header_timeout(SHORT * 20),
@@ -983,57 +848,27 @@ fn closed_tells_why() {
             ConnectionState::Responding,
             stay,
         ),
-        (
-            CloseReason::Destroyed,
-            other,
-            SLEEP,
-            ConnectionState::Handling,
-            |handle, client| {
-                assert_eq!(handle.destroy(), 1);
-                Some(client)
-            },
-        ),
-        (
-            CloseReason::Drained,
-            other,
-            GET,
-            ConnectionState::Idle,
-            |handle, client| {
-                handle.drain();
-                Some(client)
-            },
-        ),
-        (
-            CloseReason::Drained,
-            other,
-            "GET / HT",
-            ConnectionState::Head,
-            |handle, mut client| {
-                handle.drain();
-                client.say("TP/1.1\r\nHost: x\r\n\r\n");
-                Some(client)
-            },
-        ),
-        (
-            CloseReason::IdleClosed,
-            other,
-            GET,
-            ConnectionState::Idle,
-            |handle, client| {
-                assert_eq!(handle.close_idle(), 1);
-                Some(client)
-            },
-        ),
-        (
-            CloseReason::HandleClosed,
-            other,
-            SLEEP,
-            ConnectionState::Handling,
-            |handle, client| {
-                assert!(handle.close(handle.connections()[0].id));
-                Some(client)
-            },
-        ),
+        (CloseReason::Destroyed, other, SLEEP, ConnectionState::Handling, |handle, client| {
+            assert_eq!(handle.destroy(), 1);
+            Some(client)
+        }),
+        (CloseReason::Drained, other, GET, ConnectionState::Idle, |handle, client| {
+            handle.drain();
+            Some(client)
+        }),
+        (CloseReason::Drained, other, "GET / HT", ConnectionState::Head, |handle, mut client| {
+            handle.drain();
+            client.say("TP/1.1\r\nHost: x\r\n\r\n");
+            Some(client)
+        }),
+        (CloseReason::IdleClosed, other, GET, ConnectionState::Idle, |handle, client| {
+            assert_eq!(handle.close_idle(), 1);
+            Some(client)
+        }),
+        (CloseReason::HandleClosed, other, SLEEP, ConnectionState::Handling, |handle, client| {
+            assert!(handle.close(handle.connections()[0].id));
+            Some(client)
+        }),
         (
             CloseReason::Evicted,
             |builder| builder.max_connections(1),
@@ -1063,23 +898,11 @@ fn leave_after_end(_: &Handle, mut client: Client) -> Option<Client> {
 #[test]
 fn closed_tells_why_an_answer_was_the_last_one() {
     let rows = [
-        (
-            CloseReason::Completed,
-            "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        ),
+        (CloseReason::Completed, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
         (CloseReason::Completed, "GET / HTTP/1.0\r\n\r\n"),
-        (
-            CloseReason::Refused(StatusCode::BAD_REQUEST),
-            "nonsense\r\n\r\n",
-        ),
-        (
-            CloseReason::HandlerPanicked,
-            "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n",
-        ),
-        (
-            CloseReason::ResponseFailed,
-            "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n",
-        ),
+        (CloseReason::Refused(StatusCode::BAD_REQUEST), "nonsense\r\n\r\n"),
+        (CloseReason::HandlerPanicked, "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (CloseReason::ResponseFailed, "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n"),
     ];
     let (running, facts) = serve(Server::builder());
     for (id, (want, say)) in (1..).zip(rows) {
@@ -1101,14 +924,7 @@ fn a_closed_event_is_the_last_word_even_when_nobody_waits() {
         }
     });
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
-    let _client = bring(
-        &running.handle(),
-        running.local_addr(),
-        GET,
-        ConnectionState::Idle,
-    );
+    let _client = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
     drop(running);
-    until("the event comes after the owner is gone", || {
-        seen.load(SeqCst)
-    });
+    until("the event comes after the owner is gone", || seen.load(SeqCst));
 }

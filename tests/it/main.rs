@@ -11,10 +11,7 @@
     clippy::wildcard_enum_match_arm,
     reason = "tests: a panic is how they fail"
 )]
-#![allow(
-    clippy::incompatible_msrv,
-    reason = "only the library has to build with the oldest compiler"
-)]
+#![allow(clippy::incompatible_msrv, reason = "only the library has to build with the oldest compiler")]
 
 mod bodies;
 mod cases;

@@ -139,15 +139,10 @@ fn a_reader_that_panics_when_it_is_dropped_takes_nothing_else_along() {
 /// It took along the 500 that stood in for its response.
 #[test]
 fn a_reader_that_panics_when_it_is_replaced_leaves_the_500_whole() {
-    let (server, events) = observed(Server::builder(), |_| {
-        Response::reader(Bomb, 5).with_header("a", "b\r\nc: d")
-    });
+    let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, 5).with_header("a", "b\r\nc: d"));
     let said = dialogue(server.local_addr(), GET);
     assert_eq!(statuses(&said), [500]);
-    assert!(
-        said.ends_with("\r\n\r\n500 Internal Server Error\n"),
-        "{said}"
-    );
+    assert!(said.ends_with("\r\n\r\n500 Internal Server Error\n"), "{said}");
     wait_for(&events, "HandlerPanicked on purpose");
     wait_for(&events, "Closed HandlerPanicked");
 }

@@ -59,40 +59,20 @@ fn everything_that_converts_into_a_response_can_be_returned() {
         (|| Response::new(StatusCode::NOT_FOUND), 404, "", ""),
         (|| Response::text("caf\u{e9}"), 200, text, "caf\u{e9}"),
         (|| Response::text(String::from("a")), 200, text, "a"),
-        (
-            || Response::html("<p>"),
-            200,
-            "text/html; charset=utf-8",
-            "<p>",
-        ),
+        (|| Response::html("<p>"), 200, "text/html; charset=utf-8", "<p>"),
         (|| Response::json("{}"), 200, "application/json", "{}"),
         (|| Response::bytes("a/b", &b"a"[..]), 200, "a/b", "a"),
         (|| Response::bytes("a/b", vec![97]), 200, "a/b", "a"),
         (|| Response::reader(&b"abc"[..], 3), 200, binary, "abc"),
         (|| Response::reader(&b"abc"[..], None), 200, binary, "abc"),
-        (
-            || Response::stream(|w| w.write_all(b"abc")),
-            200,
-            binary,
-            "abc",
-        ),
+        (|| Response::stream(|w| w.write_all(b"abc")), 200, binary, "abc"),
         (|| Response::redirect("/there"), 303, "", ""),
         (|| Response::text("a").with_status(418), 418, text, "a"),
         (|| "a".into(), 200, text, "a"),
         (|| String::from("a").into(), 200, text, "a"),
-        (
-            || StatusCode::NOT_FOUND.into(),
-            404,
-            text,
-            "404 Not Found\n",
-        ),
+        (|| StatusCode::NOT_FOUND.into(), 404, text, "404 Not Found\n"),
         (|| Ok::<_, Error>("a").into(), 200, text, "a"),
-        (
-            || Error::new(404, "no such device").into(),
-            404,
-            text,
-            "404 Not Found: no such device\n",
-        ),
+        (|| Error::new(404, "no such device").into(), 404, text, "404 Not Found: no such device\n"),
     ];
     for (make, status, content_type, body) in table {
         let server = always(make);
@@ -101,10 +81,7 @@ fn everything_that_converts_into_a_response_can_be_returned() {
             client.say(&request("GET", "1.1"));
             let answer = client.response();
             assert_eq!(answer.status, status, "{}", answer.head);
-            assert_eq!(
-                answer.header("Content-Type").unwrap_or_default(),
-                content_type
-            );
+            assert_eq!(answer.header("Content-Type").unwrap_or_default(), content_type);
             assert_eq!(answer.text(), body);
             assert_eq!(make().status(), StatusCode::from(status));
         }
@@ -113,12 +90,7 @@ fn everything_that_converts_into_a_response_can_be_returned() {
 
 #[test]
 fn a_status_line_has_its_reason_or_none() {
-    let table = [
-        (200, "200 OK"),
-        (404, "404 Not Found"),
-        (418, "418 "),
-        (599, "599 "),
-    ];
+    let table = [(200, "200 OK"), (404, "404 Not Found"), (418, "418 "), (599, "599 ")];
     for (status, want) in table {
         let server = always(move || Response::new(status));
         let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
@@ -132,10 +104,7 @@ fn a_response_of_known_length_says_it() {
     let table: [(Make, &str); 5] = [
         (|| Response::new(200), "0"),
         (|| Response::text("caf\u{e9}"), "5"),
-        (
-            || Response::reader(io::repeat(b'a').take(100_000), 100_000),
-            "100000",
-        ),
+        (|| Response::reader(io::repeat(b'a').take(100_000), 100_000), "100000"),
         (|| Response::reader(io::empty(), 0), "0"),
         (|| Response::new(404), "0"),
     ];
@@ -174,11 +143,7 @@ fn head_gets_the_same_head_and_no_body() {
     }
     let server = always(|| Response::text("hello").with_header("X", "y"));
     let mut client = Client::connect(server.local_addr());
-    let undated = |head: &str| {
-        head.lines()
-            .filter(|l| !l.starts_with("Date"))
-            .collect::<String>()
-    };
+    let undated = |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<String>();
     client.say(&request("HEAD", "1.1"));
     let head = client.head_response();
     client.say(&request("GET", "1.1"));
@@ -254,9 +219,7 @@ fn a_large_stream_arrives_whole() {
         match req.path() {
             "/reader" => Response::reader(io::Cursor::new(bytes), None),
             "/length" => Response::reader(io::Cursor::new(bytes), 4_000_000),
-            "/small" => Response::stream(move |w| {
-                bytes.chunks(999).try_for_each(|piece| w.write_all(piece))
-            }),
+            "/small" => Response::stream(move |w| bytes.chunks(999).try_for_each(|piece| w.write_all(piece))),
             _ => Response::stream(move |w| w.write_all(&bytes)),
         }
     });
@@ -297,36 +260,17 @@ fn a_flush_puts_an_event_on_the_wire_at_once() {
         }
         go.send(()).unwrap();
     }
-    assert!(
-        said.contains("\r\nContent-Type: text/event-stream\r\n"),
-        "{said}"
-    );
+    assert!(said.contains("\r\nContent-Type: text/event-stream\r\n"), "{said}");
 }
 
 #[test]
 fn a_response_that_breaks_off_is_cut_and_reported() {
     type Make = fn() -> Response;
     let table: [(Make, &str, &str); 6] = [
-        (
-            || Response::reader(&b"abc"[..], 9),
-            "the response's reader ended before its length",
-            "abc",
-        ),
-        (
-            || Response::reader(Failing(b"abc"), 9),
-            "the disk is gone",
-            "abc",
-        ),
-        (
-            || Response::reader(Failing(b"abc"), None),
-            "the disk is gone",
-            "3\r\nabc\r\n",
-        ),
-        (
-            || Response::stream(|_| Err(ErrorKind::NotFound.into())),
-            "entity not found",
-            "",
-        ),
+        (|| Response::reader(&b"abc"[..], 9), "the response's reader ended before its length", "abc"),
+        (|| Response::reader(Failing(b"abc"), 9), "the disk is gone", "abc"),
+        (|| Response::reader(Failing(b"abc"), None), "the disk is gone", "3\r\nabc\r\n"),
+        (|| Response::stream(|_| Err(ErrorKind::NotFound.into())), "entity not found", ""),
         (
             || {
                 Response::stream(|w| {
@@ -338,20 +282,12 @@ fn a_response_that_breaks_off_is_cut_and_reported() {
             "no more",
             "3\r\nabc\r\n",
         ),
-        (
-            || Response::reader(io::empty(), 1),
-            "the response's reader ended before its length",
-            "",
-        ),
+        (|| Response::reader(io::empty(), 1), "the response's reader ended before its length", ""),
     ];
     for (make, why, body) in table {
         let (server, events) = observed(Server::builder(), move |_| make());
         let said = dialogue(server.local_addr(), request("GET", "1.1").repeat(2));
-        assert_eq!(
-            statuses(&said),
-            [200],
-            "nothing comes after half a response"
-        );
+        assert_eq!(statuses(&said), [200], "nothing comes after half a response");
         let (_, sent) = said.split_once("\r\n\r\n").unwrap();
         assert_eq!(sent, body, "what was there, and no end of the body");
         assert_eq!(wait_for(&events, "Failed"), format!("Failed {why}"));
@@ -382,8 +318,7 @@ fn a_reader_that_goes_on_after_its_length_is_reported() {
         assert_eq!(statuses(&said), [200]);
         // Every event begins with something: the first of these two is looked for.
         let told = std::iter::repeat_with(|| wait_for(&events, ""));
-        let mut told =
-            told.filter(|event| event.starts_with("Failed") || event.starts_with("Closed"));
+        let mut told = told.filter(|event| event.starts_with("Failed") || event.starts_with("Closed"));
         let why = "Failed the response's reader went on after its length";
         assert_eq!(told.next().unwrap(), why, "a length of {length}");
     }
@@ -414,10 +349,7 @@ fn a_panic_is_a_500_or_an_early_end_and_the_server_goes_on() {
         assert_eq!(statuses(&said), [status], "{said}");
         assert!(said.ends_with(end), "{said}");
         assert_eq!(said.contains("\r\nConnection: close\r\n"), status == 500);
-        assert_eq!(
-            wait_for(&events, "HandlerPanicked"),
-            format!("HandlerPanicked {message}")
-        );
+        assert_eq!(wait_for(&events, "HandlerPanicked"), format!("HandlerPanicked {message}"));
         assert_eq!(wait_for(&events, "Closed"), "Closed HandlerPanicked");
     }
     let mut client = Client::connect(server.local_addr());
@@ -431,10 +363,7 @@ fn a_field_that_would_split_the_response_never_leaves() {
     let value = "a field value in the response has a control byte";
     let name = "a field name in the response is not a token";
     let table: [(Make, &str); 10] = [
-        (
-            || Response::text("a").with_header("X", "a\r\nEvil: b"),
-            value,
-        ),
+        (|| Response::text("a").with_header("X", "a\r\nEvil: b"), value),
         (|| Response::text("a").with_header("X", "a\nEvil: b"), value),
         (|| Response::text("a").with_header("X", "a\rEvil: b"), value),
         (|| Response::text("a").with_header("X", "a\0Evil"), value),
@@ -443,14 +372,7 @@ fn a_field_that_would_split_the_response_never_leaves() {
         (|| Response::text("a").with_header("X\r\nEvil", "b"), name),
         (|| Response::text("a").with_header("Evil:", "b"), name),
         (|| Response::text("a").with_header("", "Evil"), name),
-        (
-            || {
-                Response::text("a")
-                    .with_header("X", "a\r\n\r\nEvil")
-                    .with_status(404)
-            },
-            value,
-        ),
+        (|| Response::text("a").with_header("X", "a\r\n\r\nEvil").with_status(404), value),
     ];
     for (make, why) in table {
         let (server, events) = observed(Server::builder(), move |_| make());
@@ -519,10 +441,7 @@ fn an_upgrade_field_comes_with_its_connection_option() {
     for _ in 0..2 {
         client.say(&request("GET", "1.1"));
         let head = client.response().head;
-        assert!(
-            head.contains("\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"),
-            "{head}"
-        );
+        assert!(head.contains("\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"), "{head}");
     }
 }
 
@@ -533,10 +452,7 @@ fn a_handler_may_end_the_connection_in_a_list_of_options() {
         let mut client = Client::connect(server.local_addr());
         client.say(&request("GET", "1.1"));
         let head = client.response().head;
-        assert!(
-            head.contains("\r\nConnection: close\r\n"),
-            "{value:?}: {head}"
-        );
+        assert!(head.contains("\r\nConnection: close\r\n"), "{value:?}: {head}");
         client.expect_end();
     }
 }
@@ -549,11 +465,7 @@ fn a_content_type_that_is_set_replaces_the_one_before() {
         response.with_header("Content-Type", "c/d")
     });
     let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
-    assert_eq!(
-        said.to_lowercase().matches("\r\ncontent-type:").count(),
-        1,
-        "{said}"
-    );
+    assert_eq!(said.to_lowercase().matches("\r\ncontent-type:").count(), 1, "{said}");
     assert!(said.contains("\r\nContent-Type: c/d\r\n"), "{said}");
 }
 
@@ -561,21 +473,13 @@ fn a_content_type_that_is_set_replaces_the_one_before() {
 fn every_response_has_the_date_of_its_second() {
     let server = always(|| "");
     let mut client = Client::connect(server.local_addr());
-    for line in [
-        request("GET", "1.1"),
-        String::from("GET / HTTP/1.1\r\n\r\n"),
-    ] {
+    for line in [request("GET", "1.1"), String::from("GET / HTTP/1.1\r\n\r\n")] {
         client.say(&line);
         let date = client.response().header("Date").unwrap();
         let words: Vec<&str> = date.split(' ').collect();
         assert_eq!(date.len(), 29, "{date}");
-        assert!(
-            ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"].contains(&words[0]),
-            "{date}"
-        );
-        let months = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ];
+        assert!(["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"].contains(&words[0]), "{date}");
+        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let month = months.iter().position(|each| *each == words[2]).unwrap();
         assert_eq!(words[5], "GMT", "{date}");
         let number = |text: &str| text.parse::<u64>().unwrap();
@@ -587,18 +491,12 @@ fn every_response_has_the_date_of_its_second() {
             3 | 5 | 8 | 10 => 30,
             _ => 31,
         };
-        let years: u64 = (1970..year)
-            .map(|year| 365 + u64::from(is_leap(year)))
-            .sum();
+        let years: u64 = (1970..year).map(|year| 365 + u64::from(is_leap(year))).sum();
         let days = years + (0..month).map(length).sum::<u64>() + day - 1;
         let time: Vec<u64> = words[4].split(':').map(number).collect();
-        let told = UNIX_EPOCH
-            + Duration::from_secs(days * 86_400 + time[0] * 3600 + time[1] * 60 + time[2]);
+        let told = UNIX_EPOCH + Duration::from_secs(days * 86_400 + time[0] * 3600 + time[1] * 60 + time[2]);
         let age = SystemTime::now().duration_since(told).unwrap();
-        assert!(
-            age < SOON + Duration::from_secs(1),
-            "{date} was {age:?} ago"
-        );
+        assert!(age < SOON + Duration::from_secs(1), "{date} was {age:?} ago");
     }
 }
 
@@ -630,8 +528,7 @@ fn what_a_body_fails_with_becomes_the_status() {
         io::copy(req.body(), &mut text)?;
         Ok::<_, Error>(text.len().to_string())
     });
-    let post =
-        |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let post = |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
     let table = [
         (post("/", "Content-Length: 4\r\n") + "abcd", 200, "4", None),
         (
@@ -646,18 +543,8 @@ fn what_a_body_fails_with_becomes_the_status() {
             "400 Bad Request: a chunk's line is not `1 to 16 hex digits;name=value`\n",
             Some("a chunk's line is not"),
         ),
-        (
-            post("/own", ""),
-            409,
-            "409 Conflict: in use\n",
-            Some("in use"),
-        ),
-        (
-            post("/file", ""),
-            500,
-            "500 Internal Server Error\n",
-            Some(""),
-        ),
+        (post("/own", ""), 409, "409 Conflict: in use\n", Some("in use")),
+        (post("/file", ""), 500, "500 Internal Server Error\n", Some("")),
     ];
     for (request, status, body, failed) in table {
         let mut client = Client::connect(server.local_addr());
@@ -686,17 +573,10 @@ fn a_file_is_sent_from_its_position_to_its_end() {
         Ok::<_, Error>(response.with_header("Content-Type", "text/plain"))
     });
     let mut client = Client::connect(server.local_addr());
-    for (path, want) in [
-        ("/", &bytes[..]),
-        ("/half", &bytes[100_000..]),
-        ("/beyond", &[][..]),
-    ] {
+    for (path, want) in [("/", &bytes[..]), ("/half", &bytes[100_000..]), ("/beyond", &[][..])] {
         client.say(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         let answer = client.response();
-        assert_eq!(
-            answer.header("Content-Length"),
-            Some(want.len().to_string())
-        );
+        assert_eq!(answer.header("Content-Length"), Some(want.len().to_string()));
         assert!(answer.body == want, "{path}");
         client.say(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         let head = client.head_response();

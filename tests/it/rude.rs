@@ -31,39 +31,18 @@ fn a_reset_in_the_middle_of_anything_is_told_as_what_it_is() {
     use CloseReason::{Completed, PeerClosed, PeerLost};
     use ConnectionState::{Closing, Handling, Head, Idle, Responding};
     let chunks = "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n12";
-    let expects =
-        "POST /body HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    let expects = "POST /body HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
     let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
     let table = [
         (String::from(GET), Idle, PeerClosed, "between two requests"),
-        (
-            format!("{GET}\r\n"),
-            Idle,
-            PeerClosed,
-            "after an empty line",
-        ),
+        (format!("{GET}\r\n"), Idle, PeerClosed, "after an empty line"),
         (format!("{GET}GET / HT"), Head, PeerLost, "in a head"),
         (format!("{GET}{HALF_BODY}"), Handling, PeerLost, "in a body"),
         (format!("{GET}{chunks}"), Handling, PeerLost, "in a chunk"),
-        (
-            String::from(expects),
-            Handling,
-            PeerLost,
-            "when it may go on",
-        ),
+        (String::from(expects), Handling, PeerLost, "when it may go on"),
         (String::from(FLOOD), Responding, PeerLost, "in a response"),
-        (
-            GET.repeat(9) + FLOOD,
-            Responding,
-            PeerLost,
-            "in a pipelined batch",
-        ),
-        (
-            String::from(unread),
-            Closing,
-            Completed,
-            "after the last response",
-        ),
+        (GET.repeat(9) + FLOOD, Responding, PeerLost, "in a pipelined batch"),
+        (String::from(unread), Closing, Completed, "after the last response"),
     ];
     for (say, state, want, why) in table {
         let (running, facts) = serve(Server::builder());
@@ -78,16 +57,8 @@ fn an_unread_body_that_does_not_come_whole_is_told() {
     type Leave = fn(Client);
     let table: [(Leave, CloseReason, &str); 3] = [
         (reset, CloseReason::PeerLost, "a reset"),
-        (
-            |client| client.stream.shutdown(Shutdown::Write).unwrap(),
-            CloseReason::PeerLost,
-            "its own end",
-        ),
-        (
-            |mut client| client.expect_end(),
-            CloseReason::BodyTimeout,
-            "silence",
-        ),
+        (|client| client.stream.shutdown(Shutdown::Write).unwrap(), CloseReason::PeerLost, "its own end"),
+        (|mut client| client.expect_end(), CloseReason::BodyTimeout, "silence"),
     ];
     for (leave, want, why) in table {
         let (running, facts) = serve(Server::builder());
@@ -102,10 +73,7 @@ fn an_unread_body_that_does_not_come_whole_is_told() {
 /// The handler cannot see it, unless it reads or writes.
 #[test]
 fn a_reset_while_the_handler_runs_is_told_when_its_answer_is_sent() {
-    for (field, why) in [
-        ("", "an answer"),
-        ("Connection: close\r\n", "the last answer"),
-    ] {
+    for (field, why) in [("", "an answer"), ("Connection: close\r\n", "the last answer")] {
         let (gate, arrivals, open) = Gate::new();
         let (hook, facts) = recorder();
         let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
@@ -134,12 +102,7 @@ fn a_client_that_is_gone_before_it_is_accepted_leaves_the_server_as_it_was() {
     let server = builder.bind("127.0.0.1:0").unwrap();
     drop(Client::connect(server.local_addr()));
     let running = server.spawn(site).unwrap();
-    assert_goes_on(
-        &running,
-        &facts,
-        CloseReason::PeerClosed,
-        "it came and went",
-    );
+    assert_goes_on(&running, &facts, CloseReason::PeerClosed, "it came and went");
 }
 
 #[test]
@@ -155,44 +118,14 @@ fn a_client_that_has_ended_its_own_side_gets_its_answers() {
         (String::from(last), vec![200], Completed, "the last request"),
         (GET.repeat(3), vec![200; 3], PeerClosed, "three requests"),
         (GET.repeat(10_000), vec![200; 10_000], PeerClosed, "a flood"),
-        (
-            post("Content-Length: 2\r\n\r\nhi"),
-            vec![200],
-            PeerClosed,
-            "a body",
-        ),
+        (post("Content-Length: 2\r\n\r\nhi"), vec![200], PeerClosed, "a body"),
         (String::from("G"), vec![400], bad, "half a head"),
-        (
-            String::from(&GET[..GET.len() - 1]),
-            vec![400],
-            bad,
-            "nearly a head",
-        ),
-        (
-            String::from(GET) + "GET",
-            vec![200, 400],
-            bad,
-            "one, and half a head",
-        ),
-        (
-            post("Content-Length: 3\r\n\r\nhi"),
-            vec![400],
-            bad,
-            "half a body",
-        ),
+        (String::from(&GET[..GET.len() - 1]), vec![400], bad, "nearly a head"),
+        (String::from(GET) + "GET", vec![200, 400], bad, "one, and half a head"),
+        (post("Content-Length: 3\r\n\r\nhi"), vec![400], bad, "half a body"),
         (post("Content-Length: 3\r\n\r\n"), vec![400], bad, "no body"),
-        (
-            post("Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"),
-            vec![400],
-            bad,
-            "no last chunk",
-        ),
-        (
-            post("Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
-            vec![100, 400],
-            bad,
-            "no body, and it may go on",
-        ),
+        (post("Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"), vec![400], bad, "no last chunk"),
+        (post("Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"), vec![100, 400], bad, "no body, and it may go on"),
     ];
     for (say, want, reason, why) in table {
         let (running, facts) = serve(Server::builder());
@@ -236,11 +169,7 @@ fn a_pipelining_flood_whose_answers_are_not_read_is_ended() {
     type End = fn(&Running);
     let table: [(Duration, End, CloseReason); 2] = [
         (SHORT, |_| {}, CloseReason::WriteTimeout),
-        (
-            LONG,
-            |running| assert_eq!(running.destroy(), 2),
-            CloseReason::Destroyed,
-        ),
+        (LONG, |running| assert_eq!(running.destroy(), 2), CloseReason::Destroyed),
     ];
     for (write_timeout, end, want) in table {
         let (hook, facts) = recorder();

@@ -87,10 +87,7 @@ fn one_that_has_never_spoken_has_a_second_to_begin_during_a_drain() {
     late.say(GET);
     assert_is_last(&mut late);
     silent.expect_end();
-    assert!(
-        began.elapsed() > Duration::from_millis(100),
-        "it had no time to begin"
-    );
+    assert!(began.elapsed() > Duration::from_millis(100), "it had no time to begin");
     assert_ends(&running);
 }
 
@@ -261,9 +258,7 @@ fn a_drain_does_not_fire_the_token_but_ends_its_wait_for_a_stop() {
         sender.send(early).unwrap();
         let told = (token.is_draining(), token.wait_stop_timeout(LONG));
         sender.send(told).unwrap();
-        sender
-            .send((token.is_cancelled(), token.wait_timeout(SHORT)))
-            .unwrap();
+        sender.send((token.is_cancelled(), token.wait_timeout(SHORT))).unwrap();
         "hello"
     });
     let running = running.unwrap();
@@ -302,9 +297,7 @@ fn all_who_shut_down_at_once_are_told_how_many_were_cut() {
             let handle = &handle;
             let outcomes = graces.map(|grace| scope.spawn(move || handle.shutdown(grace)));
             if destroys {
-                until("the drain has begun", || {
-                    running.handle().phase() != Phase::Accepting
-                });
+                until("the drain has begun", || running.handle().phase() != Phase::Accepting);
                 assert_eq!(running.destroy(), 3);
             }
             for outcome in outcomes {
@@ -321,12 +314,7 @@ fn all_who_shut_down_at_once_are_told_how_many_were_cut() {
 fn the_phase_goes_only_forward() {
     let (running, _facts) = serve(Server::builder());
     let handle = running.handle();
-    let _client = bring(
-        &handle,
-        running.local_addr(),
-        SLEEP,
-        ConnectionState::Handling,
-    );
+    let _client = bring(&handle, running.local_addr(), SLEEP, ConnectionState::Handling);
     assert_eq!(handle.phase(), Phase::Accepting);
     handle.drain();
     handle.drain();
@@ -334,10 +322,7 @@ fn the_phase_goes_only_forward() {
     assert_eq!(handle.destroy(), 1);
     handle.drain();
     assert_eq!(handle.phase(), Phase::Destroyed);
-    assert!(matches!(
-        handle.shutdown(LONG),
-        Outcome::Destroyed { cut: 1, .. }
-    ));
+    assert!(matches!(handle.shutdown(LONG), Outcome::Destroyed { cut: 1, .. }));
     assert_ends(&running);
 }
 
@@ -359,8 +344,8 @@ fn close_idle_cuts_those_that_wait_and_the_server_goes_on() {
     let (gate, arrivals, open) = Gate::new();
     let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
-    let mut waiting = [("", ConnectionState::New), (GET, ConnectionState::Idle)]
-        .map(|(say, state)| bring(&handle, addr, say, state));
+    let mut waiting =
+        [("", ConnectionState::New), (GET, ConnectionState::Idle)].map(|(say, state)| bring(&handle, addr, say, state));
     let mut head = bring(&handle, addr, "GET / HT", ConnectionState::Head);
     let mut busy = Client::connect(addr);
     busy.say("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -411,12 +396,8 @@ fn connections_tells_who_is_there_and_what_they_do() {
     idle.say(GET);
     idle.response();
     let silent = bring(&handle, addr, "", ConnectionState::New);
-    until("two requests are counted", || {
-        handle.connections()[0].requests == 2
-    });
-    until("it is idle", || {
-        handle.connections()[0].state == ConnectionState::Idle
-    });
+    until("two requests are counted", || handle.connections()[0].requests == 2);
+    until("it is idle", || handle.connections()[0].state == ConnectionState::Idle);
     let open = handle.connections();
     let peers = [&idle, &silent].map(|client| client.stream.local_addr().unwrap());
     assert_eq!(open.len(), 2);
@@ -427,9 +408,7 @@ fn connections_tells_who_is_there_and_what_they_do() {
     }
     assert_eq!((open[1].requests, open[1].state), (0, ConnectionState::New));
     drop(silent);
-    until("the one that left is gone", || {
-        handle.connection_count() == 1
-    });
+    until("the one that left is gone", || handle.connection_count() == 1);
     running.destroy();
     assert_ends(&running);
 }
@@ -439,8 +418,8 @@ fn connections_after_a_destroy_are_those_whose_handlers_run() {
     let (gate, arrivals, open) = Gate::new();
     let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
-    let _waiting = [("", ConnectionState::New), (GET, ConnectionState::Idle)]
-        .map(|(say, state)| bring(&handle, addr, say, state));
+    let _waiting =
+        [("", ConnectionState::New), (GET, ConnectionState::Idle)].map(|(say, state)| bring(&handle, addr, say, state));
     let mut busy = Client::connect(addr);
     busy.say("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
     arrivals.recv_timeout(SOON).unwrap();
@@ -470,10 +449,7 @@ fn ids_count_from_one_and_are_never_used_again() {
 #[test]
 fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
     for round in 0..200 {
-        let running = Server::bind("127.0.0.1:0")
-            .unwrap()
-            .spawn(|_| "hello")
-            .unwrap();
+        let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "hello").unwrap();
         let (addr, over) = (running.local_addr(), AtomicBool::new(false));
         let (connected, clients) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {

@@ -31,10 +31,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 fn the_library_has_no_dependency_no_feature_and_no_build_script() {
     let manifest = read("Cargo.toml");
     let mut lines = manifest.lines().map(str::trim);
-    assert!(
-        lines.any(|line| line == "[dependencies]"),
-        "the section that says none"
-    );
+    assert!(lines.any(|line| line == "[dependencies]"), "the section that says none");
     let listed = lines.take_while(|line| !line.starts_with('['));
     let listed: Vec<&str> = listed.filter(|line| !line.is_empty()).collect();
     assert!(listed.is_empty(), "{listed:?}");
@@ -44,9 +41,7 @@ fn the_library_has_no_dependency_no_feature_and_no_build_script() {
         assert!(!forbidden.iter().any(|name| is_table(name)), "{line}");
         assert!(!line.starts_with("build"), "{line}");
     }
-    assert!(!Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("build.rs")
-        .exists());
+    assert!(!Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs").exists());
 }
 
 #[test]
@@ -93,10 +88,7 @@ fn every_test_that_the_readme_names_is_there() {
         "threads.rs",
         "leak.rs",
     ];
-    let tests: String = files
-        .iter()
-        .map(|file| read(Path::new("tests").join(file)))
-        .collect();
+    let tests: String = files.iter().map(|file| read(Path::new("tests").join(file))).collect();
     let readme = read("README.md");
     let promises = readme.lines().filter(|line| line.starts_with("| "));
     let words = promises.flat_map(|line| line.split('`'));
@@ -111,8 +103,5 @@ fn every_test_that_the_readme_names_is_there() {
 fn the_first_program_of_the_readme_is_the_example() {
     let (example, readme) = (read("examples/hello.rs"), read("README.md"));
     let (_, code) = example.split_once("\n\n").unwrap(); // after what it says of itself
-    assert!(
-        readme.contains(code),
-        "README.md has another program than:\n{code}"
-    );
+    assert!(readme.contains(code), "README.md has another program than:\n{code}");
 }

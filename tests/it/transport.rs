@@ -7,8 +7,8 @@ use crate::client::{until, SOON};
 use crate::lifecycle::{assert_ends, site, FLOOD, HALF_BODY, LONG, SHORT};
 use crate::wire::{observed, statuses, wait_for};
 use hardstop::{
-    Builder, CancelToken, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response,
-    Running, Server, Upgraded,
+    Builder, CancelToken, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response, Running, Server,
+    Upgraded,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -48,54 +48,21 @@ enum Handshake {
     Lazy,
 }
 
-const PLAIN: Odd = Odd {
-    key: 0,
-    handshake: Handshake::None,
-    buffers: false,
-    sip: None,
-    records: false,
-    interrupted: false,
-};
+const PLAIN: Odd =
+    Odd { key: 0, handshake: Handshake::None, buffers: false, sip: None, records: false, interrupted: false };
 const SCRAMBLED: Odd = Odd { key: 90, ..PLAIN };
-const EAGER: Odd = Odd {
-    handshake: Handshake::InHook,
-    ..SCRAMBLED
-};
-const LAZY: Odd = Odd {
-    handshake: Handshake::Lazy,
-    ..SCRAMBLED
-};
-const RECORDS: Odd = Odd {
-    records: true,
-    ..SCRAMBLED
-};
+const EAGER: Odd = Odd { handshake: Handshake::InHook, ..SCRAMBLED };
+const LAZY: Odd = Odd { handshake: Handshake::Lazy, ..SCRAMBLED };
+const RECORDS: Odd = Odd { records: true, ..SCRAMBLED };
 const ALL: [(Odd, &str); 8] = [
     (PLAIN, "one that only says goodbye"),
     (SCRAMBLED, "one that changes every byte"),
     (EAGER, "one with a handshake in the hook"),
     (LAZY, "one with a handshake at the first use"),
-    (
-        Odd {
-            buffers: true,
-            ..SCRAMBLED
-        },
-        "one that buffers",
-    ),
-    (
-        Odd {
-            sip: Some(1),
-            ..SCRAMBLED
-        },
-        "one that gives a byte a read",
-    ),
+    (Odd { buffers: true, ..SCRAMBLED }, "one that buffers"),
+    (Odd { sip: Some(1), ..SCRAMBLED }, "one that gives a byte a read"),
     (RECORDS, "one that reads records"),
-    (
-        Odd {
-            interrupted: true,
-            ..LAZY
-        },
-        "one that is interrupted",
-    ),
+    (Odd { interrupted: true, ..LAZY }, "one that is interrupted"),
 ];
 
 struct Wrapper {
@@ -111,14 +78,7 @@ struct Wrapper {
 impl Wrapper {
     fn new(tcp: TcpStream, odd: Odd) -> io::Result<Wrapper> {
         let shaken = odd.handshake == Handshake::None;
-        let mut wrapper = Wrapper {
-            tcp,
-            odd,
-            shaken,
-            begun: Vec::new(),
-            ready: Vec::new(),
-            unsent: Vec::new(),
-        };
+        let mut wrapper = Wrapper { tcp, odd, shaken, begun: Vec::new(), ready: Vec::new(), unsent: Vec::new() };
         if odd.handshake == Handshake::InHook {
             wrapper.shake()?;
         }
@@ -148,8 +108,7 @@ impl Wrapper {
             self.begun.extend_from_slice(&piece[..n]);
         }
         let record: Vec<u8> = self.begun.drain(..).map(|b| b ^ self.odd.key).collect();
-        self.ready
-            .extend_from_slice(&record[1..=usize::from(record[0])]);
+        self.ready.extend_from_slice(&record[1..=usize::from(record[0])]);
         Ok(())
     }
 }
@@ -269,8 +228,7 @@ impl Peer {
             }
             self.tcp.set_read_timeout(Some(SHORT)).unwrap();
             match self.tcp.read(&mut [0; 64]) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Ok(n) if n > 0 => panic!("an answer has come"),
                 _ => break,
             }
@@ -308,9 +266,7 @@ impl Peer {
             match self.tcp.read(&mut piece) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     panic!("still open")
                 }
                 Err(_) => return,
@@ -322,9 +278,9 @@ impl Peer {
 fn echo(request: &mut Request<'_>) -> Result<Response, Error> {
     Ok(match request.path() {
         "/large" => Response::text("x".repeat(300_000)),
-        "/stream" => Response::stream(|body| {
-            (0..1000).try_for_each(|n| write!(body, "{n},").and_then(|()| body.flush()))
-        }),
+        "/stream" => {
+            Response::stream(|body| (0..1000).try_for_each(|n| write!(body, "{n},").and_then(|()| body.flush())))
+        }
         "/body" => Response::text(request.body().read_to_text()?),
         path => Response::text(format!("hello from {path}")),
     })
@@ -341,10 +297,7 @@ fn until_state(handle: &Handle, state: ConnectionState) {
 /// All that was told, up to the end of a connection.
 fn told(events: &Receiver<String>) -> Vec<String> {
     let mut told = Vec::new();
-    while !told
-        .last()
-        .map_or(false, |last: &String| last.starts_with("Closed"))
-    {
+    while !told.last().map_or(false, |last: &String| last.starts_with("Closed")) {
         told.push(events.recv_timeout(SOON).unwrap());
     }
     told
@@ -358,17 +311,12 @@ fn every_kind_of_request_and_response_goes_through_every_transport() {
         for _ in 0..3 {
             peer.heard.clear();
             peer.say(GET);
-            assert!(
-                peer.hear("hello from /").starts_with("HTTP/1.1 200 OK\r\n"),
-                "{name}"
-            );
+            assert!(peer.hear("hello from /").starts_with("HTTP/1.1 200 OK\r\n"), "{name}");
         }
         peer.heard.clear();
         let body = "0123456789".repeat(10_000);
         let length = body.len();
-        peer.say(&format!(
-            "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
-        ));
+        peer.say(&format!("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"));
         assert!(peer.hear("0123456789").len() > 10, "{name}");
         peer.say("POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
         peer.say("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
@@ -379,14 +327,8 @@ fn every_kind_of_request_and_response_goes_through_every_transport() {
         let heard = peer.hear_all();
         assert_eq!(statuses(heard), [200; 105], "{name}");
         assert!(heard.contains(&format!("\r\n\r\n{body}HTTP/1.1")), "{name}");
-        assert!(
-            heard.contains(&format!("\r\n\r\n{}HTTP/1.1", "x".repeat(300_000))),
-            "{name}"
-        );
-        assert!(
-            heard.contains("\r\n999,\r\n0\r\n\r\nHTTP/1.1"),
-            "{name}: {heard}"
-        );
+        assert!(heard.contains(&format!("\r\n\r\n{}HTTP/1.1", "x".repeat(300_000))), "{name}");
+        assert!(heard.contains("\r\n999,\r\n0\r\n\r\nHTTP/1.1"), "{name}: {heard}");
         assert!(heard.ends_with("hello from /last<goodbye>"), "{name}");
         drop(peer); // the server would linger
         let told = told(&events);
@@ -403,12 +345,7 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
     let as_ever: Set = |builder| builder;
     let ends: [(Set, Act, &str, &[u16]); 10] = [
         (as_ever, |peer, _| peer.say(LAST), "Completed", &[200]),
-        (
-            as_ever,
-            |peer, _| peer.say("nonsense\r\n\r\n"),
-            "Refused(StatusCode(400))",
-            &[400],
-        ),
+        (as_ever, |peer, _| peer.say("nonsense\r\n\r\n"), "Refused(StatusCode(400))", &[400]),
         (
             as_ever,
             |peer, _| {
@@ -428,12 +365,7 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
             "Drained",
             &[200],
         ),
-        (
-            as_ever,
-            |_, running| running.handle().drain(),
-            "Drained",
-            &[],
-        ),
+        (as_ever, |_, running| running.handle().drain(), "Drained", &[]),
         (
             as_ever,
             |peer, _| {
@@ -444,35 +376,17 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
             "PeerClosed",
             &[200],
         ),
-        (
-            |builder| builder.idle_timeout(SHORT),
-            |_, _| {},
-            "IdleTimeout",
-            &[],
-        ),
-        (
-            |builder| builder.idle_timeout(SHORT * 10),
-            |peer, _| peer.say(GET),
-            "IdleTimeout",
-            &[200],
-        ),
+        (|builder| builder.idle_timeout(SHORT), |_, _| {}, "IdleTimeout", &[]),
+        (|builder| builder.idle_timeout(SHORT * 10), |peer, _| peer.say(GET), "IdleTimeout", &[200]),
         (
             |builder| builder.header_timeout(SHORT * 10),
             |peer, _| peer.say("GET / HTTP/1.1\r\nHo"),
             "HeadTimeout",
             &[408],
         ),
-        (
-            |builder| builder.body_timeout(SHORT),
-            |peer, _| peer.say(HALF_BODY),
-            "BodyTimeout",
-            &[408],
-        ),
+        (|builder| builder.body_timeout(SHORT), |peer, _| peer.say(HALF_BODY), "BodyTimeout", &[408]),
     ];
-    let buffers = Odd {
-        buffers: true,
-        ..LAZY
-    };
+    let buffers = Odd { buffers: true, ..LAZY };
     for odd in [EAGER, buffers] {
         for (set, act, reason, answers) in ends {
             let (running, events) = observed(set(over(odd)), echo);
@@ -500,10 +414,7 @@ fn a_hook_that_fails_ends_its_connection_with_its_error() {
         peer.say(GET);
         peer.expect_cut();
         let told = told(&events);
-        let what: Vec<_> = told
-            .iter()
-            .filter_map(|event| event.split(' ').next())
-            .collect();
+        let what: Vec<_> = told.iter().filter_map(|event| event.split(' ').next()).collect();
         assert_eq!(what, ["Opened", "TransportFailed", "Closed"], "{number}");
         assert!(told[1].contains(why), "{told:?}");
         assert_eq!(told[2], "Closed TransportFailed");
@@ -554,11 +465,7 @@ fn a_handshake_that_stands_still_ends_after_the_header_timeout() {
         let (running, events) = observed(over(odd).header_timeout(SHORT), echo);
         Peer::silent(running.local_addr(), odd).expect_cut();
         let told = told(&events);
-        assert_eq!(
-            told[1..],
-            ["Closed HeadTimeout"],
-            "no failure of the transport: {told:?}"
-        );
+        assert_eq!(told[1..], ["Closed HeadTimeout"], "no failure of the transport: {told:?}");
     }
 }
 
@@ -657,10 +564,7 @@ fn a_client_that_takes_a_long_goodbye_in_drips_does_not_hold_a_connection() {
         let mut piece = vec![0; 1 << 20];
         let began = Instant::now();
         while peer.tcp.read(&mut piece).map_or(false, |n| n > 0) {
-            assert!(
-                began.elapsed() < SOON,
-                "it still says goodbye after {say:?}"
-            );
+            assert!(began.elapsed() < SOON, "it still says goodbye after {say:?}");
             thread::sleep(SHORT);
         }
         wait_for(&events, "Closed");
@@ -701,11 +605,7 @@ fn destroy_cuts_a_handshake() {
         assert_ends(&running);
         println!("{:?}", began.elapsed());
         let told = told(&events);
-        assert_eq!(
-            told[1..],
-            ["Closed Destroyed"],
-            "no failure of the transport: {told:?}"
-        );
+        assert_eq!(told[1..], ["Closed Destroyed"], "no failure of the transport: {told:?}");
     }
 }
 
@@ -713,10 +613,7 @@ fn destroy_cuts_a_handshake() {
 fn close_idle_and_close_cut_a_handshake() {
     let stops: [(Stop, &str); 2] = [
         (Handle::close_idle, "Closed IdleClosed"),
-        (
-            |handle| usize::from(handle.close(handle.connections()[0].id)),
-            "Closed HandleClosed",
-        ),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed HandleClosed"),
     ];
     for (stop, reason) in stops {
         let (running, events) = never_ready(true);
@@ -732,10 +629,7 @@ fn close_idle_and_close_cut_a_handshake() {
 fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
     let stops: [(Stop, &str); 2] = [
         (Handle::close_idle, "Closed IdleClosed"),
-        (
-            |handle| usize::from(handle.close(handle.connections()[0].id)),
-            "Closed HandleClosed",
-        ),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed HandleClosed"),
     ];
     for (stop, reason) in stops {
         let (running, events) = observed(over(EAGER), echo);
@@ -768,11 +662,7 @@ fn destroy_cuts_a_connection_over_a_transport_whatever_it_does() {
             assert_eq!(running.destroy(), 1, "{state:?}");
             peer.expect_cut();
             assert_ends(&running);
-            assert_eq!(
-                told(&events).last().unwrap(),
-                "Closed Destroyed",
-                "{state:?}"
-            );
+            assert_eq!(told(&events).last().unwrap(), "Closed Destroyed", "{state:?}");
         }
     }
 }
@@ -786,15 +676,7 @@ fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
         let mut late = Peer::silent(running.local_addr(), odd);
         until("both are in the handshake", || {
             let open = running.handle().connections();
-            let shakes = |info: &&_| {
-                matches!(
-                    info,
-                    hardstop::ConnectionInfo {
-                        state: ConnectionState::Handshake,
-                        ..
-                    }
-                )
-            };
+            let shakes = |info: &&_| matches!(info, hardstop::ConnectionInfo { state: ConnectionState::Handshake, .. });
             open.iter().filter(shakes).count() == 2
         });
         running.handle().drain();
@@ -802,10 +684,7 @@ fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
         late.say(GET);
         let heard = late.hear_all();
         assert_eq!(statuses(heard), [200]);
-        assert!(
-            heard.contains("\r\nConnection: close\r\n") && heard.ends_with(GOODBYE),
-            "{heard}"
-        );
+        assert!(heard.contains("\r\nConnection: close\r\n") && heard.ends_with(GOODBYE), "{heard}");
         silent.expect_cut();
         assert_ends(&running);
         wait_for(&events, "Closed Drained");
@@ -849,10 +728,7 @@ fn a_client_for_whom_there_is_no_place_is_told_so_through_the_transport() {
         let mut refused = Peer::connect(running.local_addr(), odd);
         let heard = refused.hear_all();
         assert_eq!(statuses(heard), [503]);
-        assert!(
-            heard.contains("\r\nRetry-After: 1\r\n") && heard.ends_with(GOODBYE),
-            "{heard}"
-        );
+        assert!(heard.contains("\r\nRetry-After: 1\r\n") && heard.ends_with(GOODBYE), "{heard}");
         wait_for(&events, "Closed Busy");
         busy.say("56789");
         busy.hear("123456789");
@@ -865,9 +741,7 @@ fn a_target_may_be_https_if_there_is_a_transport() {
     let (running, _) = observed(over(PLAIN), echo);
     let mut peer = Peer::connect(running.local_addr(), PLAIN);
     peer.say(request);
-    assert!(peer
-        .hear_all()
-        .ends_with("\r\n\r\nhello from /there<goodbye>"));
+    assert!(peer.hear_all().ends_with("\r\n\r\nhello from /there<goodbye>"));
     let (running, _) = observed(Server::builder(), echo);
     let mut peer = Peer::connect(running.local_addr(), PLAIN);
     peer.say(request);
@@ -883,15 +757,11 @@ fn the_hook_is_told_the_number_of_its_connection() {
         Ok(Wrapper::new(tcp, PLAIN)?)
     };
     let builder = Server::builder().transport(hook);
-    let (running, _) = observed(builder, |request| {
-        u64::from(request.connection_id()).to_string()
-    });
+    let (running, _) = observed(builder, |request| u64::from(request.connection_id()).to_string());
     for number in 1..4 {
         let mut peer = Peer::connect(running.local_addr(), PLAIN);
         peer.say(LAST);
-        assert!(peer
-            .hear_all()
-            .ends_with(&format!("\r\n\r\n{number}<goodbye>")));
+        assert!(peer.hear_all().ends_with(&format!("\r\n\r\n{number}<goodbye>")));
         assert_eq!(u64::from(told.recv_timeout(SOON).unwrap()), number);
     }
 }
@@ -927,10 +797,7 @@ fn an_upgrade_goes_through_every_transport() {
         peer.say("later");
         peer.hear("later");
         peer.tcp.shutdown(Shutdown::Write).unwrap();
-        assert!(
-            peer.hear_all().ends_with("\r\n\r\nearlylater<goodbye>"),
-            "{name}"
-        );
+        assert!(peer.hear_all().ends_with("\r\n\r\nearlylater<goodbye>"), "{name}");
         assert_eq!(told(&events).last().unwrap(), "Closed Completed", "{name}");
     }
 }
@@ -968,14 +835,11 @@ fn an_upgraded_connection_over_a_transport_has_no_socket_to_give() {
 #[test]
 fn an_upgraded_connection_may_take_its_time_over_a_record() {
     let (running, _events, _tokens) = upgrades(RECORDS, |mut upgraded| {
-        upgraded
-            .set_timeouts(Some(SHORT * 2), Some(SHORT * 2))
-            .unwrap();
+        upgraded.set_timeouts(Some(SHORT * 2), Some(SHORT * 2)).unwrap();
         let mut piece = [0; RECORD];
         let n = loop {
             match upgraded.read(&mut piece) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 read => break read.unwrap(),
             }
         };

@@ -19,10 +19,7 @@ fn a_panicking_handler_is_answered_with_500_and_the_server_goes_on() {
     client.say("GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
     let answer = client.response();
     assert_eq!(answer.status, 500);
-    assert!(
-        !answer.text().contains("on purpose"),
-        "it is no business of the client's"
-    );
+    assert!(!answer.text().contains("on purpose"), "it is no business of the client's");
     client.expect_end();
     facts.wait_for(|fact| *fact == Fact::HandlerPanicked(1, String::from("on purpose")));
     assert_eq!(facts.reason(1), CloseReason::HandlerPanicked);
@@ -54,27 +51,22 @@ impl Drop for Bomb {
 
 #[test]
 fn what_panics_beside_the_handler_ends_its_connection_and_the_server_goes_on() {
-    let running = Server::builder()
-        .bind("127.0.0.1:0")
-        .unwrap()
-        .spawn(|request| {
-            let bomb = |goes_off_when_read| Bomb { goes_off_when_read };
-            match request.path() {
-                "/read" => Response::reader(bomb(true), 10),
-                "/drop" => Response::reader(bomb(false), 10),
-                "/closure" => Response::stream(|_| panic!("closure")),
-                // The drop of a panic's own payload may panic as well.
-                "/payload" => panic_any(bomb(false)),
-                _ => Response::text("hello"),
-            }
-        });
+    let running = Server::builder().bind("127.0.0.1:0").unwrap().spawn(|request| {
+        let bomb = |goes_off_when_read| Bomb { goes_off_when_read };
+        match request.path() {
+            "/read" => Response::reader(bomb(true), 10),
+            "/drop" => Response::reader(bomb(false), 10),
+            "/closure" => Response::stream(|_| panic!("closure")),
+            // The drop of a panic's own payload may panic as well.
+            "/payload" => panic_any(bomb(false)),
+            _ => Response::text("hello"),
+        }
+    });
     let running = running.unwrap();
     for path in ["/read", "/drop", "/closure", "/payload"] {
         for method in ["GET", "HEAD"] {
             let mut client = Client::connect(running.local_addr());
-            client.say(&format!(
-                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-            ));
+            client.say(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
             client.expect_end();
         }
     }
@@ -104,14 +96,8 @@ fn a_panicking_hook_is_told_so_and_stops_nothing() {
         running.destroy();
         assert_ends(&running);
         let told = facts.so_far();
-        let complaints = told
-            .iter()
-            .filter(|fact| **fact == Fact::HookPanicked(String::from("hook")));
-        assert_eq!(
-            complaints.count() * 2,
-            told.len(),
-            "one for each other event: {told:?}"
-        );
+        let complaints = told.iter().filter(|fact| **fact == Fact::HookPanicked(String::from("hook")));
+        assert_eq!(complaints.count() * 2, told.len(), "one for each other event: {told:?}");
     }
 }
 
@@ -129,8 +115,7 @@ fn the_connection_that_has_been_idle_longest_makes_room() {
     first.response();
     until("it is idle again", || {
         let open = handle.connections();
-        open.iter()
-            .any(|info| info.requests == 2 && info.state == ConnectionState::Idle)
+        open.iter().any(|info| info.requests == 2 && info.state == ConnectionState::Idle)
     });
     let mut new = bring(&handle, addr, GET, ConnectionState::Idle);
     assert_eq!(new.response().status, 200);
@@ -243,10 +228,7 @@ fn a_connection_that_gets_no_thread_is_told_of_and_sent_away() {
     }
     until("all three are told of", || {
         let told = facts.so_far();
-        told.iter()
-            .filter(|fact| **fact == Fact::SpawnFailed)
-            .count()
-            == 3
+        told.iter().filter(|fact| **fact == Fact::SpawnFailed).count() == 3
     });
     assert_eq!(facts.so_far().len(), 3, "never opened, so never closed");
     running.destroy();

@@ -79,10 +79,7 @@ fn bring(of: &(Running, Facts), path: &Path, say: &str, state: ConnectionState) 
             number = found.map(|info| u64::from(info.id));
             // Those that linger end by themselves after a second, which may have been missed.
             let next = u64::try_from(before).unwrap() + 1;
-            is_over = facts
-                .so_far()
-                .iter()
-                .any(|fact| matches!(fact, Fact::Closed(id, _) if *id == next));
+            is_over = facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(id, _) if *id == next));
             number.is_some() || is_over
         });
         if let Some(number) = number {
@@ -114,27 +111,20 @@ fn requests_are_served_over_a_unix_socket() {
     }
     let sizes = [0, 1, 300_000];
     for size in sizes {
-        client.say(&format!(
-            "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
-        ));
+        client.say(&format!("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"));
         client.say(&"x".repeat(size));
         assert_eq!(client.response().body.len(), size);
     }
     client.say("POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.say("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
     assert_eq!(client.response().text(), "hello world");
-    client
-        .say("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    client.say("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.head_response().status, 100);
     client.say("hi");
     assert_eq!(client.response().text(), "hi");
     drop(client);
     assert_eq!(facts.reason(1), CloseReason::PeerClosed);
-    let opened = facts
-        .so_far()
-        .iter()
-        .filter(|fact| matches!(fact, Fact::Opened(_)))
-        .count();
+    let opened = facts.so_far().iter().filter(|fact| matches!(fact, Fact::Opened(_))).count();
     assert_eq!(opened, 1);
     running.destroy();
     assert_ends(&running);
@@ -174,10 +164,7 @@ fn a_client_of_a_unix_socket_has_no_address() {
     assert_eq!(told.recv_timeout(SOON).unwrap(), None, "in the event");
     assert_eq!(told.recv_timeout(SOON).unwrap(), None, "in the request");
     let open = running.handle().connections();
-    assert_eq!(
-        open.iter().map(|info| info.peer).collect::<Vec<_>>(),
-        [None]
-    );
+    assert_eq!(open.iter().map(|info| info.peer).collect::<Vec<_>>(), [None]);
 }
 
 #[test]
@@ -187,10 +174,7 @@ fn two_clients_of_a_unix_socket_are_two_connections() {
     let (mut first, mut second) = (answered(&place.socket()), answered(&place.socket()));
     let open = running.handle().connections();
     let ids: Vec<_> = open.iter().map(|info| info.id).collect();
-    assert_eq!(
-        ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(), [1, 2]);
     assert!(running.handle().close(ids[0]));
     first.expect_end();
     assert_eq!(facts.reason(1), CloseReason::HandleClosed);
@@ -214,10 +198,7 @@ fn destroy_cuts_every_state_over_a_unix_socket() {
         assert!(try_connect(&place.socket()).is_err(), "{name}");
         client.expect_end();
         assert_ends(&running);
-        println!(
-            "{name}: {took:?}, and {:?} until nobody was left",
-            began.elapsed()
-        );
+        println!("{name}: {took:?}, and {:?} until nobody was left", began.elapsed());
         assert_eq!(facts.reason(number), CloseReason::Destroyed, "{name}");
     }
 }
@@ -312,12 +293,7 @@ fn a_request_that_came_before_a_drain_is_served_on_a_kept_connection_of_a_unix_s
 fn a_shutdown_cuts_what_is_left_on_a_unix_socket_at_its_deadline() {
     let place = Place::new();
     let server = serve(&place.socket());
-    let (mut client, _) = bring(
-        &server,
-        &place.socket(),
-        HALF_BODY,
-        ConnectionState::Handling,
-    );
+    let (mut client, _) = bring(&server, &place.socket(), HALF_BODY, ConnectionState::Handling);
     let (running, facts) = server;
     let outcome = running.shutdown(Duration::from_millis(50));
     assert_eq!(outcome, Outcome::Destroyed { cut: 1 });
@@ -342,10 +318,7 @@ fn no_client_of_a_unix_socket_is_lost_when_it_is_drained_under_load() {
             while let Ok(mut stream) = UnixStream::connect(place.socket()) {
                 stream.set_read_timeout(Some(SOON)).unwrap();
                 let mut text = String::new();
-                let asked = stream.write_all(
-                    GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")
-                        .as_bytes(),
-                );
+                let asked = stream.write_all(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes());
                 match asked.and_then(|()| stream.read_to_string(&mut text)) {
                     Ok(_) if text.ends_with("\r\n\r\nhello") => served += 1,
                     other => lost.push((other, text)),
@@ -413,11 +386,7 @@ fn a_socket_that_somebody_listens_on_is_left_alone() {
     answered(&place.socket());
     running.destroy();
     assert_ends(&running);
-    let opened = facts
-        .so_far()
-        .iter()
-        .filter(|fact| matches!(fact, Fact::Opened(_)))
-        .count();
+    let opened = facts.so_far().iter().filter(|fact| matches!(fact, Fact::Opened(_))).count();
     assert_eq!(opened, 1, "nobody but the client");
 
     // Another program's: neither one that has accepted nothing yet nor one of datagrams is disturbed.
@@ -431,10 +400,7 @@ fn a_socket_that_somebody_listens_on_is_left_alone() {
     other.set_nonblocking(true).unwrap();
     let error = Server::builder().bind_unix(place.socket()).map(drop);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
-    assert_eq!(
-        other.recv(&mut [0]).unwrap_err().kind(),
-        ErrorKind::WouldBlock
-    );
+    assert_eq!(other.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -488,10 +454,7 @@ fn the_file_is_removed_at_every_end() {
     handle.destroy();
     assert!(!is_there(path), "destroyed after it was detached");
     assert!(handle.wait_timeout(SOON));
-    assert!(Server::builder()
-        .max_connections(0)
-        .bind_unix(path)
-        .is_err());
+    assert!(Server::builder().max_connections(0).bind_unix(path).is_err());
     assert!(!is_there(path), "never bound");
 }
 
@@ -572,17 +535,9 @@ fn a_path_that_cannot_be_listened_on_is_named() {
     let file = place.0.join("file");
     File::create(&file).unwrap();
     let wrong = [
-        (
-            missing,
-            ErrorKind::NotFound,
-            "a directory that is not there",
-        ),
+        (missing, ErrorKind::NotFound, "a directory that is not there"),
         (long, ErrorKind::InvalidInput, "a path that is too long"),
-        (
-            file.join("socket"),
-            ErrorKind::NotADirectory,
-            "a file that is no directory",
-        ),
+        (file.join("socket"), ErrorKind::NotADirectory, "a file that is no directory"),
     ];
     for (path, kind, what) in wrong {
         let error = Server::builder().bind_unix(&path).map(drop).unwrap_err();

@@ -4,8 +4,8 @@ use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use crate::history::chronicle;
 use crate::lifecycle::{assert_ends, Gate, LONG, SHORT};
 use hardstop::{
-    Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Request,
-    Response, Running, Server, Upgraded,
+    Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Request, Response, Running,
+    Server, Upgraded,
 };
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -16,14 +16,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const UPGRADE: &str =
-    "GET /up%20there HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+const UPGRADE: &str = "GET /up%20there HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
 /// A server that gives whoever offers it an upgrade to that closure.
-fn taking(
-    builder: Builder,
-    take: impl Fn(Upgraded, CancelToken) + Clone + Send + Sync + 'static,
-) -> (Running, Facts) {
+fn taking(builder: Builder, take: impl Fn(Upgraded, CancelToken) + Clone + Send + Sync + 'static) -> (Running, Facts) {
     let (hook, facts) = recorder();
     let server = builder.on_event(hook).bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| match request.header("Upgrade") {
@@ -155,38 +151,14 @@ fn the_list_has_an_upgraded_connection_with_its_request() {
 fn an_upgrade_that_the_client_has_not_offered_is_a_400_and_the_connection_goes_on() {
     let table = [
         ("HTTP/1.1\r\nHost: x", "it offers nothing"),
-        (
-            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade",
-            "nothing to upgrade to",
-        ),
-        (
-            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: other",
-            "another protocol",
-        ),
-        (
-            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo2, echo/1",
-            "longer names",
-        ),
-        (
-            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: ,",
-            "an empty list",
-        ),
-        (
-            "HTTP/1.1\r\nHost: x\r\nUpgrade: echo",
-            "no `Connection: upgrade`",
-        ),
-        (
-            "HTTP/1.1\r\nHost: x\r\nConnection: upgrades\r\nUpgrade: echo",
-            "another option",
-        ),
-        (
-            "HTTP/1.0\r\nConnection: keep-alive, upgrade\r\nUpgrade: echo",
-            "HTTP/1.0",
-        ),
-        (
-            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 2",
-            "the body is not read",
-        ),
+        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade", "nothing to upgrade to"),
+        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: other", "another protocol"),
+        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo2, echo/1", "longer names"),
+        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: ,", "an empty list"),
+        ("HTTP/1.1\r\nHost: x\r\nUpgrade: echo", "no `Connection: upgrade`"),
+        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrades\r\nUpgrade: echo", "another option"),
+        ("HTTP/1.0\r\nConnection: keep-alive, upgrade\r\nUpgrade: echo", "HTTP/1.0"),
+        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 2", "the body is not read"),
     ];
     let (hook, facts) = recorder();
     let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
@@ -209,9 +181,7 @@ fn an_upgrade_that_the_client_has_not_offered_is_a_400_and_the_connection_goes_o
     }
     assert!(!taken.load(SeqCst));
     let failed = |fact: &&Fact| **fact == Fact::Other;
-    until("each is told as `Failed`", || {
-        facts.so_far().iter().filter(failed).count() == 2 * table.len()
-    });
+    until("each is told as `Failed`", || facts.so_far().iter().filter(failed).count() == 2 * table.len());
 }
 
 #[test]
@@ -240,10 +210,7 @@ fn an_upgrade_whose_request_has_a_body_begins_after_it() {
         Response::upgrade("echo", move |stream| sender.send(stream).unwrap())
     });
     let running = running.unwrap();
-    for body in [
-        "Content-Length: 3\r\n\r\nabc",
-        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-    ] {
+    for body in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"] {
         let mut client = Client::connect(running.local_addr());
         let head = "POST / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo";
         client.say(&format!("{head}\r\n{body}def"));
@@ -257,22 +224,13 @@ fn an_upgrade_whose_request_has_a_body_begins_after_it() {
 fn an_upgrade_that_cannot_be_sent_is_a_500() {
     type Make = fn() -> Response;
     let table: [(Make, &str); 4] = [
-        (
-            || Response::upgrade("echo", drop).with_status(200),
-            "the status code of an upgrade is 101",
-        ),
-        (
-            || Response::upgrade("echo", drop).with_status(100),
-            "the status code of an upgrade is 101",
-        ),
+        (|| Response::upgrade("echo", drop).with_status(200), "the status code of an upgrade is 101"),
+        (|| Response::upgrade("echo", drop).with_status(100), "the status code of an upgrade is 101"),
         (
             || Response::upgrade("echo", drop).with_header("X", "a\r\nb: c"),
             "a field value in the response has a control byte",
         ),
-        (
-            || Response::upgrade("echo", drop).with_header("X y", "a"),
-            "a field name in the response is not a token",
-        ),
+        (|| Response::upgrade("echo", drop).with_header("X y", "a"), "a field name in the response is not a token"),
     ];
     for (make, why) in table {
         let (hook, told) = chronicle();
@@ -314,21 +272,12 @@ type Cut = fn(&Handle);
 
 /// The ways to cut a connection, and what it is told to have ended with.
 const CUTS: [(Cut, CloseReason); 3] = [
-    (
-        |handle| assert_eq!(handle.destroy(), 1),
-        CloseReason::Destroyed,
-    ),
-    (
-        |handle| assert!(handle.close(handle.connections()[0].id)),
-        CloseReason::HandleClosed,
-    ),
+    (|handle| assert_eq!(handle.destroy(), 1), CloseReason::Destroyed),
+    (|handle| assert!(handle.close(handle.connections()[0].id)), CloseReason::HandleClosed),
     (
         |handle| {
             let outcome = handle.shutdown(SHORT);
-            assert!(
-                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
         },
         CloseReason::Destroyed,
     ),
@@ -349,15 +298,9 @@ fn a_cut_wakes_an_upgraded_stream_that_waits_and_fires_its_token() {
     let waits: [fn(Upgraded) -> std::io::Error; 3] = [
         |mut stream| stream.read(&mut [0]).unwrap_err(),
         |mut stream| fill(|| stream.write(&[0; 65536])),
-        |mut stream| {
-            thread::spawn(move || stream.read(&mut [0]).unwrap_err())
-                .join()
-                .unwrap()
-        },
+        |mut stream| thread::spawn(move || stream.read(&mut [0]).unwrap_err()).join().unwrap(),
     ];
-    let ways = CUTS
-        .iter()
-        .flat_map(|cut| (0..waits.len()).map(move |number| (cut, number)));
+    let ways = CUTS.iter().flat_map(|cut| (0..waits.len()).map(move |number| (cut, number)));
     for ((cut, reason), number) in ways {
         let wait = waits[number];
         let (sender, seen) = mpsc::channel();
@@ -379,11 +322,7 @@ fn a_cut_wakes_an_upgraded_stream_that_waits_and_fires_its_token() {
         }
         cut(&running.handle());
         let want = (ErrorKind::ConnectionAborted, true);
-        assert_eq!(
-            seen.recv_timeout(SOON).unwrap(),
-            want,
-            "{reason:?}, {number}"
-        );
+        assert_eq!(seen.recv_timeout(SOON).unwrap(), want, "{reason:?}, {number}");
         client.expect_end();
         assert_eq!(facts.reason(1), *reason, "{number}");
         running.destroy();
@@ -403,16 +342,8 @@ fn a_cut_reaches_a_stream_that_has_been_moved_away_and_nobody_uses() {
         assert!(token.is_cancelled() && token.wait_timeout(LONG));
         client.expect_end();
         let kind = |result: std::io::Result<usize>| result.unwrap_err().kind();
-        assert_eq!(
-            kind(stream.read(&mut [0])),
-            ErrorKind::ConnectionAborted,
-            "{reason:?}"
-        );
-        assert_eq!(
-            kind(stream.write(&[0])),
-            ErrorKind::ConnectionAborted,
-            "{reason:?}"
-        );
+        assert_eq!(kind(stream.read(&mut [0])), ErrorKind::ConnectionAborted, "{reason:?}");
+        assert_eq!(kind(stream.write(&[0])), ErrorKind::ConnectionAborted, "{reason:?}");
         running.destroy();
         let handle = running.handle();
         assert!(!handle.wait_timeout(SHORT), "it is held");
@@ -437,9 +368,7 @@ fn close_idle_and_newcomers_leave_upgraded_connections_alone() {
     client.say("a");
     assert_eq!(read_exact(&mut stream, 1), b"a");
     drop(stream);
-    until("its place is free", || {
-        running.handle().connection_count() == 0
-    });
+    until("its place is free", || running.handle().connection_count() == 0);
     drop(Client::answered(running.local_addr()));
 }
 
@@ -455,10 +384,7 @@ fn a_drain_tells_an_upgraded_stream_and_leaves_it_alone() {
         assert!(told.join().unwrap());
     });
     assert!(token.is_draining() && !token.is_cancelled());
-    assert!(
-        !running.handle().wait_timeout(SHORT * 30),
-        "more than a silent one has"
-    );
+    assert!(!running.handle().wait_timeout(SHORT * 30), "more than a silent one has");
     client.say("a");
     assert_eq!(read_exact(&mut stream, 1), b"a");
     stream.write_all(b"b").unwrap();
@@ -506,18 +432,12 @@ fn wait_waits_for_a_stream_that_has_outlived_its_thread() {
     assert!(!running.handle().wait_timeout(SHORT));
     thread::scope(|scope| {
         let joined = scope.spawn(|| running.join());
-        assert!(!facts
-            .so_far()
-            .iter()
-            .any(|fact| matches!(fact, Fact::Closed(1, _))));
+        assert!(!facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(1, _))));
         drop(stream);
         assert!(joined.join().unwrap());
     });
     let closed = Fact::Closed(1, CloseReason::Completed);
-    assert!(
-        facts.so_far().contains(&closed),
-        "told before `join` returned"
-    );
+    assert!(facts.so_far().contains(&closed), "told before `join` returned");
 }
 
 #[test]
@@ -614,26 +534,14 @@ impl Parts {
         assert_eq!(client.head_response().status, 101);
         let (stream, token) = streams.recv_timeout(SOON).unwrap();
         let (tcp, unread, lease) = stream.into_tcp().unwrap();
-        Parts {
-            client,
-            tcp,
-            unread,
-            lease,
-            token,
-        }
+        Parts { client, tcp, unread, lease, token }
     }
 }
 
 #[test]
 fn into_tcp_lets_two_threads_read_and_write_at_the_same_time() {
     let (running, facts, streams) = moving(Server::builder());
-    let Parts {
-        mut client,
-        tcp,
-        unread,
-        lease,
-        token,
-    } = Parts::of(&running, &streams, "abc");
+    let Parts { mut client, tcp, unread, lease, token } = Parts::of(&running, &streams, "abc");
     assert_eq!(unread, b"abc");
     const BYTES: usize = 8 << 20;
     let (mut reader, mut writer) = (tcp.try_clone().unwrap(), tcp);
@@ -651,35 +559,21 @@ fn into_tcp_lets_two_threads_read_and_write_at_the_same_time() {
     client.expect_end();
     until("it is gone", || running.handle().connection_count() == 0);
     assert_eq!(facts.reason(1), CloseReason::Completed);
-    assert_eq!(
-        reader.read(&mut [0]).unwrap_or(0),
-        0,
-        "the sockets have ended, too"
-    );
+    assert_eq!(reader.read(&mut [0]).unwrap_or(0), 0, "the sockets have ended, too");
     writer.write_all(&[0; 9]).unwrap_err();
 }
 
 #[test]
 fn a_lease_keeps_its_connection_registered_and_a_destroy_wakes_its_socket() {
     let (running, facts, streams) = moving(Server::builder());
-    let Parts {
-        mut client,
-        mut tcp,
-        unread,
-        lease,
-        token,
-    } = Parts::of(&running, &streams, "");
+    let Parts { mut client, mut tcp, unread, lease, token } = Parts::of(&running, &streams, "");
     assert_eq!(unread, b"");
     thread::scope(|scope| {
         let read = scope.spawn(|| tcp.read(&mut [0; 9]));
         client.say("");
         assert_eq!(running.destroy(), 1);
         let read = read.join().unwrap();
-        assert_eq!(
-            read.unwrap_or(0),
-            0,
-            "a socket tells of a cut as of any end"
-        );
+        assert_eq!(read.unwrap_or(0), 0, "a socket tells of a cut as of any end");
     });
     assert!(token.is_cancelled());
     client.expect_end();
@@ -692,13 +586,7 @@ fn a_lease_keeps_its_connection_registered_and_a_destroy_wakes_its_socket() {
 #[test]
 fn dropping_a_lease_ends_the_connection_though_somebody_has_its_socket() {
     let (running, _facts, streams) = moving(Server::builder());
-    let Parts {
-        mut client,
-        tcp,
-        lease,
-        token,
-        ..
-    } = Parts::of(&running, &streams, "");
+    let Parts { mut client, tcp, lease, token, .. } = Parts::of(&running, &streams, "");
     drop(lease);
     client.expect_end();
     assert!(token.wait_timeout(SOON), "its token has fired");
@@ -740,9 +628,7 @@ fn over_a_transport_into_tcp_gives_the_stream_back_and_its_end_is_orderly() {
     let mut client = upgraded(running.local_addr());
     client.say("abc");
     let (stream, _) = streams.recv_timeout(SOON).unwrap();
-    let mut stream = stream
-        .into_tcp()
-        .expect_err("its bytes are not the socket's");
+    let mut stream = stream.into_tcp().expect_err("its bytes are not the socket's");
     assert_eq!(read_exact(&mut stream, 3), b"abc");
     stream.write_all(b"def").unwrap();
     drop(stream);
@@ -776,9 +662,7 @@ fn a_unix_socket_is_upgraded_and_taken_apart_like_any_other() {
     let running = running.unwrap();
     let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
     client.set_read_timeout(Some(SOON)).unwrap();
-    client
-        .write_all(format!("{UPGRADE}abc").as_bytes())
-        .unwrap();
+    client.write_all(format!("{UPGRADE}abc").as_bytes()).unwrap();
     let stream = streams.recv_timeout(SOON).unwrap();
     let (mut tcp, unread, lease) = stream.into_tcp().unwrap();
     assert_eq!(unread, b"abc");
@@ -786,10 +670,7 @@ fn a_unix_socket_is_upgraded_and_taken_apart_like_any_other() {
     drop(lease);
     let mut got = String::new();
     client.read_to_string(&mut got).unwrap();
-    assert!(
-        got.starts_with("HTTP/1.1 101 ") && got.ends_with("\r\n\r\ndef"),
-        "{got}"
-    );
+    assert!(got.starts_with("HTTP/1.1 101 ") && got.ends_with("\r\n\r\ndef"), "{got}");
     running.destroy();
     assert_ends(&running);
 }

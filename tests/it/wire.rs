@@ -44,9 +44,7 @@ fn rest(mut tcp: TcpStream) -> String {
 /// The status codes of all the responses in what a server said.
 pub(crate) fn statuses(said: &str) -> Vec<u16> {
     let heads = said.split("HTTP/1.1 ").skip(1);
-    heads
-        .filter_map(|head| head.get(..3)?.parse().ok())
-        .collect()
+    heads.filter_map(|head| head.get(..3)?.parse().ok()).collect()
 }
 
 /// What a server said without its dates, which differ from run to run.
@@ -87,9 +85,7 @@ pub(crate) fn wait_for(events: &Receiver<String>, beginning: &str) -> String {
 }
 
 /// A server with the default settings.
-pub(crate) fn serve<R: Into<Response>>(
-    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-) -> Running {
+pub(crate) fn serve<R: Into<Response>>(handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static) -> Running {
     let server = Server::bind("127.0.0.1:0").unwrap();
     server.spawn(handler).unwrap()
 }

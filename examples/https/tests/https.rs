@@ -96,13 +96,7 @@ fn serve_with<R: Into<Response>>(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Site {
-        running,
-        facts,
-        failures,
-        pem,
-        client: Arc::new(client),
-    }
+    Site { running, facts, failures, pem, client: Arc::new(client) }
 }
 
 impl Site {
@@ -266,9 +260,7 @@ fn ureq_is_answered_over_one_connection() {
     let mut response = agent.post(site.url("/body")).send(&sent).unwrap();
     assert!(response.body_mut().read_to_string().unwrap() == sent);
     drop(agent); // with the connection
-    until("it is gone", || {
-        site.running.handle().connection_count() == 0
-    });
+    until("it is gone", || site.running.handle().connection_count() == 0);
     site.running.destroy();
     site.assert_ends(1, CloseReason::PeerClosed);
 }
@@ -295,10 +287,7 @@ fn a_large_response_arrives_whole() {
         if n == 0 {
             break;
         }
-        let is_right = piece[..n]
-            .iter()
-            .zip(at..)
-            .all(|(byte, at)| *byte == large(at));
+        let is_right = piece[..n].iter().zip(at..).all(|(byte, at)| *byte == large(at));
         assert!(is_right, "behind byte {at}");
         at += n;
     }
@@ -350,10 +339,7 @@ fn a_handshake_that_stalls_ends_at_the_deadline() {
         tcp.write_all(&site.client_hello()[..sent]).unwrap();
         let began = Instant::now();
         expect_end(&tcp);
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "after {sent} bytes"
-        );
+        assert!(began.elapsed() < Duration::from_secs(5), "after {sent} bytes");
         assert_eq!(site.facts.reason(1), CloseReason::HeadTimeout);
     }
 }
@@ -378,10 +364,7 @@ fn a_client_that_leaves_in_its_handshake_is_no_more_than_that() {
     tcp.shutdown(Shutdown::Write).unwrap();
     expect_end(&tcp);
     assert_eq!(site.facts.reason(1), CloseReason::TransportFailed);
-    assert_eq!(
-        site.agent().get(site.url("/id")).call().unwrap().status(),
-        200
-    );
+    assert_eq!(site.agent().get(site.url("/id")).call().unwrap().status(), 200);
 }
 
 #[test]
@@ -597,34 +580,18 @@ const STATES: [(&str, ConnectionState, Bring); 9] = [
         tcp.write_all(&hello[..hello.len() / 2]).unwrap();
         tcp
     }),
-    (
-        "ClientHello, no Finished",
-        ConnectionState::Handshake,
-        |site| {
-            let mut tcp = site.tcp();
-            tcp.write_all(&site.client_hello()).unwrap();
-            assert_eq!(tcp.peek(&mut [0]).unwrap(), 1, "the server has answered");
-            tcp
-        },
-    ),
-    ("handshake done, silent", ConnectionState::New, |site| {
-        site.connect().raw()
+    ("ClientHello, no Finished", ConnectionState::Handshake, |site| {
+        let mut tcp = site.tcp();
+        tcp.write_all(&site.client_hello()).unwrap();
+        assert_eq!(tcp.peek(&mut [0]).unwrap(), 1, "the server has answered");
+        tcp
     }),
-    ("half a head", ConnectionState::Head, |site| {
-        said(site, "GET / HT")
-    }),
+    ("handshake done, silent", ConnectionState::New, |site| site.connect().raw()),
+    ("half a head", ConnectionState::Head, |site| said(site, "GET / HT")),
     ("idle", ConnectionState::Idle, |site| said(site, GET)),
-    ("in its handler", ConnectionState::Handling, |site| {
-        said(site, SLEEP)
-    }),
-    ("half a body", ConnectionState::Handling, |site| {
-        said(site, HALF_BODY)
-    }),
-    (
-        "a response is not read",
-        ConnectionState::Responding,
-        |site| said(site, FLOOD),
-    ),
+    ("in its handler", ConnectionState::Handling, |site| said(site, SLEEP)),
+    ("half a body", ConnectionState::Handling, |site| said(site, HALF_BODY)),
+    ("a response is not read", ConnectionState::Responding, |site| said(site, FLOOD)),
 ];
 
 fn said(site: &Site, text: &str) -> TcpStream {
