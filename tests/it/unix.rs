@@ -77,6 +77,8 @@ fn bring(of: &(Running, Facts), path: &Path, say: &str, state: ConnectionState) 
             let open = running.handle().connections();
             let found = open.iter().find(|info| info.state == state);
             number = found.map(|info| u64::from(info.id));
+            // One that has no thread yet ends without any event.
+            number = number.filter(|number| facts.so_far().contains(&Fact::Opened(*number)));
             // Those that linger end by themselves after a second, which may have been missed.
             let next = u64::try_from(before).unwrap() + 1;
             is_over = facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(id, _) if *id == next));
