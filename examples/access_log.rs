@@ -3,7 +3,8 @@
 
 use hardstop::{ConnectionId, Event, Response, Server, Version};
 use std::io::{self, Write};
-use std::{collections::HashMap, sync::Mutex, time::SystemTime};
+use std::time::{Duration, SystemTime};
+use std::{collections::HashMap, sync::Mutex};
 
 fn main() -> io::Result<()> {
     let builder = Server::builder().on_event(access_log(io::stdout()));
@@ -14,7 +15,10 @@ fn main() -> io::Result<()> {
         path => Response::text(format!("hello from {path}\n")),
     })?;
     eprintln!("listening on http://{}", running.local_addr());
-    io::stdin().read_line(&mut String::new()).map(|_| ())
+    io::stdin().read_line(&mut String::new())?;
+    running.shutdown(Duration::from_secs(1));
+    running.join(); // the last lines have been written
+    Ok(())
 }
 
 /// Writes `host - - [date] "request" status bytes "referer" "user-agent"` for each response. A request that was refused
@@ -36,21 +40,18 @@ pub(crate) fn access_log(out: impl Write + Send + 'static) -> impl Fn(&Event) + 
                 let host = peer.map_or(String::from("-"), |peer| peer.ip().to_string());
                 drop(open.insert(*id, (host, None)));
             }
-            #[rustfmt::skip]
             Event::Request { id, method, target, version, headers, .. } => {
-                let minor = u8::from(*version > Version::Http10);
-                let line = format!("{method} {target} HTTP/1.{minor}");
+                let line = format!("{method} {target} HTTP/1.{}", u8::from(*version > Version::Http10));
                 let field = |name| headers.get_bytes(name).unwrap_or(b"-");
                 let known = parts(line.as_bytes(), field("Referer"), field("User-Agent"));
                 open.entry(*id).and_modify(|(_, parts)| *parts = Some(known));
             }
-            #[rustfmt::skip]
             Event::Responded { id, status, bytes, .. } => {
                 if let Some((host, known)) = open.get_mut(id) {
                     let known = known.take().unwrap_or_else(|| parts(b"-", b"-", b"-"));
                     write(host, known, format!("{} {bytes}", status.as_u16()));
                 }
-            },
+            }
             Event::Closed { id, .. } => {
                 if let Some((host, Some(known))) = open.remove(id) {
                     write(&host, known, String::from("- -"));
@@ -72,8 +73,7 @@ fn parts(request: &[u8], referer: &[u8], agent: &[u8]) -> [String; 2] {
 /// `10/Oct/2000:13:55:36 +0000`, in UTC.
 #[allow(clippy::arithmetic_side_effects)] // no number here is large
 pub(crate) fn date(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = since.unwrap_or_default().as_secs();
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(' ');
     let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let (mut day, mut year, mut month) = (seconds / 86_400 + 1, 1970, "");

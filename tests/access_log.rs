@@ -99,6 +99,17 @@ fn requests_of_one_connection_have_a_line_each_and_the_last_may_be_refused() {
 }
 
 #[test]
+fn what_a_stop_breaks_off_is_logged_before_the_process_ends() {
+    let (example, addr) = Example::start("access_log");
+    let mut client = Client::connect(addr);
+    client.say("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.take(1000);
+    let rest = example.rest();
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    assert!(rest[0].ends_with(r#"] "GET /endless HTTP/1.1" - - "-" "-""#), "{rest:?}");
+}
+
+#[test]
 fn dates_have_their_leap_days() {
     let table = [
         (0, "01/Jan/1970:00:00:00 +0000"),
