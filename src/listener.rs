@@ -59,19 +59,12 @@ mod unix {
             let near = &Path::new(".").join(path); // the system takes short paths only: the whole one may be too long
             let whole = std::env::current_dir().map(|dir| dir.join(path));
             let path = whole.unwrap_or_else(|_| near.clone()); // whatever the directory is at the end
-            let bound = UnixListener::bind(near).or_else(|error| match stale(near) {
-                Some(file) => {
-                    remove(near, file);
-                    UnixListener::bind(near)
-                }
-                None => Err(error),
+            let bound = UnixListener::bind(near).or_else(|error| {
+                remove(near, stale(near).ok_or(error)?);
+                UnixListener::bind(near)
             });
-            let listener = bound.map_err(|error| {
-                let (kind, path) = (error.kind(), path.display());
-                io::Error::new(kind, format!("cannot listen on {path}: {error}"))
-            })?;
-            let file = socket_file(&path);
-            let socket = UnixSocket { listener, path, file };
+            let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {}: {e}", path.display()));
+            let socket = UnixSocket { listener: bound.map_err(named)?, file: socket_file(&path), path };
             socket.listener.set_nonblocking(true)?;
             if let Some(mode) = mode {
                 fs::set_permissions(&socket.path, Permissions::from_mode(mode))?;
@@ -100,9 +93,8 @@ mod unix {
 
     /// The socket at that path, if it is one.
     fn socket_file(path: &Path) -> Option<FileId> {
-        let file = fs::symlink_metadata(path).ok()?;
-        let is_socket = file.file_type().is_socket();
-        is_socket.then(|| (file.dev(), file.ino()))
+        let file = fs::symlink_metadata(path).ok().filter(|file| file.file_type().is_socket())?;
+        Some((file.dev(), file.ino()))
     }
 
     /// The socket at that path, if nobody listens there any more. A datagram socket asks: to one that is in use it is of
@@ -110,8 +102,7 @@ mod unix {
     fn stale(path: &Path) -> Option<FileId> {
         let file = socket_file(path)?;
         let asked = UnixDatagram::unbound().and_then(|probe| probe.connect(path));
-        let refused = asked.err()?.kind() == io::ErrorKind::ConnectionRefused;
-        refused.then_some(file)
+        (asked.err()?.kind() == io::ErrorKind::ConnectionRefused).then_some(file)
     }
 
     fn remove(path: &Path, file: FileId) {
