@@ -1,13 +1,10 @@
 //! A connection that has left HTTP: the raw stream, which stays registered for as long as somebody holds it.
 
 use super::registry::{shut_down, Registration};
-use super::stream::Stream;
-use super::transport::Transport;
-use super::Error;
+use super::{stream::Stream, transport::Transport, Error};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A connection after a `101 Switching Protocols`, made by [`Response::upgrade`](super::Response::upgrade).
 ///
@@ -59,8 +56,7 @@ impl Upgraded {
 impl Read for Upgraded {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.unread.is_empty() && !buf.is_empty() {
-            let read = self.transport.receive(buf); // for nothing, a socket would wait, too
-            return self.lease.check(read);
+            return self.lease.check(self.transport.receive(buf)); // for nothing, a socket would wait, too
         }
         let n = self.unread.as_slice().read(buf)?;
         self.unread.drain(..n);
@@ -70,8 +66,7 @@ impl Read for Upgraded {
 
 impl Write for Upgraded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.transport.send(bytes);
-        self.lease.check(written)
+        self.lease.check(self.transport.send(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
