@@ -96,8 +96,7 @@ impl Handle {
             if inner.is_own_thread() {
                 return Outcome::Pending; // the accept loop keeps the clock
             } else if inner.has_ended() || matches!(inner.stage, Stage::Destroyed) {
-                let destroyed = |cut| Outcome::Destroyed { cut };
-                return inner.cut.map_or(Outcome::Drained, destroyed);
+                return inner.cut.map_or(Outcome::Drained, |cut| Outcome::Destroyed { cut });
             } else if left == Duration::ZERO {
                 drop(inner);
                 self.destroy();
@@ -131,14 +130,12 @@ impl Handle {
     ///
     /// A request on its way to one of them is lost, as whenever a server ends a connection; clients send it again.
     pub fn close_idle(&self) -> usize {
-        let inner = self.registry.lock();
-        inner.end(CloseReason::IdleClosed, None, waits)
+        self.registry.lock().end(CloseReason::IdleClosed, None, waits)
     }
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
-        let inner = self.registry.lock();
-        inner.end(CloseReason::HandleClosed, Some(id), |_| true) > 0
+        self.registry.lock().end(CloseReason::HandleClosed, Some(id), |_| true) > 0
     }
 
     /// Waits until the server has been stopped and nobody is left: every connection's thread has let go of the handler,
@@ -156,8 +153,7 @@ impl Handle {
         if inner.is_own_thread() {
             return false;
         }
-        let news = &self.registry.news;
-        let woken = news.wait_timeout_while(inner, timeout, |inner| !inner.has_ended());
+        let woken = self.registry.news.wait_timeout_while(inner, timeout, |inner| !inner.has_ended());
         !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
