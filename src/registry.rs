@@ -10,8 +10,7 @@
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
 use super::life::{is_new, makes_room, Life, Which};
-use super::listener::Listener;
-use super::{Builder, CloseReason, ConnectionId, Event, Handle, Phase};
+use super::{listener::Listener, Builder, CloseReason, ConnectionId, Event, Handle, Phase};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -30,6 +29,9 @@ const MAX_ENDED: usize = 64;
 const SHORTEST_NAP: Duration = Duration::from_micros(500);
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The errors of accepting that say nothing about the next client.
+const PASSING: [ErrorKind; 3] = [ErrorKind::Interrupted, ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset];
 
 /// How often transports are looked at that may take too long.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -79,11 +81,8 @@ pub(crate) enum Stage {
 impl Registry {
     /// Takes the listener over. It must be nonblocking already.
     pub(crate) fn new(listener: Listener, local_addr: SocketAddr, config: Builder) -> Registry {
-        let inner = Inner {
-            stage: Stage::Accepting(listener),
-            watch_at: config.transport.as_ref().map(|_| Instant::now()),
-            ..Inner::default()
-        };
+        let watch_at = config.transport.as_ref().map(|_| Instant::now());
+        let inner = Inner { stage: Stage::Accepting(listener), watch_at, ..Inner::default() };
         Registry { config, local_addr, phase: AtomicU8::default(), inner: Mutex::new(inner), news: Condvar::default() }
     }
 
@@ -130,7 +129,7 @@ impl Handle {
                 inner.end(CloseReason::Drained, None, is_new);
             } else if left(inner.watch_at) == Duration::ZERO {
                 inner.watch_at = Instant::now().checked_add(WATCH_INTERVAL);
-                inner.end_overdue();
+                inner.end_each(&Life::overdue, |_| true);
             } else if let Some(pause) = self.poll(&mut inner) {
                 drop(registry.news.wait_timeout(inner, pause));
                 max_ended = 0;
@@ -141,12 +140,12 @@ impl Handle {
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.
     pub(crate) fn poll(&self, inner: &mut Inner) -> Option<Duration> {
         if inner.is_stopped() {
-            let next = left(inner.deadline).min(left(inner.silence_ends));
-            return Some(next.min(left(inner.watch_at)));
+            return Some(left(inner.deadline).min(left(inner.silence_ends)).min(left(inner.watch_at)));
         }
         let longest = match self.accept(inner) {
             Ok(()) => return None,
             Err(error) if error.kind() == ErrorKind::WouldBlock => LONGEST_NAP,
+            Err(error) if PASSING.contains(&error.kind()) => return None,
             Err(error) => {
                 inner.reports.push_back(Event::AcceptFailed { error }); // told after the pause
                 LONGEST_BACKOFF
@@ -159,15 +158,9 @@ impl Handle {
 
     /// Takes one client out of the backlog, into the map and the queue, unless it has gone already.
     fn accept(&self, inner: &mut Inner) -> io::Result<()> {
-        use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        let accepted = match &inner.stage {
-            Stage::Accepting(listener) => listener.accept(),
-            Stage::Draining | Stage::Destroyed => Err(ErrorKind::WouldBlock.into()),
-        };
-        let passing = [Interrupted, ConnectionAborted, ConnectionReset]; // say nothing about the next client
-        let (stream, peer) = match accepted {
-            Err(error) if passing.contains(&error.kind()) => return Ok(()),
-            accepted => accepted?,
+        let (stream, peer) = match &inner.stage {
+            Stage::Accepting(listener) => listener.accept()?,
+            Stage::Draining | Stage::Destroyed => return Err(ErrorKind::WouldBlock.into()),
         };
         // In a drain nobody is: those beyond the limit wait in the queue for their turn.
         let max = self.registry.config.max_connections;
@@ -182,9 +175,7 @@ impl Handle {
         let life = Arc::new(Life::new(ConnectionId(inner.last_id), peer, refused));
         inner.streams.insert(life.id.0, clone);
         inner.lives.push(Arc::clone(&life));
-        let (handle, why) = (self.clone(), None);
-        let registration = Registration { handle, life, why };
-        inner.queue.push_back((stream, registration));
+        inner.queue.push_back((stream, Registration { handle: self.clone(), life, why: None }));
         Ok(())
     }
 }
@@ -212,32 +203,25 @@ impl Inner {
 
     /// The connections whose sockets are open.
     pub(crate) fn open(&self) -> impl Iterator<Item = (&Life, &TcpStream)> {
-        let open = |life: &Arc<Life>| self.streams.get(&life.id.0);
-        let lives = self.lives.iter();
-        lives.filter_map(move |life| Some((&**life, open(life)?)))
+        self.lives.iter().filter_map(move |life| Some((&**life, self.streams.get(&life.id.0)?)))
     }
 
-    /// Ends the connections that are in such a state, or only one of them, and says how many. A drain ends the reading
-    /// side: Linux still gives what it has queued already, so that a request which had arrived is served.
+    /// Ends the connections that are in such a state, or only one of them, and says how many.
     pub(crate) fn end(&self, why: CloseReason, only: Option<ConnectionId>, state: Which) -> usize {
-        let cuts = why != CloseReason::Drained;
+        self.end_each(&|life| Some(why).filter(|_| only.map_or(true, |id| id == life.id)), state)
+    }
+
+    /// Ends those that are in such a state and have a reason to. A drain ends the reading side: Linux still gives what
+    /// it has queued already, so that a request which had arrived is served.
+    fn end_each(&self, why: &dyn Fn(&Life) -> Option<CloseReason>, state: Which) -> usize {
         let mut ended: usize = 0;
         for (life, stream) in self.open() {
-            if only.map_or(true, |id| id == life.id) && life.end_if(why, state) {
-                shut_down(stream, if cuts { Shutdown::Both } else { Shutdown::Read });
+            if let Some(why) = why(life).filter(|why| life.end_if(*why, state)) {
+                shut_down(stream, if why == CloseReason::Drained { Shutdown::Read } else { Shutdown::Both });
                 ended = ended.saturating_add(1);
             }
         }
         ended
-    }
-
-    /// Cuts the connections whose transports have taken too long.
-    fn end_overdue(&self) {
-        for (life, stream) in self.open() {
-            if life.overdue().map_or(false, |why| life.end_if(why, |_| true)) {
-                shut_down(stream, Shutdown::Both);
-            }
-        }
     }
 
     /// Whether one more connection may be served, if need be in place of the one that has waited longest.
@@ -251,10 +235,7 @@ impl Inner {
         let counts = |life: &Life| !life.refused && life.end_reason().is_none();
         for (life, _) in self.open().filter(|open| counts(open.0)) {
             let found = life.dispensable().map(|order| (order, life.id));
-            longest = match (longest, found) {
-                (Some(longest), Some(found)) => Some(found.min(longest)),
-                (longest, found) => longest.or(found),
-            };
+            longest = longest.into_iter().chain(found).min();
             served = usize::saturating_add(served, 1);
         }
         let evict = |(_, id)| self.end(CloseReason::Evicted, Some(id), makes_room) > 0;
@@ -322,6 +303,5 @@ pub(crate) fn shut_down(stream: &TcpStream, how: Shutdown) {
 
 /// How long it is until then; for ever, if there is no such moment.
 pub(crate) fn left(deadline: Option<Instant>) -> Duration {
-    let left = |at: Instant| at.saturating_duration_since(Instant::now());
-    deadline.map_or(Duration::MAX, left)
+    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
 }
