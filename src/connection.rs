@@ -197,7 +197,7 @@ impl Connection<'_> {
     fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
         let terms = framing::terms(&self.head).map_err(|error| self.refuse(error))?;
         let registration = self.registration;
-        registration.life.begin(&self.head)?;
+        registration.life.enter_with(ConnectionState::Handling, Some(&self.head))?;
         self.config.tell(|| {
             let id = registration.life.id;
             let (method, target) = (self.head.method.clone(), self.head.target.clone());

@@ -5,11 +5,8 @@
 //!
 //! Lock order: the registry's, then this one. Nothing is called while this one is held.
 
-use super::handle::SILENT_GRACE;
-use super::head;
-use super::registry::Registration;
-use super::transport::Timeout;
 use super::ConnectionState::{self, *};
+use super::{handle::SILENT_GRACE, head, registry::Registration, transport::Timeout};
 use super::{CloseReason, ConnectionId, ConnectionInfo, Event, Handle, Phase};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -45,19 +42,9 @@ struct Now {
 
 impl Life {
     pub(crate) fn new(id: ConnectionId, peer: Option<SocketAddr>, refused: bool) -> Life {
-        let (opened, state) = (Instant::now(), New);
-        let info = ConnectionInfo {
-            id,
-            peer,
-            opened,
-            state,
-            since: opened,
-            requests: 0,
-            received: 0,
-            sent: 0,
-            method: None,
-            path: None,
-        };
+        let (opened, method, path) = (Instant::now(), None, None);
+        let (state, since, requests, received, sent) = (New, opened, 0, 0, 0);
+        let info = ConnectionInfo { id, peer, opened, state, since, requests, received, sent, method, path };
         let now = Now { info, head: None, reason: None, watched: None };
         Life { id, peer, refused, cut: AtomicBool::new(false), now: Mutex::new(now), woken: Condvar::new() }
     }
@@ -68,15 +55,11 @@ impl Life {
 
     /// Notes what the connection does now, unless it has been cut; the error says why.
     pub(crate) fn enter(&self, state: ConnectionState) -> Result<(), CloseReason> {
-        self.change(state, None)
+        self.enter_with(state, None)
     }
 
-    /// Notes that a handler is about to be called for that request.
-    pub(crate) fn begin(&self, head: &Arc<head::Head>) -> Result<(), CloseReason> {
-        self.change(Handling, Some(head))
-    }
-
-    fn change(&self, state: ConnectionState, head: Option<&Arc<head::Head>>) -> Result<(), CloseReason> {
+    /// The same, perhaps with the request that it is about to be done for.
+    pub(crate) fn enter_with(&self, state: ConnectionState, head: Option<&Arc<head::Head>>) -> Result<(), CloseReason> {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
         now.info.state = state;
@@ -99,15 +82,8 @@ impl Life {
 
     /// The event that tells of its end.
     pub(crate) fn closed(&self, reason: CloseReason) -> Event {
-        let info = &self.lock().info;
-        Event::Closed {
-            id: self.id,
-            reason,
-            requests: info.requests,
-            received: info.received,
-            sent: info.sent,
-            duration: info.opened.elapsed(),
-        }
+        let ConnectionInfo { id, opened, requests, received, sent, .. } = self.lock().info;
+        Event::Closed { id, reason, requests, received, sent, duration: opened.elapsed() }
     }
 
     /// Has the accept loop cut the connection if what this returns is not dropped in time.
@@ -165,9 +141,8 @@ impl Life {
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         let now = self.lock();
         let mut info = now.info.clone();
-        let head = now.head.as_ref();
-        info.method = head.map(|head| head.method.clone());
-        info.path = head.map(|head| head.path.clone());
+        info.method = now.head.as_ref().map(|head| head.method.clone());
+        info.path = now.head.as_ref().map(|head| head.path.clone());
         Some(info).filter(|info| !makes_room(info.state) || !self.is_cut())
     }
 
@@ -226,8 +201,7 @@ pub struct CancelToken {
 
 impl CancelToken {
     pub(crate) fn new(registration: &Registration) -> CancelToken {
-        let (life, handle) = (Arc::clone(&registration.life), registration.handle.clone());
-        CancelToken { life, handle }
+        CancelToken { life: Arc::clone(&registration.life), handle: registration.handle.clone() }
     }
 
     /// Whether the connection has been cut. Takes no lock and makes no system call.
