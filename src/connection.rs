@@ -160,7 +160,7 @@ impl Connection<'_> {
                 // A drain that came before that line has not found this connection idle. A new one has its second.
                 let is_idle = waits_as == ConnectionState::Idle;
                 if is_idle && self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
-                    self.body.stream.shut_down(Shutdown::Read);
+                    self.body.stream.transport.shut_down(Shutdown::Read);
                 }
             } else if began.is_none() {
                 life.enter(ConnectionState::Head)?;
@@ -381,7 +381,7 @@ impl Connection<'_> {
         let stream = &mut self.body.stream;
         stream.flush()?;
         let began = Instant::now();
-        stream.shut_down(Shutdown::Write);
+        stream.transport.shut_down(Shutdown::Write);
         let mut read: usize = 0;
         while read < LINGER_BYTES && began.elapsed() < LINGER_TIME {
             stream.consume(usize::MAX);

@@ -6,11 +6,9 @@
 //! 3. What ends a transfer is named as the reason of an end; a read that timed out is `BodyTimeout`, of whatever.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
-use super::life::Life;
-use super::transport::{Once, Timeout, Transport, TIMEOUTS};
-use super::{Builder, CloseReason};
-use std::io::{ErrorKind, Read};
-use std::net::Shutdown;
+use super::transport::{Timeout, Transport, TIMEOUTS};
+use super::{life::Life, Builder, CloseReason};
+use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,19 +40,11 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder, life: &Arc<Life>) -> Stream {
-        let min_rate = config.min_rate.unwrap_or(0);
-        Stream {
-            transport,
-            life: Arc::clone(life),
-            input: Vec::new(),
-            start: 0,
-            end: 0,
-            output: Vec::new(),
-            read_timeout: None,
-            read_pace: Pace::new(min_rate),
-            write_pace: Pace::new(min_rate),
-            written: Ok(()),
-        }
+        let (input, start, end) = Default::default();
+        let (life, output, read_timeout, written) = (Arc::clone(life), Vec::new(), None, Ok(()));
+        let pace = || Pace::new(config.min_rate.unwrap_or(0));
+        let (read_pace, write_pace) = (pace(), pace());
+        Stream { transport, life, input, start, end, output, read_timeout, read_pace, write_pace, written }
     }
 
     /// What has been read and not been consumed.
@@ -86,12 +76,10 @@ impl Stream {
         self.input.copy_within(self.start..self.end, 0); // little, as more is needed
         (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         if self.end == self.input.len() {
-            let size = self.end.saturating_mul(2).max(INPUT_BYTES);
-            self.input.resize(size, 0);
+            self.input.resize(self.end.saturating_mul(2).max(INPUT_BYTES), 0);
         }
         let free = self.input.get_mut(self.end..).unwrap_or_default();
-        let mut read = || self.transport.receive(free);
-        let n = self.read_pace.time(&mut read, CloseReason::BodyTimeout)?;
+        let n = self.read_pace.time(|| self.transport.receive(free), CloseReason::BodyTimeout)?;
         self.end = self.end.saturating_add(n);
         Ok(n)
     }
@@ -101,8 +89,7 @@ impl Stream {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
-                let mut read = || self.transport.receive(buf);
-                return self.read_pace.time(&mut read, CloseReason::BodyTimeout);
+                return self.read_pace.time(|| self.transport.receive(buf), CloseReason::BodyTimeout);
             }
             self.fill(timeout)?;
         }
@@ -114,8 +101,7 @@ impl Stream {
     fn before_read(&mut self, timeout: Timeout) -> Result<(), CloseReason> {
         self.flush()?;
         if self.read_timeout != Some(timeout) {
-            let set = self.transport.set_read_timeout(timeout);
-            set.or(Err(CloseReason::PeerLost))?;
+            self.transport.set_read_timeout(timeout).or(Err(CloseReason::PeerLost))?;
             self.read_timeout = Some(timeout);
         }
         Ok(())
@@ -161,22 +147,15 @@ impl Stream {
 
     fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         while !bytes.is_empty() {
-            let (mut write, timeout) = (|| self.transport.send(bytes), CloseReason::WriteTimeout);
             if self.write_pace.left.is_zero() {
-                return Err(timeout);
+                return Err(CloseReason::WriteTimeout);
             }
-            let n = self.write_pace.time(&mut write, timeout)?;
-            if n == 0 {
-                return Err(CloseReason::PeerLost);
+            match self.write_pace.time(|| self.transport.send(bytes), CloseReason::WriteTimeout)? {
+                0 => return Err(CloseReason::PeerLost),
+                n => bytes = bytes.get(n..).unwrap_or_default(),
             }
-            bytes = bytes.get(n..).unwrap_or_default();
         }
         Ok(())
-    }
-
-    /// Ends one direction. Of what would be read, Linux still gives what it holds already.
-    pub(crate) fn shut_down(&mut self, direction: Shutdown) {
-        self.transport.shut_down(direction);
     }
 }
 
@@ -188,18 +167,17 @@ struct Pace {
 
 impl Pace {
     fn new(rate: u32) -> Pace {
-        let left = RATE_GRACE;
-        Pace { rate, left }
+        Pace { rate, left: RATE_GRACE }
     }
 
-    /// Reads or writes once, and tells what an error means, which is `timeout` if nothing moved for too long.
-    fn time(&mut self, once: &mut Once<'_>, timeout: CloseReason) -> Result<usize, CloseReason> {
+    /// Reads or writes once, and tells what an error means, which is `late` if nothing moved for too long.
+    fn time(&mut self, mut once: impl FnMut() -> io::Result<usize>, late: CloseReason) -> Result<usize, CloseReason> {
         let began = Instant::now();
         let n = loop {
             match once() {
                 Ok(n) => break n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if TIMEOUTS.contains(&error.kind()) => return Err(timeout),
+                Err(error) if TIMEOUTS.contains(&error.kind()) => return Err(late),
                 Err(_) => return Err(CloseReason::PeerLost),
             }
         };
