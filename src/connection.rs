@@ -32,9 +32,7 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// The whole life of a connection's thread.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     if let Some((tcp, registration)) = server.registry.take_job() {
-        let open =
-            |of: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(Socket::open(tcp, of)?)) };
-        serve_over(open, registration, handler);
+        serve_over(|of| Socket::open(tcp, of), registration, handler);
     }
 }
 

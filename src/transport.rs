@@ -4,16 +4,14 @@
 //! 2. A socket's timeout does not bound a call that reads or writes more than once, as TLS does for a record: so the
 //!    accept loop watches such calls, and cuts a connection whose call has not returned in time.
 //! 3. On Windows a shutdown does not wake a read or write that is blocked already: so none blocks for longer than a tick.
+//!    The functions at the end see to that.
 
-use super::life::Life;
 use super::registry::{shut_down, Registration};
-use super::stream::OUTPUT_BYTES;
-use super::{CloseReason, ConnectionId, ConnectionState, Event};
+use super::{life::Life, stream::OUTPUT_BYTES, CloseReason, ConnectionId, ConnectionState, Event};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{sync::Arc, thread};
 
 /// `None` waits for ever.
 pub(crate) type Timeout = Option<Duration>;
@@ -23,10 +21,6 @@ pub(crate) const TIMEOUTS: [ErrorKind; 2] = [ErrorKind::WouldBlock, ErrorKind::T
 
 /// How much too early a system may end a wait: a tick of its clock.
 const EARLY: Duration = Duration::from_millis(16);
-
-/// How long a read blocks at most on Windows, and how long a write sleeps there that finds no room.
-const TICK: Duration = Duration::from_millis(100);
-const NAP: Duration = Duration::from_millis(10);
 
 /// Tests and the fuzzer have one of their own, which breaks wherever they want.
 pub(crate) trait Transport: Send {
@@ -58,7 +52,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Gives the socket the modes that bound every wait, and has the transport make its handshake.
-    pub(crate) fn open(tcp: TcpStream, of: &Registration) -> Result<Socket, CloseReason> {
+    pub(crate) fn open(tcp: TcpStream, of: &Registration) -> Result<Box<dyn Transport>, CloseReason> {
         let (config, life) = (&of.handle.registry.config, Arc::clone(&of.life));
         let (mut wrapped, write_timeout) = (None, config.write_timeout);
         let set_up = || {
@@ -82,23 +76,17 @@ impl Socket {
                 }
                 Ok(made)
             });
-            wrapped = Some(made.map_err(|error| failed(of, error))?);
+            wrapped = Some(made.map_err(|error| match error.downcast_ref::<io::Error>() {
+                Some(late) if TIMEOUTS.contains(&late.kind()) => CloseReason::HeadTimeout,
+                _ if life.end_reason().is_some() => CloseReason::Destroyed,
+                _ => {
+                    config.tell(|| Event::TransportFailed { id: life.id, error });
+                    CloseReason::TransportFailed
+                }
+            })?);
         }
-        Ok(Socket { tcp, wrapped, life, read_timeout: None, write_timeout })
+        Ok(Box::new(Socket { tcp, wrapped, life, read_timeout: None, write_timeout }))
     }
-}
-
-/// What it means that a transport could not be made; tells of it, unless that has a reason of its own.
-fn failed(of: &Registration, error: BoxError) -> CloseReason {
-    let id = of.life.id;
-    match error.downcast_ref::<io::Error>() {
-        Some(late) if TIMEOUTS.contains(&late.kind()) => return CloseReason::HeadTimeout,
-        _ if of.life.end_reason().is_some() => return CloseReason::Destroyed,
-        _ => {}
-    }
-    let config = &of.handle.registry.config;
-    config.tell(|| Event::TransportFailed { id, error });
-    CloseReason::TransportFailed
 }
 
 impl Transport for Socket {
@@ -108,12 +96,9 @@ impl Transport for Socket {
         let n = match &mut self.wrapped {
             Some(wrapped) => {
                 let _watch = life.watch(timeout);
-                patiently(timeout, &is_ended, &mut || wrapped.read(buf))
+                patiently(timeout, is_ended, |_| wrapped.read(buf))
             }
-            None if cfg!(windows) => match patiently(timeout, &is_ended, &mut || tcp.peek(&mut [0])) {
-                Ok(0) => Ok(0),
-                peeked => peeked.and_then(|_| tcp.read(buf)),
-            },
+            None if cfg!(windows) => patiently(timeout, is_ended, |_| tcp.peek(&mut [0]).and_then(|_| tcp.read(buf))),
             None => tcp.read(buf),
         }?;
         life.count(n, 0);
@@ -121,28 +106,24 @@ impl Transport for Socket {
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (life, timeout, tcp) = (&self.life, self.write_timeout, &mut self.tcp);
         let n = match &mut self.wrapped {
             Some(wrapped) => {
                 let piece = bytes.get(..OUTPUT_BYTES).unwrap_or(bytes);
-                let _watch = self.life.watch(self.write_timeout);
+                let _watch = life.watch(timeout);
                 wrapped.write(piece).and_then(|n| flush(wrapped).and(Ok(n)))
             }
-            None if cfg!(windows) => {
-                let (began, is_cut) = (Instant::now(), || self.life.is_cut());
-                let mut write = || write_at_once(&mut self.tcp, bytes, began.elapsed().min(NAP));
-                patiently(self.write_timeout, &is_cut, &mut write)
-            }
-            None => self.tcp.write(bytes),
+            None if cfg!(windows) => patiently(timeout, || life.is_cut(), |began| write_at_once(tcp, bytes, began)),
+            None => tcp.write(bytes),
         }?;
-        self.life.count(0, n);
+        life.count(0, n);
         Ok(n)
     }
 
     fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
         self.read_timeout = timeout;
         let tick = timeout.map_or(TICK, |timeout| timeout.min(TICK));
-        let timeout = if cfg!(windows) { Some(tick) } else { timeout };
-        self.tcp.set_read_timeout(timeout)
+        self.tcp.set_read_timeout(if cfg!(windows) { Some(tick) } else { timeout })
     }
 
     fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()> {
@@ -159,15 +140,13 @@ impl Transport for Socket {
     }
 
     fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
-        match self.wrapped {
-            None => {
-                if cfg!(windows) {
-                    let _ = self.tcp.set_read_timeout(self.read_timeout); // without the tick
-                }
-                Ok(self.tcp)
-            }
-            Some(_) => Err(self),
+        if self.wrapped.is_some() {
+            return Err(self);
         }
+        if cfg!(windows) {
+            let _ = self.tcp.set_read_timeout(self.read_timeout); // without the tick
+        }
+        Ok(self.tcp)
     }
 }
 
@@ -181,20 +160,25 @@ fn flush(wrapped: &mut dyn Wrapped) -> io::Result<()> {
     }
 }
 
-pub(crate) type Once<'a> = dyn FnMut() -> io::Result<usize> + 'a;
+/// How long a read blocks at most on Windows, and how long a write sleeps there that finds no room.
+const TICK: Duration = Duration::from_millis(100);
+const NAP: Duration = Duration::from_millis(10);
 
 /// Reads or writes. On Windows: again after each tick, until something moves or the timeout is over; or until the
 /// connection has been told to end, which then is its end.
-fn patiently(timeout: Timeout, is_told: &dyn Fn() -> bool, once: &mut Once<'_>) -> io::Result<usize> {
+fn patiently(
+    timeout: Timeout,
+    is_told: impl Fn() -> bool,
+    mut once: impl FnMut(Instant) -> io::Result<usize>,
+) -> io::Result<usize> {
     let began = Instant::now();
     loop {
-        let is_late = timeout.map_or(false, |timeout| began.elapsed() >= timeout);
         let is_told = is_told(); // before the last try: what has come by then is taken
-        match once() {
-            Err(error) if cfg!(windows) && TIMEOUTS.contains(&error.kind()) => match is_told {
-                true => return Ok(0),
-                false if is_late => return Err(error),
-                false => {}
+        match once(began) {
+            Err(error) if cfg!(windows) && TIMEOUTS.contains(&error.kind()) => match timeout {
+                _ if is_told => return Ok(0),
+                Some(timeout) if began.elapsed() >= timeout => return Err(error),
+                _ => {}
             },
             moved => return moved,
         }
@@ -202,12 +186,12 @@ fn patiently(timeout: Timeout, is_told: &dyn Fn() -> bool, once: &mut Once<'_>) 
 }
 
 /// Writes what the system takes now, or naps. A write that Windows lets time out may have sent a part of it untold.
-fn write_at_once(tcp: &mut TcpStream, bytes: &[u8], nap: Duration) -> io::Result<usize> {
+fn write_at_once(tcp: &mut TcpStream, bytes: &[u8], began: Instant) -> io::Result<usize> {
     tcp.set_nonblocking(true)?;
     let written = tcp.write(bytes);
     tcp.set_nonblocking(false)?;
     if written.is_err() {
-        thread::sleep(nap); // which doubles with the time that it has waited
+        thread::sleep(began.elapsed().min(NAP)); // which doubles with the time that it has waited
     }
     written
 }
