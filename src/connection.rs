@@ -8,19 +8,14 @@
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
 use super::head::{same, Head};
-use super::registry::Registration;
 use super::response::{Framing, Payload, Takeover};
-use super::stream::Stream;
 use super::transport::{Socket, Transport};
-use super::{framing, Body, BodyWriter, Builder, CloseReason, ConnectionState, Error, Event};
-use super::{Handle, Phase, Request, Response, StatusCode, Upgraded, Version};
-use std::any::Any;
+use super::{framing, registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
+use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Upgraded, Version};
 use std::io::{self, Write};
-use std::mem;
-use std::net::Shutdown;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{any::Any, mem, net::Shutdown, sync::Arc};
 
 /// A handler, whatever its own type is.
 pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
@@ -49,13 +44,8 @@ pub(crate) fn serve_over(
     let served = catch_unwind(AssertUnwindSafe(|| {
         let stream = Stream::new(open(&registration)?, config, &registration.life);
         let _watch; // dropped after the connection, whose transport says goodbye
-        let mut connection = Connection {
-            body: Body::new(stream, config.body_timeout),
-            registration: &registration,
-            config,
-            head: Arc::default(),
-            asked: Instant::now(),
-        };
+        let (body, head) = (Body::new(stream, config.body_timeout), Arc::default());
+        let mut connection = Connection { body, registration: &registration, config, head, asked: Instant::now() };
         let served = connection.serve(handler);
         _watch = registration.life.watch(config.write_timeout);
         served.map(|takeover| (takeover, connection.body.stream))
@@ -67,8 +57,7 @@ pub(crate) fn serve_over(
             registration.why = Some(CloseReason::Completed);
             let registration = Arc::new(registration);
             let upgraded = Upgraded::new(stream, Arc::clone(&registration));
-            let taken = catch_unwind(AssertUnwindSafe(|| takeover(upgraded)));
-            if let Err(panic) = taken {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| takeover(upgraded))) {
                 let why = tell_panic(&registration, panic);
                 server.registry.lock().end(why, Some(id), |_| true);
             }
@@ -81,8 +70,7 @@ pub(crate) fn turn_away(server: &Handle, error: io::Error) {
     if let Some((mut tcp, _registration)) = server.registry.take_job() {
         let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
                     Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
-        let is_plain = server.registry.config.transport.is_none();
-        if is_plain && tcp.set_nonblocking(true).is_ok() {
+        if server.registry.config.transport.is_none() && tcp.set_nonblocking(true).is_ok() {
             let _ = tcp.write(text.as_bytes()); // a favour: it may fail
         }
     }
@@ -91,19 +79,14 @@ pub(crate) fn turn_away(server: &Handle, error: io::Error) {
 
 /// The text of a panic. What is no text is leaked: its drop is the user's code and could panic again.
 pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = String::from(text.unwrap_or_default());
-    if text.is_none() {
-        mem::forget(panic);
-    }
-    message
+    let text = panic.downcast::<&str>().map(|text| String::from(*text));
+    let text = text.or_else(|panic| panic.downcast::<String>().map(|text| *text));
+    text.map_err(mem::forget).unwrap_or_default()
 }
 
 fn tell_panic(of: &Registration, panic: Box<dyn Any + Send>) -> CloseReason {
     let (id, message) = (of.life.id, panic_message(panic));
-    let config = &of.handle.registry.config;
-    config.tell(|| Event::HandlerPanicked { id, message });
+    of.handle.registry.config.tell(|| Event::HandlerPanicked { id, message });
     CloseReason::HandlerPanicked
 }
 
@@ -120,8 +103,7 @@ impl Connection<'_> {
     /// Serves until the connection ends, or leaves HTTP.
     fn serve(&mut self, handler: &Handler<'_>) -> Result<Takeover, CloseReason> {
         if self.registration.life.refused {
-            let error = Error::new(503, "too many connections, try again soon");
-            return Err(self.refuse(error));
+            return Err(self.refuse(Error::new(503, "too many connections, try again soon")));
         }
         let mut waits_as = ConnectionState::New;
         loop {
@@ -164,14 +146,10 @@ impl Connection<'_> {
                 life.enter(ConnectionState::Head)?;
                 began = Some(self.asked);
             }
-            let (limit, since) = match began {
-                None => (self.config.idle_timeout, waited),
-                began => (self.config.header_timeout, began),
-            };
-            let spent = since.map_or(Duration::ZERO, |since| self.asked.saturating_duration_since(since));
-            let timeout = limit.map(|limit| limit.saturating_sub(spent));
-            waited.get_or_insert(self.asked);
-            let filled = match timeout {
+            let since = began.unwrap_or(*waited.get_or_insert(self.asked));
+            let limit = if began.is_some() { self.config.header_timeout } else { self.config.idle_timeout };
+            let spent = self.asked.saturating_duration_since(since);
+            let filled = match limit.map(|limit| limit.saturating_sub(spent)) {
                 Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
                 timeout => self.body.stream.fill(timeout),
             };
@@ -205,8 +183,7 @@ impl Connection<'_> {
             return Err(CloseReason::Destroyed); // it has begun, and comes here next
         }
         self.body.begin(terms, self.config.max_body_bytes);
-        let (head, body) = (&self.head, &mut self.body);
-        let mut request = Request { head, registration, body };
+        let mut request = Request { head: &self.head, registration, body: &mut self.body };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         let mut panicked = Ok(());
         let mut response = called.unwrap_or_else(|panic| {
@@ -245,20 +222,15 @@ impl Connection<'_> {
             self.body.stream.flush()?;
             self.responded(status, 0);
             life.enter(ConnectionState::Upgraded)?;
-            let id = life.id;
-            self.config.tell(|| Event::Upgraded { id, protocol });
+            self.config.tell(|| Event::Upgraded { id: life.id, protocol });
             return Ok(true);
         }
         Ok(false)
     }
 
     fn responded(&self, status: StatusCode, bytes: u64) {
-        self.config.tell(|| Event::Responded {
-            id: self.registration.life.id,
-            status,
-            bytes,
-            time: self.asked.elapsed(),
-        });
+        let id = self.registration.life.id;
+        self.config.tell(|| Event::Responded { id, status, bytes, time: self.asked.elapsed() });
     }
 
     /// Sends the response, then reads what is left of the body or ends the connection.
@@ -280,18 +252,15 @@ impl Connection<'_> {
 
     /// Sends a response; `true` if the connection can go on after it, for which `keep_alive` must be.
     fn respond(&mut self, mut response: Response, keep_alive: bool) -> Result<bool, CloseReason> {
-        let id = self.registration.life.id;
         if !(200..=599).contains(&response.status.as_u16()) {
-            let why = "the status code is not one of a final response";
-            response.defect.get_or_insert(why);
+            response.defect.get_or_insert("the status code is not one of a final response");
         }
-        let mut replaced = None;
-        if let Some(why) = response.defect {
+        let replaced = response.defect.map(|why| {
             let error = io::Error::new(io::ErrorKind::InvalidData, why);
-            replaced = Some(mem::replace(&mut response, Error::Io(error).into()));
-        }
+            mem::replace(&mut response, Error::Io(error).into())
+        });
         if let Some(error) = response.failure.take() {
-            self.config.tell(|| Event::Failed { id, error });
+            self.config.tell(|| Event::Failed { id: self.registration.life.id, error });
         }
         let (status, version) = (response.status, self.head.version);
         let framing = Framing::of(&response, version);
@@ -302,18 +271,10 @@ impl Connection<'_> {
             (true, Version::Http11) => "",
         };
         response.push_head(self.body.stream.output(), framing, connection);
-        let no_body = matches!(framing, Framing::None | Framing::Length(0));
         let payload = response.payload;
         let sent = catch_unwind(AssertUnwindSafe(|| {
-            let bytes = match no_body || self.head.method == "HEAD" {
-                true => {
-                    drop(payload); // which is the user's code, too
-                    0
-                }
-                false => self.send(payload, framing)?,
-            };
-            drop(replaced); // and so is this
-            Ok(bytes)
+            let _replaced = replaced; // in here, as dropping what is not sent is the user's code, too
+            self.send(payload, framing)
         }));
         match sent.unwrap_or_else(|panic| Err(tell_panic(self.registration, panic))) {
             Ok(bytes) => self.responded(status, bytes),
@@ -323,23 +284,20 @@ impl Connection<'_> {
         Ok(keep_alive)
     }
 
-    /// Sends a body, and says how long it was.
+    /// Sends a body, if there is to be one, and says how long it was.
     fn send(&mut self, payload: Payload, framing: Framing) -> Result<u64, CloseReason> {
-        let (write, length) = match payload {
+        let no_body = matches!(framing, Framing::None | Framing::Length(0)) || self.head.method == "HEAD";
+        let (write, left) = match payload {
+            _ if no_body => return Ok(0),
             Payload::Bytes(bytes) => {
                 self.body.stream.push(&bytes)?;
                 return Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
-            Payload::Stream(write, length) => (write, length),
+            Payload::Stream(write, left) => (write, left),
             Payload::Upgrade(..) => return Ok(0), // a response that has a body never is one
         };
-        let mut writer = BodyWriter {
-            stream: &mut self.body.stream,
-            chunked: framing == Framing::Chunked,
-            left: length,
-            written: 0,
-            pending: Vec::new(),
-        };
+        let (stream, chunked) = (&mut self.body.stream, framing == Framing::Chunked);
+        let mut writer = BodyWriter { stream, chunked, left, written: 0, pending: Vec::new() };
         let written = write(&mut writer);
         let sent = writer.finish(written);
         let is_whole = writer.left == Some(0); // if it fails then, there was more: the client has what it was told of
@@ -348,8 +306,7 @@ impl Connection<'_> {
             (_, Err(reason)) => Err(reason),
             (Ok(()), Ok(())) => Ok(bytes),
             (Err(error), Ok(())) => {
-                let (id, error) = (self.registration.life.id, error.into());
-                self.config.tell(|| Event::Failed { id, error });
+                self.config.tell(|| Event::Failed { id: self.registration.life.id, error: error.into() });
                 is_whole.then_some(bytes).ok_or(CloseReason::ResponseFailed)
             }
         }
