@@ -6,7 +6,7 @@
 
 use super::head::{absolute_target, after_token, field_line, is_authority};
 use super::head::{line_end, same, trim, Head};
-use super::types::{refuse, Error};
+use super::types::{refuse, refuse_if, Error};
 use super::Version;
 
 /// What a head asks of the connection.
@@ -33,9 +33,8 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         let name = name.as_bytes();
         if let Some(at) = names.iter().position(|it| same(name, it)) {
             let slot = values.get_mut(at);
-            if slot.and_then(|slot| slot.replace(value)).is_some() {
-                return refuse(400, "a field came twice that must come once");
-            }
+            let former = slot.and_then(|slot| slot.replace(value));
+            refuse_if(former.is_some(), 400, "a field came twice that must come once")?;
         } else if same(name, "connection") {
             for option in list(value) {
                 close |= same(option, "close");
@@ -60,9 +59,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         // RFC 9112 §6.3: with both, one of them is a lie or an attack; §6.1: HTTP/1.0 has no such codings.
         (Some(_), _) => return refuse(400, "Transfer-Encoding where it cannot be"),
     };
-    if expects_more {
-        return refuse(417, "only 100-continue can be expected");
-    }
+    refuse_if(expects_more, 417, "only 100-continue can be expected")?;
     terms.keep_alive = (terms.keep_alive || is_new) && !close; // RFC 9112 §9.3
     terms.expects_continue &= terms.length != Some(0);
     Ok(terms)
@@ -77,10 +74,7 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         _ => return refuse(400, "no Host, or one that is not `host[:port]`"),
     };
     let named = absolute_target(&head.target).map_or(host, |(_, named, _)| named);
-    match same(host.as_bytes(), named) {
-        true => Ok(()),
-        false => refuse(400, "the Host differs from the target's"),
-    }
+    refuse_if(!same(host.as_bytes(), named), 400, "the Host differs from the target's")
 }
 
 /// RFC 9110 §8.6: digits and nothing else. Lists of equal lengths and zeros in front, octal to some, are not taken.
@@ -165,12 +159,9 @@ impl BodyDecoder {
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
         let end = line_end(bytes, &mut self.scanned);
         let line = bytes.get(..self.scanned).unwrap_or_default();
-        if self.state == BodyState::DataEnd && !line.is_empty() {
-            return refuse(400, "no CRLF after the data of a chunk");
-        }
-        if self.extra.saturating_add(line.len()) > EXTRA_BYTES {
-            return refuse(400, "too many chunk extensions or trailers");
-        }
+        let lacks_crlf = self.state == BodyState::DataEnd && !line.is_empty();
+        refuse_if(lacks_crlf, 400, "no CRLF after the data of a chunk")?;
+        refuse_if(self.extra.saturating_add(line.len()) > EXTRA_BYTES, 400, "too many chunk extensions or trailers")?;
         let end = end?; // after what is wrong earlier, so that the same is said however it comes
         if end.is_some() {
             let (state, extra) = match self.state {

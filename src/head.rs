@@ -5,7 +5,7 @@
 //! 2. Each line is parsed once, when it is complete, however small the pieces it came in.
 //! 3. Nothing is corrected: what is not exactly the grammar is refused.
 
-use super::types::{refuse, Error};
+use super::types::{refuse, refuse_if, Error};
 use super::urlencoded::{decode, encoded_byte};
 use super::{Builder, Version};
 
@@ -57,12 +57,8 @@ impl Head {
         let (method, rest) = split_at(line, b" ");
         let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), b" ");
         let version = rest.strip_prefix(' ').unwrap_or_default();
-        if target.is_empty() || version.is_empty() {
-            return refuse(400, "the request line is not `method target version`");
-        }
-        if !is_token(method.as_bytes()) {
-            return refuse(400, "the method is not a token");
-        }
+        refuse_if(target.is_empty() || version.is_empty(), 400, "the request line is not `method target version`")?;
+        refuse_if(!is_token(method.as_bytes()), 400, "the method is not a token")?;
         (self.method, self.target) = (String::from(method), String::from(target));
         self.version = parse_version(version)?;
         // RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
@@ -79,9 +75,8 @@ impl Head {
             None => return refuse(400, "the target is not a path"),
         };
         let (path, query) = split_at(local, b"?");
-        if !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES) {
-            return refuse(400, "a byte in the target (perhaps a `%`) is not encoded");
-        }
+        let is_raw = !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES);
+        refuse_if(is_raw, 400, "a byte in the target (perhaps a `%`) is not encoded")?;
         let path = match path {
             "" if method == "OPTIONS" && query.is_empty() => "*", // RFC 9112 §3.2.4: of `http://host`
             "" => "/",
@@ -89,10 +84,8 @@ impl Head {
         };
         self.path = decode(path.as_bytes(), false);
         // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
-        match self.path.bytes().any(|byte| byte.is_ascii_control()) {
-            true => refuse(400, "a control byte in the path, percent-encoded"),
-            false => Ok(()),
-        }
+        let has_control = self.path.bytes().any(|byte| byte.is_ascii_control());
+        refuse_if(has_control, 400, "a control byte in the path, percent-encoded")
     }
 
     /// Without its `?`.

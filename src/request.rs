@@ -7,7 +7,7 @@ use super::head::{same, trim, Head};
 use super::registry::Registration;
 use super::stream::Stream;
 use super::transport::Timeout;
-use super::types::{refuse, Error};
+use super::types::{refuse, refuse_if, Error};
 use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -203,9 +203,7 @@ impl Body {
     /// # Errors
     /// As [`read_to_vec`](Body::read_to_vec), and 415 if its type is not `application/x-www-form-urlencoded`.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
-        if !self.is_form {
-            return refuse(415, "the content type is not that of a form");
-        }
+        refuse_if(!self.is_form, 415, "the content type is not that of a form")?;
         Ok(urlencoded::pairs(&self.read_to_vec()?).collect())
     }
 

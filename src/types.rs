@@ -155,3 +155,11 @@ impl From<Error> for io::Error {
 pub(crate) fn refuse<T>(status: u16, why: &'static str) -> Result<T, Error> {
     Err(Error::new(status, why))
 }
+
+/// The same if it is wrong, and nothing else.
+pub(crate) fn refuse_if(is_wrong: bool, status: u16, why: &'static str) -> Result<(), Error> {
+    match is_wrong {
+        true => refuse(status, why),
+        false => Ok(()),
+    }
+}
