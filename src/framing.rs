@@ -20,6 +20,8 @@ pub(crate) struct Terms {
     pub(crate) expects_continue: bool,
     /// Whether it would go on in another protocol (RFC 9110 §7.8).
     pub(crate) upgrades: bool,
+    /// Whether the body is what an HTML form sends.
+    pub(crate) is_form: bool,
 }
 
 /// Reads the fields that decide where the request ends and what happens next.
@@ -50,8 +52,10 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
             }
         }
     }
-    let [host, coding, length, _, _] = values;
+    let [host, coding, length, content_type, _] = values;
     check_host(head, host)?;
+    let media_type = content_type.and_then(|value| value.split(|&byte| byte == b';').next());
+    terms.is_form = same(trim(media_type.unwrap_or_default()), "application/x-www-form-urlencoded");
     terms.length = match (coding, length) {
         (None, None) => Some(0),
         (None, Some(length)) => Some(content_length(length)?),

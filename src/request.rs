@@ -3,12 +3,9 @@
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
 use super::framing::{BodyDecoder, BodyState, Terms};
-use super::head::{same, trim, Head};
-use super::registry::Registration;
-use super::stream::Stream;
-use super::transport::Timeout;
-use super::types::{refuse, refuse_if, Error};
-use super::{urlencoded, CancelToken, CloseReason, ConnectionId, Headers, StatusCode, Version};
+use super::types::{refuse, refuse_if};
+use super::{head::Head, registry::Registration, stream::Stream, transport::Timeout, urlencoded};
+use super::{CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -86,10 +83,6 @@ impl<'a> Request<'a> {
 
     /// The body. A handler need not read it.
     pub fn body(&mut self) -> &mut Body {
-        let content_type = self.headers().get_bytes("content-type").unwrap_or_default();
-        let mut parts = content_type.split(|byte| *byte == b';');
-        let media_type = trim(parts.next().unwrap_or_default());
-        self.body.is_form = same(media_type, "application/x-www-form-urlencoded");
         self.body
     }
 }
@@ -106,23 +99,14 @@ pub struct Body {
     decoder: BodyDecoder,
     received: u64,
     limit: u64,
-    is_form: bool,
     /// The status code that reading it has failed with.
     pub(crate) failure: Option<StatusCode>,
 }
 
 impl Body {
     pub(crate) fn new(stream: Stream, timeout: Timeout) -> Body {
-        Body {
-            stream,
-            timeout,
-            terms: Terms::default(),
-            decoder: BodyDecoder::default(),
-            received: 0,
-            limit: 0,
-            is_form: false,
-            failure: None,
-        }
+        let (terms, decoder) = (Terms::default(), BodyDecoder::default());
+        Body { stream, timeout, terms, decoder, received: 0, limit: 0, failure: None }
     }
 
     /// Makes this the body of a new request.
@@ -203,7 +187,7 @@ impl Body {
     /// # Errors
     /// As [`read_to_vec`](Body::read_to_vec), and 415 if its type is not `application/x-www-form-urlencoded`.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
-        refuse_if(!self.is_form, 415, "the content type is not that of a form")?;
+        refuse_if(!self.terms.is_form, 415, "the content type is not that of a form")?;
         Ok(urlencoded::pairs(&self.read_to_vec()?).collect())
     }
 
@@ -222,8 +206,7 @@ impl Body {
             }
         };
         if self.received.saturating_add(left) > self.limit {
-            let why = format!("the body is larger than {} bytes", self.limit);
-            return Err(Error::new(413, why));
+            return Err(Error::new(413, format!("the body is larger than {} bytes", self.limit)));
         }
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
         let n = self.wait(buf.get_mut(..wanted).unwrap_or_default())?;
@@ -237,8 +220,7 @@ impl Body {
     fn wait(&mut self, target: &mut [u8]) -> Result<usize, Error> {
         // RFC 9110 §10.1.1: it may be left out when the client has not waited.
         if std::mem::take(&mut self.terms.expects_continue) && self.stream.buffered().is_empty() {
-            let text = b"HTTP/1.1 100 Continue\r\n\r\n";
-            self.stream.output().extend_from_slice(text);
+            self.stream.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let read = match target.is_empty() {
             _ if self.stream.reads_too_slowly() => Err(CloseReason::BodyTimeout),
