@@ -61,8 +61,7 @@ impl Response {
 
     /// Bytes of the given content type, with status 200.
     pub fn bytes(content_type: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Response {
-        let response = Response::with_payload("", Payload::Bytes(bytes.into()));
-        response.with_header("Content-Type", content_type)
+        Response::with_payload("", Payload::Bytes(bytes.into())).with_header("Content-Type", content_type)
     }
 
     /// A file from its present position to its end, as `application/octet-stream`, with status 200.
@@ -75,8 +74,7 @@ impl Response {
     pub fn file(mut file: File) -> io::Result<Response> {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
-            let why = "a directory cannot be sent as a file";
-            return Err(io::Error::new(ErrorKind::InvalidInput, why));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a directory cannot be sent as a file"));
         }
         let mut length = None;
         if metadata.is_file() && metadata.len() > 0 {
@@ -90,8 +88,7 @@ impl Response {
     /// With a length, exactly that many bytes are sent: if the reader fails or ends early, the connection is cut so
     /// that the client can tell; the rest is left out. Without one, it is sent in chunks, or, to a client of HTTP/1.0,
     /// which cannot tell then, until the connection closes. It is read on the connection's thread, but not for `HEAD`.
-    pub fn reader(reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
-        let mut reader = reader;
+    pub fn reader(mut reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
         let write = move |writer: &mut BodyWriter<'_>| copy(&mut reader, writer);
         let length = length.into().filter(|length| *length < u64::MAX); // which stands for none
         Response::with_payload(BINARY, Payload::Stream(Box::new(write), length))
@@ -115,8 +112,9 @@ impl Response {
     /// gets a 400 instead, or while the server drains, a 503. With another status code it gets a 500.
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
         let payload = Payload::Upgrade(String::from(protocol), Box::new(take));
-        let response = Response::with_payload("", payload).with_header("Upgrade", protocol);
-        response.with_status(StatusCode::SWITCHING_PROTOCOLS)
+        Response::with_payload("", payload)
+            .with_header("Upgrade", protocol)
+            .with_status(StatusCode::SWITCHING_PROTOCOLS)
     }
 
     /// Sends the client to another place, which it asks for with `GET`: 303 (See Other), or what `with_status` says.
@@ -185,15 +183,8 @@ impl Response {
     }
 
     fn with_payload(content_type: &'static str, payload: Payload) -> Response {
-        Response {
-            status: StatusCode::OK,
-            content_type: Cow::Borrowed(content_type.as_bytes()),
-            fields: Vec::new(),
-            payload,
-            closing: false,
-            failure: None,
-            defect: None,
-        }
+        let (status, content_type) = (StatusCode::OK, Cow::Borrowed(content_type.as_bytes()));
+        Response { status, content_type, fields: Vec::new(), payload, closing: false, failure: None, defect: None }
     }
 
     fn of_text(content_type: &'static str, text: Cow<'static, str>) -> Response {
@@ -244,10 +235,9 @@ impl<T: Into<Response>> From<Result<T, Error>> for Response {
     }
 }
 
+const BINARY: &str = "application/octet-stream";
 /// Fields that say how a message is framed and dated, and how long its connection lasts.
 const RESERVED: &str = "content-length transfer-encoding date keep-alive proxy-connection te";
-
-const BINARY: &str = "application/octet-stream";
 
 /// As [`std::io::copy`], with a larger buffer, and no further than the body goes.
 fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
@@ -283,11 +273,10 @@ pub(crate) enum Framing {
 impl Framing {
     pub(crate) fn of(response: &Response, version: Version) -> Framing {
         match (&response.payload, response.status) {
-            (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::None,
+            (Payload::Upgrade(..), _) | (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::None,
             (_, StatusCode::RESET_CONTENT) => Framing::Length(0), // RFC 9110 §15.3.6
             (Payload::Bytes(b), _) => Framing::Length(u64::try_from(b.len()).unwrap_or(u64::MAX)),
             (Payload::Stream(_, Some(length)), _) => Framing::Length(*length),
-            (Payload::Upgrade(..), _) => Framing::None,
             _ if version == Version::Http11 => Framing::Chunked,
             _ => Framing::UntilClose,
         }
@@ -312,8 +301,7 @@ impl BodyWriter<'_> {
     pub(crate) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
         self.send_pending().and(written)?;
         if self.left.unwrap_or(0) > 0 {
-            let why = "the response's reader ended before its length";
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the response's reader ended before its length"));
         }
         self.send(&[]) // the last chunk
     }
@@ -328,10 +316,7 @@ impl BodyWriter<'_> {
 
     fn send(&mut self, data: &[u8]) -> io::Result<()> {
         self.check()?;
-        let (size, end) = match self.chunked {
-            true => (format!("{:x}\r\n", data.len()), "\r\n"),
-            false => Default::default(),
-        };
+        let (size, end) = if self.chunked { (format!("{:x}\r\n", data.len()), "\r\n") } else { Default::default() };
         let parts = [size.as_bytes(), data, end.as_bytes()];
         let _ = parts.iter().try_for_each(|part| self.stream.push(part)); // it has noted a failure
         self.check()
@@ -364,8 +349,7 @@ impl Write for BodyWriter<'_> {
         if beyond.is_empty() {
             return Ok(data.len());
         }
-        let why = "the response's reader went on after its length";
-        Err(io::Error::new(ErrorKind::InvalidData, why))
+        Err(io::Error::new(ErrorKind::InvalidData, "the response's reader went on after its length"))
     }
 
     fn flush(&mut self) -> io::Result<()> {
