@@ -97,9 +97,8 @@ impl Response {
     /// What a closure writes, as `application/octet-stream`, with status 200; in chunks, or, to a client of HTTP/1.0,
     /// which cannot tell whether that is the end, until the connection closes.
     ///
-    /// The closure runs on the connection's thread after the handler has returned, and not at all for `HEAD`.
-    /// If it returns an error, the connection is cut so that the client can tell. A long one should ask its
-    /// [`CancelToken`](super::CancelToken) now and then.
+    /// It runs on the connection's thread after the handler, and not for `HEAD`. If it fails, the connection is cut so
+    /// that the client can tell. A long one should ask its [`CancelToken`](super::CancelToken) now and then.
     pub fn stream(write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static) -> Response {
         Response::with_payload(BINARY, Payload::Stream(Box::new(write), None))
     }
@@ -111,10 +110,8 @@ impl Response {
     /// the protocol (whatever its case) in an HTTP/1.1 request, and the handler must have read its body: else the client
     /// gets a 400 instead, or while the server drains, a 503. With another status code it gets a 500.
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
-        let payload = Payload::Upgrade(String::from(protocol), Box::new(take));
-        Response::with_payload("", payload)
-            .with_header("Upgrade", protocol)
-            .with_status(StatusCode::SWITCHING_PROTOCOLS)
+        let response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_header("Upgrade", protocol);
+        Response { payload: Payload::Upgrade(String::from(protocol), Box::new(take)), ..response }
     }
 
     /// Sends the client to another place, which it asks for with `GET`: 303 (See Other), or what `with_status` says.
@@ -123,9 +120,8 @@ impl Response {
     }
 
     /// Sets the status code. One below 200 or above 599 leaves as a 500, with an event. A 204, 205 or 304 has no body.
-    pub fn with_status(mut self, status: impl Into<StatusCode>) -> Response {
-        self.status = status.into();
-        self
+    pub fn with_status(self, status: impl Into<StatusCode>) -> Response {
+        Response { status: status.into(), ..self }
     }
 
     /// Adds a field; one of the same name stays, except for `Content-Type`, which is replaced.
@@ -156,9 +152,8 @@ impl Response {
     }
 
     /// Ends the connection after this response, with `Connection: close`.
-    pub fn closing(mut self) -> Response {
-        self.closing = true;
-        self
+    pub fn closing(self) -> Response {
+        Response { closing: true, ..self }
     }
 
     /// The status code.
