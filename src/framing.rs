@@ -4,8 +4,7 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::head::{absolute_target, after_token, field_line, is_authority};
-use super::head::{line_end, same, trim, Head};
+use super::head::{absolute_target, after_token, field_line, is_authority, line_end, same, trim, Head};
 use super::types::{refuse, refuse_if, Error};
 use super::Version;
 
@@ -34,8 +33,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     for (name, value) in head.headers.iter() {
         let name = name.as_bytes();
         if let Some(at) = names.iter().position(|it| same(name, it)) {
-            let slot = values.get_mut(at);
-            let former = slot.and_then(|slot| slot.replace(value));
+            let former = values.get_mut(at).and_then(|slot| slot.replace(value));
             refuse_if(former.is_some(), 400, "a field came twice that must come once")?;
         } else if same(name, "connection") {
             for option in list(value) {
@@ -114,7 +112,6 @@ pub(crate) fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 const EXTRA_BYTES: usize = 4096;
 
 /// Knows where in a body the reader is, and reads what the chunked coding (RFC 9112 §7.1) puts between the data.
-#[derive(Default)]
 pub(crate) struct BodyDecoder {
     pub(crate) state: BodyState,
     chunked: bool,
@@ -122,7 +119,7 @@ pub(crate) struct BodyDecoder {
     extra: usize,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyState {
     /// So many bytes of data are due, never zero.
     Data(u64),
@@ -132,7 +129,6 @@ pub(crate) enum BodyState {
     Size,
     /// A trailer field or the last empty line is due.
     Trailers,
-    #[default]
     Done,
 }
 
@@ -143,9 +139,7 @@ impl BodyDecoder {
             Some(0) => BodyState::Done,
             Some(length) => BodyState::Data(length),
         };
-        let mut decoder = BodyDecoder::default();
-        (decoder.state, decoder.chunked) = (state, length.is_none());
-        decoder
+        BodyDecoder { state, chunked: length.is_none(), scanned: 0, extra: 0 }
     }
 
     /// Takes note that `n` of the bytes that [`BodyState::Data`] speaks of have been read.

@@ -105,7 +105,7 @@ pub struct Body {
 
 impl Body {
     pub(crate) fn new(stream: Stream, timeout: Timeout) -> Body {
-        let (terms, decoder) = (Terms::default(), BodyDecoder::default());
+        let (terms, decoder) = (Terms::default(), BodyDecoder::new(Some(0)));
         Body { stream, timeout, terms, decoder, received: 0, limit: 0, failure: None }
     }
 
@@ -178,8 +178,7 @@ impl Body {
     /// # Errors
     /// As [`read_to_vec`](Body::read_to_vec), and 400 if it is not UTF-8.
     pub fn read_to_text(&mut self) -> Result<String, Error> {
-        let text = String::from_utf8(self.read_to_vec()?);
-        text.map_err(|_| Error::new(400, "the body is not valid UTF-8"))
+        String::from_utf8(self.read_to_vec()?).map_err(|_| Error::new(400, "the body is not valid UTF-8"))
     }
 
     /// Reads the rest of the body as a form's names and values, decoded, in their order.
