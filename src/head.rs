@@ -67,9 +67,7 @@ impl Head {
             // RFC 9110 §7.4: what comes without TLS must not be served as if it had come with it.
             Some((true, ..)) if !has_transport => return refuse(421, "https is not served here"),
             // RFC 9110 §4.2.4: user information is invalid here.
-            Some((_, host, _)) if !is_authority(host) => {
-                return refuse(400, "the target's authority is not `host[:port]`")
-            }
+            Some((_, it, _)) if !is_authority(it) => return refuse(400, "the target's authority is not `host[:port]`"),
             Some((.., local)) => local,
             None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
             None => return refuse(400, "the target is not a path"),
@@ -105,8 +103,7 @@ pub(crate) fn absolute_target(target: &str) -> Option<(bool, &str, &str)> {
 
 /// What stands before the first of these bytes, and the rest.
 fn split_at<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
-    let stop = text.bytes().position(|byte| stops.contains(&byte));
-    text.split_at(stop.unwrap_or(text.len()))
+    text.split_at(text.bytes().position(|byte| stops.contains(&byte)).unwrap_or(text.len()))
 }
 
 /// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
@@ -126,8 +123,7 @@ impl Headers {
 
     /// The first value of that name, without the white space around it. It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        let is_it = |(each, _): &(&str, _)| same(each.as_bytes(), name);
-        self.iter().find(is_it).map(|(_, value)| value)
+        self.iter().find(|(each, _)| same(each.as_bytes(), name)).map(|(_, value)| value)
     }
 
     /// Every name and value.
@@ -188,8 +184,7 @@ pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
 
 /// RFC 9112 §2.3: the name is case-sensitive, each number is one digit.
 fn parse_version(version: &str) -> Result<Version, Error> {
-    let number = version.strip_prefix("HTTP/").unwrap_or_default();
-    match number.as_bytes() {
+    match version.strip_prefix("HTTP/").unwrap_or_default().as_bytes() {
         b"1.0" => Ok(Version::Http10),
         [b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11), // RFC 9110 §2.5
         [b'0'..=b'9', b'.', b'0'..=b'9'] => refuse(505, "only HTTP/1.1 and HTTP/1.0 are served"),
