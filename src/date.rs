@@ -4,8 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The date of this second. A clock before 1970 gives 1970: a wrong date is better than none.
 pub(crate) fn now() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    imf_fixdate(since.unwrap_or_default().as_secs())
+    imf_fixdate(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` for a number of seconds since 1970.

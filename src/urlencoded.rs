@@ -7,8 +7,7 @@ pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
-        let is_space = byte == b'+' && plus_is_space;
-        let plain = if is_space { b' ' } else { byte };
+        let plain = if plus_is_space && byte == b'+' { b' ' } else { byte };
         let (byte, after) = encoded_byte(rest).unwrap_or((plain, tail));
         bytes.push(byte);
         rest = after;
@@ -30,10 +29,7 @@ pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (String, String)> + '_ 
 pub(crate) fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     match text {
-        [b'%', high, low, rest @ ..] => {
-            let byte = digit(*high)? << 4 | digit(*low)?;
-            Some((u8::try_from(byte).ok()?, rest))
-        }
+        [b'%', high, low, rest @ ..] => Some((u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?, rest)),
         _ => None,
     }
 }
