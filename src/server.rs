@@ -31,9 +31,8 @@ macro_rules! settings {
 
         impl Builder {
             $($(#[$doc])*
-            pub fn $name(mut self, value: $given) -> Builder {
-                self.$name = value.into();
-                self
+            pub fn $name(self, value: $given) -> Builder {
+                Builder { $name: value.into(), ..self }
             })+
         }
     };
@@ -78,9 +77,8 @@ settings! {
 impl Builder {
     /// The one hook that is told what happens, on the thread on which it happens, which waits for it. It is called
     /// outside of any lock, and may call every method of [`Handle`].
-    pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
-        self.on_event = Some(Box::new(hook));
-        self
+    pub fn on_event(self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
+        Builder { on_event: Some(Box::new(hook)), ..self }
     }
 
     /// Wraps each connection's socket, for https above all. `examples/https` does it with rustls:
@@ -94,11 +92,10 @@ impl Builder {
     /// A read or write of the transport that takes a second longer than its timeout is cut, too, without a response: a
     /// client that sends a record byte by byte holds no thread. A connection takes three descriptors instead of two.
     pub fn transport<T: io::Read + io::Write + Send + 'static>(
-        mut self,
+        self,
         hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
     ) -> Builder {
-        self.transport = Some(Box::new(move |tcp, id| Ok(Box::new(hook(tcp, id)?))));
-        self
+        Builder { transport: Some(Box::new(move |tcp, id| Ok(Box::new(hook(tcp, id)?)))), ..self }
     }
 
     /// Opens the port, without serving yet: clients that connect wait.
@@ -143,8 +140,7 @@ impl Builder {
 
     fn server(self, listener: Listener, local_addr: SocketAddr) -> Server {
         let registry = Arc::new(Registry::new(listener, local_addr, self));
-        let handle = Handle { registry };
-        Server { handle }
+        Server { handle: Handle { registry } }
     }
 
     /// Tells the hook, if there is one. A hook that panics is told so, once.
