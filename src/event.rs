@@ -42,8 +42,8 @@ pub enum Event {
     TransportFailed { id: ConnectionId, error: BoxError },
     /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
     Failed { id: ConnectionId, error: Error },
-    /// A handler panicked, or the reader or closure of its response, or a transport. The client gets a 500, or an early end if the
-    /// response has begun; the server goes on. The message is empty if the panic had no text.
+    /// A handler panicked, or the reader or closure of its response, or a transport. The client gets a 500, or an early
+    /// end if the response has begun; the server goes on. The message is empty if the panic had no text.
     HandlerPanicked { id: ConnectionId, message: String },
     /// A connection is gone. The last event about it, with its history: how many requests it made, how many bytes
     /// were read and written (but not through [`Upgraded::into_tcp`](super::Upgraded::into_tcp)), and for how long.
@@ -127,25 +127,22 @@ pub enum ConnectionState {
 /// One connection, as [`Handle::connections`](super::Handle::connections) found it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[allow(missing_docs)] // of the fields that their names, or the lines above them, tell of
 pub struct ConnectionInfo {
-    /// Its number.
     pub id: ConnectionId,
     /// Its other end, as the system told it when it was accepted; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
     /// When it was accepted.
     pub opened: Instant,
-    /// What it is doing.
     pub state: ConnectionState,
-    /// Since when.
+    /// When that began.
     pub since: Instant,
     /// How many requests it has made, the present one included.
     pub requests: u64,
-    /// How many bytes have been read, without what a transport adds.
+    /// How many bytes have been read and written, without what a transport adds.
     pub received: u64,
-    /// How many bytes have been written, counted likewise.
     pub sent: u64,
-    /// The method of the request that is being answered, or has led to an upgrade.
+    /// The method and the percent-decoded path of the request that is being answered, or has led to an upgrade.
     pub method: Option<String>,
-    /// Its path, percent-decoded.
     pub path: Option<String>,
 }
