@@ -2,13 +2,9 @@
 //! hosts it goes on. Std only: no dependency, no `unsafe`, no async.
 //!
 //! ```
-//! # fn main() -> std::io::Result<()> {
-//! use hardstop::Server;
-//!
-//! let server = Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
+//! let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
 //! server.destroy(); // the port is closed, every connection is cut, and the process goes on
-//! # Ok(())
-//! # }
+//! # Ok::<(), std::io::Error>(())
 //! ```
 //!
 //! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread, [`Server::spawn`] gives a [`Running`],
