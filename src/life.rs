@@ -119,6 +119,10 @@ impl Life {
         ends
     }
 
+    pub(crate) fn is(&self, state: ConnectionState) -> bool {
+        self.lock().info.state == state
+    }
+
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(SeqCst)
     }

@@ -10,7 +10,7 @@
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
 use super::life::{is_new, makes_room, Life, Which};
-use super::{listener::Listener, Builder, CloseReason, ConnectionId, Event, Handle, Phase};
+use super::{listener::Listener, Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle, Phase};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -197,8 +197,9 @@ impl Inner {
 
     /// Whether to start a thread for one in the queue: at once, but in a drain only when there is a place for it.
     fn has_turn(&self, max: usize) -> bool {
-        let begun = self.threads.len().saturating_add(self.starting);
-        self.queue.len() > self.starting && (!self.is_stopped() || begun < max)
+        let waiting = self.queue.len().saturating_sub(self.starting);
+        let places = || self.lives.iter().filter(|life| !life.is(ConnectionState::Upgraded)).count();
+        waiting > 0 && (!self.is_stopped() || places().saturating_sub(waiting) < max)
     }
 
     /// The connections whose sockets are open.
@@ -212,12 +213,13 @@ impl Inner {
     }
 
     /// Ends those that are in such a state and have a reason to. A drain ends the reading side: Linux still gives what
-    /// it has queued already, so that a request which had arrived is served.
+    /// it has queued already, so that a request which had arrived is served. A handshake may wait to write, too.
     fn end_each(&self, why: &dyn Fn(&Life) -> Option<CloseReason>, state: Which) -> usize {
         let mut ended: usize = 0;
         for (life, stream) in self.open() {
             if let Some(why) = why(life).filter(|why| life.end_if(*why, state)) {
-                shut_down(stream, if why == CloseReason::Drained { Shutdown::Read } else { Shutdown::Both });
+                let reads_on = why == CloseReason::Drained && !life.is(ConnectionState::Handshake);
+                shut_down(stream, if reads_on { Shutdown::Read } else { Shutdown::Both });
                 ended = ended.saturating_add(1);
             }
         }

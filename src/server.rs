@@ -127,7 +127,8 @@ impl Builder {
     /// Listens on a Unix socket at that path. [`Server::local_addr`] is `0.0.0.0:0` then, as it has no other.
     ///
     /// A socket that is there already is replaced if nobody listens on it any more, as after a crash; any other file never
-    /// is. When the server stops accepting, the file is removed, unless another one has taken its place.
+    /// is. (Of two servers that replace it at the same moment, one may be left without a file.) When the server stops
+    /// accepting, the file is removed, unless another one has taken its place.
     ///
     /// # Errors
     /// When a setting makes no sense, or the path cannot be listened on. The message names it.

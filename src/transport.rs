@@ -67,7 +67,7 @@ impl Socket {
             life.enter(ConnectionState::Handshake)?;
             let _watch = life.watch(config.header_timeout);
             let began = Instant::now();
-            let is_late = |limit: Duration| began.elapsed() >= limit.saturating_sub(EARLY);
+            let is_late = |limit: Duration| began.elapsed() >= limit.max(EARLY.saturating_mul(2)).saturating_sub(EARLY);
             let made = wrap(clone, life.id).and_then(|mut made| {
                 flush(&mut made)?; // a lazy one makes its handshake now
                 if config.header_timeout.map_or(false, is_late) {

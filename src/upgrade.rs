@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 /// apply. It may be moved to another thread. Until it is dropped, which ends the connection, it counts as one of the
 /// server's: [`destroy`](super::Handle::destroy) and [`close`](super::Handle::close) cut it, so that its reads and writes
 /// fail; [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits for
-/// it, which the thread that holds it must not. The [`cancel_token`](super::Request::cancel_token) of its request goes on
+/// it, so that the thread that holds it must not, and a handler that collects streams lets go of them at a stop. The [`cancel_token`](super::Request::cancel_token) of its request goes on
 /// to tell of a cut, and of a drain, at which it should come to its end.
 pub struct Upgraded {
     transport: Box<dyn Transport>,

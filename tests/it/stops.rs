@@ -2,7 +2,7 @@
 
 use crate::client::{recorder, until, Client, Fact, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, LONG, SHORT, SLEEP};
-use hardstop::{ConnectionState, Outcome, Phase, Request, Response, Running, Server};
+use hardstop::{ConnectionState, Event, Outcome, Phase, Request, Response, Running, Server};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -132,6 +132,44 @@ fn a_drain_serves_a_backlog_that_is_larger_than_its_places() {
     assert!(most.into_inner() <= 8, "more handlers than places");
 }
 
+/// It counted in the only place, and kept the others out for as long as it lived.
+#[test]
+fn an_upgraded_connection_does_not_hold_up_a_backlog_in_a_drain() {
+    let (gate, arrivals, open) = Gate::new();
+    let busy = move |event: &Event| {
+        if matches!(event, Event::TurnedAway { .. }) {
+            gate.pass(); // on the accept loop's thread, so that it accepts nobody
+        }
+    };
+    let (keep, kept) = mpsc::sync_channel(9);
+    let server = Server::builder().max_connections(1).on_event(busy).bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(move |req| {
+        let keep = keep.clone();
+        match req.path() {
+            "/up" => Response::upgrade("echo", move |stream| keep.send(stream).unwrap()),
+            _ => Response::text("hello"),
+        }
+    });
+    let running = running.unwrap();
+    let connect = || Client::connect(running.local_addr());
+    let mut upgraded = connect();
+    upgraded.say("GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    let stream = kept.recv_timeout(SOON).unwrap();
+    let mut refused = Vec::new();
+    until("nobody is accepted", || {
+        refused.push(connect());
+        arrivals.try_recv().is_ok()
+    });
+    let mut clients: Vec<Client> = (0..5).map(|_| connect().queued()).collect();
+    clients.iter_mut().for_each(|client| client.say(GET));
+    running.handle().drain();
+    open.send(()).unwrap();
+    drop((refused, open)); // whoever else is turned away is not waited for
+    clients.iter_mut().for_each(assert_is_last);
+    drop(stream);
+    assert_ends(&running);
+}
+
 #[test]
 fn a_shutdown_before_the_server_runs_waits_for_it_if_somebody_has_connected() {
     let server = Server::bind("127.0.0.1:0").unwrap();
@@ -232,7 +270,7 @@ fn a_request_that_was_queued_in_the_kernel_is_served_by_a_drain() {
 fn a_request_that_comes_before_its_connection_is_idle_is_served_by_a_drain() {
     let (gate, arrivals, open) = Gate::new();
     let builder = Server::builder().on_event(move |event| {
-        if matches!(event, hardstop::Event::Responded { .. }) {
+        if matches!(event, Event::Responded { .. }) {
             gate.pass();
         }
     });

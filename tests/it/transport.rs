@@ -609,6 +609,19 @@ fn destroy_cuts_a_handshake() {
     }
 }
 
+/// One that waited to write was not woken by the end of its reading side, and had all of its `header_timeout`.
+#[test]
+fn a_drain_ends_a_handshake_that_waits_to_write_too() {
+    let (running, events) = never_ready(false);
+    let mut peer = Peer::silent(running.local_addr(), PLAIN);
+    until_state(&running.handle(), ConnectionState::Handshake);
+    thread::sleep(SHORT); // so that its write may be blocked
+    running.handle().drain();
+    peer.expect_cut();
+    assert_ends(&running);
+    assert_eq!(told(&events)[1..], ["Closed Drained"]);
+}
+
 #[test]
 fn close_idle_and_close_cut_a_handshake() {
     let stops: [(Stop, &str); 2] = [
