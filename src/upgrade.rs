@@ -10,10 +10,11 @@ use std::{sync::Arc, time::Duration};
 ///
 /// Reading begins with what the client had sent already; writing is not buffered. None of HTTP's timeouts and rates
 /// apply. It may be moved to another thread. Until it is dropped, which ends the connection, it counts as one of the
-/// server's: [`destroy`](super::Handle::destroy) and [`close`](super::Handle::close) cut it, so that its reads and writes
-/// fail; [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits for
-/// it, so that the thread that holds it must not, and a handler that collects streams lets go of them at a stop. The [`cancel_token`](super::Request::cancel_token) of its request goes on
-/// to tell of a cut, and of a drain, at which it should come to its end.
+/// server's: [`destroy`](super::Handle::destroy) and [`close`](super::Handle::close) cut it, so that its reads and
+/// writes fail; [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits
+/// for it: so the thread that holds it must not, and a handler that collects streams lets go of them at a stop. The
+/// [`cancel_token`](super::Request::cancel_token) of its request goes on to tell of a cut, and of a drain, at which it
+/// should come to its end.
 pub struct Upgraded {
     transport: Box<dyn Transport>,
     /// What had been read too far.
