@@ -81,7 +81,7 @@ fn successor(mut next: Command, listener: &TcpListener) -> Result<String, Box<dy
     let mut child = next.stdout(Stdio::piped()).spawn()?;
     let (stdout, mut line) = (child.stdout.take(), String::new());
     match stdout.map(|pipe| BufReader::new(pipe).read_line(&mut line)) {
-        _ if line.is_empty() => Err(child.wait()?.to_string().into()), // it has ended
+        _ if !line.ends_with('\n') => Err(child.wait()?.to_string().into()), // it has ended
         _ => Ok(line),
     }
 }

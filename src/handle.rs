@@ -78,7 +78,8 @@ impl Handle {
     ///
     /// When this returns, the port is closed. Clients that had connected are served, those that the system had queued
     /// included; each response says `Connection: close`. Connections that wait for a next request end at once; those
-    /// that have never spoken have one second to begin. [`shutdown`](Handle::shutdown) bounds the time that all take.
+    /// that have never spoken have one second to begin, or to end their handshake. More than `max_connections` have their
+    /// turns one after the other. [`shutdown`](Handle::shutdown) bounds the time that all take.
     pub fn drain(&self) {
         self.drain_until(None);
     }

@@ -38,6 +38,8 @@ struct Now {
     reason: Option<CloseReason>,
     /// By when a call into its transport must have returned.
     watched: Option<Instant>,
+    /// Whether its thread has begun to wait for it. Before that, its silence is not its client's.
+    begun: bool,
 }
 
 impl Life {
@@ -45,7 +47,7 @@ impl Life {
         let (opened, method, path) = (Instant::now(), None, None);
         let (state, since, requests, received, sent) = (New, opened, 0, 0, 0);
         let info = ConnectionInfo { id, peer, opened, state, since, requests, received, sent, method, path };
-        let now = Now { info, head: None, reason: None, watched: None };
+        let now = Now { info, head: None, reason: None, watched: None, begun: false };
         Life { id, peer, refused, cut: AtomicBool::new(false), now: Mutex::new(now), woken: Condvar::new() }
     }
 
@@ -62,6 +64,7 @@ impl Life {
     pub(crate) fn enter_with(&self, state: ConnectionState, head: Option<&Arc<head::Head>>) -> Result<(), CloseReason> {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
+        now.begun = true;
         now.info.state = state;
         now.info.since = Instant::now();
         let begun = u64::from(head.is_some());
@@ -104,6 +107,12 @@ impl Life {
             Responding | Closing => CloseReason::WriteTimeout,
             Upgraded => return None, // its timeouts are its user's
         })
+    }
+
+    /// Whether it has not yet had a request: `Some(true)` if it has also been silent for as long as a drain allows.
+    pub(crate) fn silent(&self) -> Option<bool> {
+        let now = self.lock();
+        is_new(now.info.state).then(|| now.begun && now.info.since.elapsed() >= SILENT_GRACE)
     }
 
     /// Gives it that reason to end, if it is in such a state and has not been cut; `true` if so, for whoever calls to

@@ -33,8 +33,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// The errors of accepting that say nothing about the next client.
 const PASSING: [ErrorKind; 3] = [ErrorKind::Interrupted, ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset];
 
-/// How often transports are looked at that may take too long.
+/// How often transports are looked at that may take too long; and in a drain, connections that have not spoken.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+const SILENCE_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) struct Registry {
     pub(crate) config: Builder,
@@ -125,8 +126,10 @@ impl Handle {
             } else if inner.is_stopped() && inner.lives.is_empty() {
                 return false;
             } else if left(inner.silence_ends) == Duration::ZERO {
-                inner.silence_ends = None;
-                inner.end(CloseReason::Drained, None, is_new);
+                inner.end_each(&|life| life.silent()?.then_some(CloseReason::Drained), is_new);
+                // Who still waits for a thread has that second later.
+                let again = inner.lives.iter().find_map(|life| life.silent()).map(|_| SILENCE_INTERVAL);
+                inner.silence_ends = again.and_then(|again| Instant::now().checked_add(again));
             } else if left(inner.watch_at) == Duration::ZERO {
                 inner.watch_at = Instant::now().checked_add(WATCH_INTERVAL);
                 inner.end_each(&Life::overdue, |_| true);

@@ -76,7 +76,8 @@ settings! {
 
 impl Builder {
     /// The one hook that is told what happens, on the thread on which it happens, which waits for it. It is called
-    /// outside of any lock, and may call every method of [`Handle`].
+    /// outside of any lock, and may call every method of [`Handle`]. A hook that keeps one keeps the memory of both: let it
+    /// go when the server has ended.
     pub fn on_event(self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
         Builder { on_event: Some(Box::new(hook)), ..self }
     }

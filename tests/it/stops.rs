@@ -132,6 +132,32 @@ fn a_drain_serves_a_backlog_that_is_larger_than_its_places() {
     assert!(most.into_inner() <= 8, "more handlers than places");
 }
 
+/// Their second was over before they had a thread, and what they sent after that was lost.
+#[test]
+fn in_a_drain_those_whose_turn_comes_later_have_their_second_then() {
+    let (hook, facts) = recorder();
+    let server = Server::builder().max_connections(1).on_event(hook).bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let [mut first, mut second] = [(); 2].map(|()| Client::connect(addr).queued());
+    handle.drain();
+    thread::scope(|scope| {
+        let handler = |req: &mut Request<'_>| {
+            if req.path() == "/slow" {
+                req.cancel_token().wait_timeout(Duration::from_millis(1200)); // longer than that second
+            }
+            "hello"
+        };
+        scope.spawn(move || server.run(handler));
+        first.say("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_is_last(&mut first);
+        drop(first);
+        facts.wait_for(|fact| *fact == Fact::Opened(2));
+        thread::sleep(SHORT); // so that it is read from before there is anything
+        second.say(GET);
+        assert_is_last(&mut second);
+    });
+}
+
 /// It counted in the only place, and kept the others out for as long as it lived.
 #[test]
 fn an_upgraded_connection_does_not_hold_up_a_backlog_in_a_drain() {
