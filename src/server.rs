@@ -165,6 +165,7 @@ impl Builder {
             _ if self.max_head_bytes < 64 => "max_head_bytes is below 64: no request would fit",
             _ if self.max_headers == 0 => "max_headers is 0: HTTP/1.1 requires a Host",
             _ if self.stack_size < 65_536 => "stack_size is below 64 KiB: the library needs some",
+            _ if self.socket_mode > Some(0o777) => "socket_mode is above 0o777: those are all permissions",
             _ => return Ok(()),
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))

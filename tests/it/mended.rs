@@ -1,11 +1,12 @@
 //! What was wrong once, each with the test that showed it.
 
 use crate::client::{recorder, until, Client, Fact, GET, SOON};
+use crate::lifecycle::Gate;
 use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
-use hardstop::{ConnectionState, Response, Server, StatusCode};
-use std::io::{self, Read};
+use hardstop::{ConnectionState, Error, Request, Response, Server, StatusCode};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::channel;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What the client had sent meanwhile lay in the kernel; closing over it reset the connection, and the end of the
@@ -77,17 +78,32 @@ fn a_token_that_is_kept_beyond_its_connection_fires() {
 /// which a client does not send again.
 #[test]
 fn a_request_that_a_drain_cuts_short_is_answered_with_503() {
-    let server = Server::bind("127.0.0.1:0").unwrap();
-    let mut client = Client::connect(server.local_addr()).queued();
+    let (gate, arrivals, open) = Gate::new();
+    let gate = Arc::new(gate);
+    let handler = move |request: &mut Request<'_>| -> Result<Response, Error> {
+        if request.method() == "POST" {
+            return request.body().read_to_text().map(Response::text);
+        }
+        let gate = Arc::clone(&gate);
+        Ok(Response::stream(move |body| {
+            body.flush()?; // its head does not say that it is the last
+            gate.pass();
+            Ok(())
+        }))
+    };
+    let running = Server::bind("127.0.0.1:0").unwrap().spawn(handler).unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    arrivals.recv_timeout(SOON).unwrap();
+    running.handle().drain();
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
-    server.handle().drain();
-    std::thread::sleep(Duration::from_millis(1100)); // its second to begin is over
-    let running = server.spawn(|request| request.body().read_to_text());
+    open.send(()).unwrap(); // the connection is idle next
+    assert_eq!(client.response().status, 200);
     let answer = client.response();
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(answer.header("Retry-After").as_deref(), Some("1"));
     drop(client);
-    assert!(running.unwrap().join());
+    assert!(running.join());
 }
 
 /// The largest length stood for none, and the next response came within this one.
@@ -187,7 +203,7 @@ fn a_hook_that_destroys_the_server_on_a_request_keeps_it_from_its_handler() {
 fn a_file_that_is_made_as_it_is_read_is_sent_whole() {
     let server = serve(|_| {
         let file = std::fs::File::open("/proc/self/stat")?;
-        Ok::<_, hardstop::Error>(Response::file(file)?)
+        Ok::<_, Error>(Response::file(file)?)
     });
     let mut client = Client::connect(server.local_addr());
     client.say(GET);
