@@ -38,6 +38,8 @@ struct Now {
     reason: Option<CloseReason>,
     /// By when a call into its transport must have returned.
     watched: Option<Instant>,
+    /// How many wait to be woken.
+    sleepers: usize,
     /// Whether its thread has begun to wait for it. Before that, its silence is not its client's.
     begun: bool,
 }
@@ -47,7 +49,7 @@ impl Life {
         let (opened, method, path) = (Instant::now(), None, None);
         let (state, since, requests, received, sent) = (New, opened, 0, 0, 0);
         let info = ConnectionInfo { id, peer, opened, state, since, requests, received, sent, method, path };
-        let now = Now { info, head: None, reason: None, watched: None, begun: false };
+        let now = Now { info, head: None, reason: None, watched: None, sleepers: 0, begun: false };
         Life { id, peer, refused, cut: AtomicBool::new(false), now: Mutex::new(now), woken: Condvar::new() }
     }
 
@@ -124,7 +126,9 @@ impl Life {
             now.reason = Some(reason);
             self.cut.store(reason != CloseReason::Drained, SeqCst);
         }
-        self.woken.notify_all();
+        if now.sleepers > 0 {
+            self.woken.notify_all();
+        }
         ends
     }
 
@@ -161,9 +165,13 @@ impl Life {
 
     /// Sleeps at most for that time; `true` as soon as the connection has been cut or `stop` has become true.
     fn sleep(&self, timeout: Duration, stop: &dyn Fn() -> bool) -> bool {
+        let mut now = self.lock();
+        now.sleepers = now.sleepers.saturating_add(1);
         let goes_on = |_: &mut Now| !self.is_cut() && !stop();
-        let woken = self.woken.wait_timeout_while(self.lock(), timeout, goes_on);
-        !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let woken = self.woken.wait_timeout_while(now, timeout, goes_on);
+        let (mut now, outcome) = woken.unwrap_or_else(PoisonError::into_inner);
+        now.sleepers = now.sleepers.saturating_sub(1);
+        !outcome.timed_out()
     }
 }
 

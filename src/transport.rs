@@ -56,7 +56,9 @@ impl Socket {
         let (config, life) = (&of.handle.registry.config, Arc::clone(&of.life));
         let (mut wrapped, write_timeout) = (None, config.write_timeout);
         let set_up = || {
-            tcp.set_nonblocking(false)?; // some systems let it inherit the listener's mode
+            if cfg!(not(target_os = "linux")) {
+                tcp.set_nonblocking(false)?; // it may have inherited the listener's mode
+            }
             let _ = tcp.set_nodelay(true); // only speed is lost without it
             tcp.set_write_timeout(write_timeout)
         };
