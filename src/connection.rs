@@ -3,7 +3,7 @@
 //! 1. Whatever happens here, panics included, the thread ends by ending its registration.
 //! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
 //! 3. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
-//!    reset the connection and destroy the response on its way.
+//!    reset the connection and destroy the response on its way. It need not after a request that said so and has no body.
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
@@ -24,14 +24,16 @@ pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The whole life of a connection's thread.
+/// The whole life of a thread that serves connections.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
-    if let Some((tcp, registration)) = server.registry.take_job() {
+    let mut job = server.registry.take_job();
+    while let Some((tcp, registration)) = job {
         serve_over(|of| Socket::open(tcp, of), registration, handler);
+        job = server.registry.await_job();
     }
 }
 
-/// The same over whatever carries the bytes.
+/// One connection, over whatever carries the bytes.
 pub(crate) fn serve_over(
     open: impl FnOnce(&Registration) -> Result<Box<dyn Transport>, CloseReason>,
     mut registration: Registration,
@@ -239,7 +241,9 @@ impl Connection<'_> {
         if self.respond(response, wanted && !self.is_draining())? {
             return self.body.finish(LINGER_TIME); // it has sent the response before it waits
         }
-        let closed = self.close();
+        let (terms, stream) = (&self.body.terms, &mut self.body.stream);
+        let is_last_word = !terms.keep_alive && terms.length == Some(0) && stream.buffered().is_empty();
+        let closed = if is_last_word { stream.flush() } else { self.close() };
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => closed.err().unwrap_or(CloseReason::PeerLost),

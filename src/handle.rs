@@ -61,16 +61,17 @@ impl Handle {
         let registry = &self.registry;
         let mut inner = registry.lock();
         if matches!(inner.stage, Stage::Destroyed) {
+            registry.await_closed(inner);
             return 0;
         }
         registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
-        inner.stage = Stage::Destroyed; // drops the listener
+        inner.leave(Stage::Destroyed);
         (inner.deadline, inner.silence_ends) = (None, None);
         let cut = inner.end(CloseReason::Destroyed, None, |_| true);
         inner.cut = (!inner.has_ended()).then_some(cut);
         let _queue = std::mem::take(&mut inner.queue); // no thread will come for them; dropping them takes the lock
-        drop(inner);
-        registry.news.notify_all();
+        registry.ring();
+        registry.await_closed(inner);
         cut
     }
 
@@ -114,17 +115,19 @@ impl Handle {
             let is_idle = |state| state == ConnectionState::Idle;
             inner.end(CloseReason::Drained, None, is_idle); // first, as they leave places for the backlog
             if let Stage::Accepting(listener) = &mut inner.stage {
-                listener.hide();
+                listener.socket.hide();
+                let _ = listener.socket.set_nonblocking(true); // the accept loop may be waiting
             }
             let mut backlog = 0..MAX_BACKLOG;
             while backlog.next().is_some() && self.poll(&mut inner).is_none() {}
-            inner.stage = Stage::Draining; // drops the listener
+            inner.leave(Stage::Draining);
             inner.silence_ends = Instant::now().checked_add(SILENT_GRACE);
         }
         if !matches!(inner.stage, Stage::Destroyed) {
             inner.deadline = inner.deadline.into_iter().chain(deadline).min();
         }
-        self.registry.news.notify_all();
+        self.registry.ring();
+        self.registry.await_closed(inner);
     }
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.

@@ -1,32 +1,68 @@
 //! What clients connect to: a TCP port, or on Unix a socket in the file system.
 //!
-//! A Unix socket's clients are held as `TcpStream`s, too: std's safe conversions allow it, and all that is used of them
-//! (reading, writing, timeouts, ending a direction) means the same.
+//! 1. A Unix socket's clients are held as `TcpStream`s, too: std's safe conversions allow it, and all that is used of
+//!    them (reading, writing, timeouts, ending a direction) means the same.
+//! 2. On Linux the same conversion gives a listener a timeout, so that `accept` can wait in the kernel and not for long;
+//!    and ends it, and with it that wait. Both would also happen to every clone of it, in whatever process.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
-pub(crate) enum Listener {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(UnixSocket),
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+pub(crate) type Accepted = (TcpStream, Option<SocketAddr>);
+
+pub(crate) trait Accept: Send + Sync {
+    fn accept(&self) -> io::Result<Accepted>;
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()>;
+    /// Has new clients refused, where that can be done while those in the backlog are still accepted.
+    fn hide(&self) {}
+    /// The same socket as a stream, where that is of use.
+    fn as_stream(&self) -> io::Result<TcpStream> {
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
+impl Accept for TcpListener {
+    fn accept(&self) -> io::Result<Accepted> {
+        self.accept().map(|(stream, peer)| (stream, Some(peer)))
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.set_nonblocking(nonblocking)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn as_stream(&self) -> io::Result<TcpStream> {
+        Ok(TcpStream::from(std::os::unix::io::OwnedFd::from(self.try_clone()?)))
+    }
+}
+
+pub(crate) struct Listener {
+    pub(crate) socket: Box<dyn Accept>,
+    /// The same, if nobody else has a clone of it.
+    stream: Option<TcpStream>,
 }
 
 impl Listener {
-    pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
-        match self {
-            Listener::Tcp(tcp) => tcp.accept().map(|(stream, peer)| (stream, Some(peer))),
-            #[cfg(unix)]
-            Listener::Unix(unix) => unix.accept(),
-        }
+    /// Makes it nonblocking.
+    pub(crate) fn new(socket: Box<dyn Accept>, is_shared: bool) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        let stream = if is_shared { None } else { socket.as_stream().ok() };
+        let stream = stream.filter(|stream| stream.set_read_timeout(Some(LONGEST_WAIT)).is_ok());
+        Ok(Listener { socket, stream })
     }
 
-    /// Has new clients refused, where that can be done while those in the backlog are still accepted.
-    pub(crate) fn hide(&mut self) {
-        match self {
-            Listener::Tcp(_) => {}
-            #[cfg(unix)]
-            Listener::Unix(unix) => unix.hide(),
+    /// A clone of it, if `accept` can wait, and there is a descriptor.
+    pub(crate) fn reserve(&self) -> Option<TcpStream> {
+        self.stream.as_ref()?.try_clone().ok()
+    }
+
+    /// Has an `accept` that waits fail, and clients refused.
+    pub(crate) fn end_wait(&self) {
+        if let Some(stream) = &self.stream {
+            let _ = stream.shutdown(Shutdown::Both); // else it ends by its timeout
         }
     }
 }
@@ -36,19 +72,22 @@ pub(crate) use self::unix::UnixSocket;
 
 #[cfg(unix)]
 mod unix {
+    use super::{Accept, Accepted};
     use std::fs::{self, Permissions};
     use std::io;
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::TcpStream;
     use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
     use std::os::unix::io::OwnedFd;
     use std::os::unix::net::{UnixDatagram, UnixListener};
     use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     /// A socket in the file system. Dropping it takes the file away, if it is still its own.
     pub(crate) struct UnixSocket {
         listener: UnixListener,
         path: PathBuf,
         file: Option<FileId>,
+        is_hidden: AtomicBool,
     }
 
     /// What tells a file from another one that has taken its name: its device and its inode.
@@ -64,24 +103,40 @@ mod unix {
                 UnixListener::bind(near)
             });
             let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {}: {e}", path.display()));
-            let socket = UnixSocket { listener: bound.map_err(named)?, file: socket_file(&path), path };
-            socket.listener.set_nonblocking(true)?;
+            let socket = UnixSocket {
+                listener: bound.map_err(named)?,
+                file: socket_file(&path),
+                path,
+                is_hidden: AtomicBool::new(false),
+            };
             if let Some(mode) = mode {
+                socket.listener.set_nonblocking(true)?;
                 fs::set_permissions(&socket.path, Permissions::from_mode(mode))?;
                 while socket.listener.accept().is_ok() {} // who came before that may not have been allowed to
             }
             Ok(socket)
         }
+    }
 
-        pub(crate) fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+    impl Accept for UnixSocket {
+        fn accept(&self) -> io::Result<Accepted> {
             let (stream, _) = self.listener.accept()?;
             Ok((TcpStream::from(OwnedFd::from(stream)), None))
         }
 
-        pub(crate) fn hide(&mut self) {
-            if let Some(file) = self.file.take() {
+        fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+            self.listener.set_nonblocking(nonblocking)
+        }
+
+        fn hide(&self) {
+            if let Some(file) = self.file.filter(|_| !self.is_hidden.swap(true, SeqCst)) {
                 remove(&self.path, file);
             }
+        }
+
+        #[cfg(target_os = "linux")]
+        fn as_stream(&self) -> io::Result<TcpStream> {
+            Ok(TcpStream::from(OwnedFd::from(self.listener.try_clone()?)))
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! 1. Accepting and registering happen under one lock, so no socket is open but unknown.
 //! 2. The listener lives inside `Stage::Accepting`; leaving that stage closes the port. The stage is the stop flag: it
-//!    moves under the lock only, and only forward.
+//!    moves under the lock only, and only forward. While the accept loop waits in the kernel it has the listener too, so
+//!    a stop waits for it to come out. What it has accepted by then it registers under the lock, or drops it there.
 //! 3. Only dropping a `Registration` takes a connection out, and it closes the socket while it holds the lock. So a
 //!    stop finds every socket that is open, and an empty map means nobody is left.
 //! 4. A stop first moves the stage, then cuts or tells each connection. A connection first changes its own state, then
@@ -10,7 +11,8 @@
 //! 5. Nothing of the user's is called under the lock: what is to be told is queued in `reports`.
 
 use super::life::{is_new, makes_room, Life, Which};
-use super::{listener::Listener, Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle, Phase};
+use super::listener::{Accepted, Listener};
+use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle, Phase};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -24,6 +26,10 @@ const MAX_REFUSALS: usize = 8;
 
 /// How many threads may have ended and not been joined while clients come without a pause.
 const MAX_ENDED: usize = 64;
+
+/// How many threads may wait for another connection after their own has ended, and how long.
+const MAX_SPARE: usize = 32;
+const SPARE_TIME: Duration = Duration::from_secs(3);
 
 /// How long the accept loop sleeps when nobody waits to be accepted, and after an error.
 const SHORTEST_NAP: Duration = Duration::from_micros(500);
@@ -45,6 +51,8 @@ pub(crate) struct Registry {
     inner: Mutex<Inner>,
     /// Rung when the accept loop, or those who wait for the end, should look again.
     pub(crate) news: Condvar,
+    /// Rung when threads that wait for another connection should look.
+    pub(crate) work: Condvar,
 }
 
 #[derive(Default)]
@@ -57,8 +65,16 @@ pub(crate) struct Inner {
     /// Accepted and registered, but without a thread; and how many threads are on their way.
     pub(crate) queue: VecDeque<(TcpStream, Registration)>,
     starting: usize,
+    /// How many threads wait for a connection; and how many of them have been called for one, which are starting, too.
+    spare: usize,
+    called: usize,
     pub(crate) reports: VecDeque<Event>,
     last_id: u64,
+    /// Whether the accept loop waits in the kernel.
+    waits: bool,
+    /// A descriptor to be let go of for a client which that wait has accepted, as nobody knows when it begins whether
+    /// there will be a second one for it.
+    reserve: Option<TcpStream>,
     nap: Duration,
     /// How many connections a destroy has cut, if it found any.
     pub(crate) cut: Option<usize>,
@@ -73,18 +89,19 @@ pub(crate) struct Inner {
 
 #[derive(Default)]
 pub(crate) enum Stage {
-    Accepting(Listener),
+    Accepting(Arc<Listener>),
     Draining,
     #[default]
     Destroyed,
 }
 
 impl Registry {
-    /// Takes the listener over. It must be nonblocking already.
     pub(crate) fn new(listener: Listener, local_addr: SocketAddr, config: Builder) -> Registry {
         let watch_at = config.transport.as_ref().map(|_| Instant::now());
-        let inner = Inner { stage: Stage::Accepting(listener), watch_at, ..Inner::default() };
-        Registry { config, local_addr, phase: AtomicU8::default(), inner: Mutex::new(inner), news: Condvar::default() }
+        let stage = Stage::Accepting(Arc::new(listener));
+        let inner = Mutex::new(Inner { stage, watch_at, ..Inner::default() });
+        let (phase, news, work) = Default::default();
+        Registry { config, local_addr, phase, inner, news, work }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -96,9 +113,36 @@ impl Registry {
     pub(crate) fn take_job(&self) -> Option<(TcpStream, Registration)> {
         let mut inner = self.lock();
         inner.starting = inner.starting.saturating_sub(1);
-        let job = inner.queue.pop_front()?;
-        inner.threads.push((job.1.life.id, thread::current().id()));
-        Some(job)
+        inner.take_job()
+    }
+
+    /// The next connection for a thread whose own has ended; `None` if it is to end.
+    pub(crate) fn await_job(&self) -> Option<(TcpStream, Registration)> {
+        let mut inner = self.lock();
+        if inner.has_turn(self.config.max_connections) {
+            return inner.take_job();
+        } else if inner.is_stopped() || inner.spare >= MAX_SPARE.min(self.config.max_connections) {
+            return None;
+        }
+        inner.spare = inner.spare.saturating_add(1);
+        let waits = |inner: &mut Inner| inner.called == 0 && !inner.is_stopped();
+        let mut inner =
+            self.work.wait_timeout_while(inner, SPARE_TIME, waits).unwrap_or_else(PoisonError::into_inner).0;
+        inner.spare = inner.spare.saturating_sub(1);
+        inner.called = inner.called.checked_sub(1)?;
+        inner.starting = inner.starting.saturating_sub(1);
+        inner.take_job()
+    }
+
+    /// Has all who sleep look again.
+    pub(crate) fn ring(&self) {
+        self.news.notify_all();
+        self.work.notify_all();
+    }
+
+    /// Waits until the accept loop has come out of the kernel, and the port is closed.
+    pub(crate) fn await_closed(&self, inner: MutexGuard<'_, Inner>) {
+        drop(self.news.wait_while(inner, |inner| inner.waits));
     }
 }
 
@@ -110,7 +154,7 @@ impl Handle {
         let mut max_ended = MAX_ENDED;
         loop {
             let mut inner = registry.lock();
-            if threads.len() > inner.lives.len().saturating_add(max_ended) {
+            if threads.len() > inner.lives.len().saturating_add(inner.spare).saturating_add(max_ended) {
                 drop(inner);
                 join_ended(threads);
                 max_ended = MAX_ENDED;
@@ -122,7 +166,12 @@ impl Handle {
                 registry.config.tell(|| event);
             } else if inner.has_turn(registry.config.max_connections) {
                 inner.starting = inner.starting.saturating_add(1);
-                return true;
+                if inner.called == inner.spare {
+                    return true;
+                }
+                inner.called = inner.called.saturating_add(1);
+                drop(inner); // or it would wake only to wait for the lock
+                registry.work.notify_one();
             } else if inner.is_stopped() && inner.lives.is_empty() {
                 return false;
             } else if left(inner.silence_ends) == Duration::ZERO {
@@ -134,18 +183,46 @@ impl Handle {
                 inner.watch_at = Instant::now().checked_add(WATCH_INTERVAL);
                 inner.end_each(&Life::overdue, |_| true);
             } else if let Some(pause) = self.poll(&mut inner) {
-                drop(registry.news.wait_timeout(inner, pause));
                 max_ended = 0;
+                match inner.begin_wait() {
+                    Some(listener) => self.wait_for_client(inner, listener),
+                    None => drop(registry.news.wait_timeout(inner, pause)),
+                }
             }
+        }
+    }
+
+    /// Accepts in the kernel, without the lock.
+    fn wait_for_client(&self, inner: MutexGuard<'_, Inner>, listener: Arc<Listener>) {
+        drop(inner);
+        let accepted = listener.socket.accept();
+        let mut inner = self.registry.lock();
+        let _ = listener.socket.set_nonblocking(true); // if it fails, an accept under the lock lasts for a second
+        drop(listener);
+        match (accepted, matches!(inner.stage, Stage::Destroyed)) {
+            (Ok(client), false) => drop(self.admit(&mut inner, Ok(client))),
+            (refused, _) => drop(refused), // an error comes again
+        }
+        inner.waits = false;
+        if inner.is_stopped() {
+            self.registry.news.notify_all();
         }
     }
 
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.
     pub(crate) fn poll(&self, inner: &mut Inner) -> Option<Duration> {
-        if inner.is_stopped() {
-            return Some(left(inner.deadline).min(left(inner.silence_ends)).min(left(inner.watch_at)));
-        }
-        let longest = match self.accept(inner) {
+        let accepted = match &inner.stage {
+            Stage::Accepting(listener) => listener.socket.accept(),
+            Stage::Draining | Stage::Destroyed => {
+                return Some(left(inner.deadline).min(left(inner.silence_ends)).min(left(inner.watch_at)))
+            }
+        };
+        self.admit(inner, accepted)
+    }
+
+    /// Registers a client that was accepted; or says how long to wait.
+    fn admit(&self, inner: &mut Inner, accepted: io::Result<Accepted>) -> Option<Duration> {
+        let longest = match accepted.and_then(|(stream, peer)| self.register(inner, stream, peer)) {
             Ok(()) => return None,
             Err(error) if error.kind() == ErrorKind::WouldBlock => LONGEST_NAP,
             Err(error) if PASSING.contains(&error.kind()) => return None,
@@ -159,12 +236,8 @@ impl Handle {
         Some(pause)
     }
 
-    /// Takes one client out of the backlog, into the map and the queue, unless it has gone already.
-    fn accept(&self, inner: &mut Inner) -> io::Result<()> {
-        let (stream, peer) = match &inner.stage {
-            Stage::Accepting(listener) => listener.accept()?,
-            Stage::Draining | Stage::Destroyed => return Err(ErrorKind::WouldBlock.into()),
-        };
+    /// Takes a client into the map and the queue.
+    fn register(&self, inner: &mut Inner, stream: TcpStream, peer: Option<SocketAddr>) -> io::Result<()> {
         // In a drain nobody is: those beyond the limit wait in the queue for their turn.
         let max = self.registry.config.max_connections;
         let refused = self.phase() == Phase::Accepting && !inner.make_room(max);
@@ -172,7 +245,10 @@ impl Handle {
             inner.reports.push_back(Event::TurnedAway { peer });
             return Ok(());
         }
-        let clone = stream.try_clone()?; // without descriptors the client is dropped, and told of
+        let clone = stream.try_clone().or_else(|error| {
+            drop(inner.reserve.take().ok_or(error)?);
+            stream.try_clone()
+        })?; // without descriptors the client is dropped, and told of
         inner.nap = Duration::ZERO;
         inner.last_id = inner.last_id.saturating_add(1);
         let life = Arc::new(Life::new(ConnectionId(inner.last_id), peer, refused));
@@ -186,6 +262,35 @@ impl Handle {
 impl Inner {
     pub(crate) fn is_stopped(&self) -> bool {
         !matches!(self.stage, Stage::Accepting(_))
+    }
+
+    /// Moves the stage on, which closes the port, unless the accept loop is in the kernel with it: then it is called.
+    pub(crate) fn leave(&mut self, next: Stage) {
+        self.reserve = None;
+        if let Stage::Accepting(listener) = std::mem::replace(&mut self.stage, next) {
+            if self.waits {
+                listener.end_wait();
+            }
+        }
+    }
+
+    /// What the accept loop may wait on in the kernel, unless it has an error to tell of: then that would not wait.
+    fn begin_wait(&mut self) -> Option<Arc<Listener>> {
+        let listener = match &self.stage {
+            Stage::Accepting(listener) => Arc::clone(listener),
+            Stage::Draining | Stage::Destroyed => return None,
+        };
+        self.reserve = self.reserve.take().or_else(|| listener.reserve());
+        let can_wait = self.reserve.is_some() && self.reports.is_empty();
+        self.waits = can_wait && listener.socket.set_nonblocking(false).is_ok();
+        Some(listener).filter(|_| self.waits)
+    }
+
+    /// Hands the first of the queue to this thread.
+    fn take_job(&mut self) -> Option<(TcpStream, Registration)> {
+        let job = self.queue.pop_front()?;
+        self.threads.push((job.1.life.id, thread::current().id()));
+        Some(job)
     }
 
     /// Whether the stop is complete: no connection, and the handler has been let go of.

@@ -107,7 +107,7 @@ impl Builder {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for addr in addr.to_socket_addrs()? {
             match TcpListener::bind(addr).map_err(|error| error.kind()) {
-                Ok(listener) => return self.listener(listener),
+                Ok(listener) => return self.open(listener, false),
                 Err(why) => failed = io::Error::new(why, format!("cannot listen on {addr}: {why}")),
             }
         }
@@ -116,13 +116,12 @@ impl Builder {
 
     /// Uses a listener that was made elsewhere, and makes it nonblocking. A stop closes it, but not a clone of it.
     ///
+    /// As others may have one, the server does not wait for clients in the kernel, but looks for them every 0.5 to 10 ms.
+    ///
     /// # Errors
     /// When a setting makes no sense, or the listener cannot be made nonblocking.
     pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
-        self.check()?;
-        let local_addr = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        Ok(self.server(Listener::Tcp(listener), local_addr))
+        self.open(listener, true)
     }
 
     /// Listens on a Unix socket at that path. [`Server::local_addr`] is `0.0.0.0:0` then, as it has no other.
@@ -137,12 +136,18 @@ impl Builder {
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
         self.check()?;
         let socket = super::listener::UnixSocket::bind(path.as_ref(), self.socket_mode)?;
-        Ok(self.server(Listener::Unix(socket), SocketAddr::from(([0, 0, 0, 0], 0))))
+        self.server(Listener::new(Box::new(socket), false)?, SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
-    fn server(self, listener: Listener, local_addr: SocketAddr) -> Server {
+    fn open(self, listener: TcpListener, is_shared: bool) -> io::Result<Server> {
+        self.check()?;
+        let local_addr = listener.local_addr()?;
+        self.server(Listener::new(Box::new(listener), is_shared)?, local_addr)
+    }
+
+    fn server(self, listener: Listener, local_addr: SocketAddr) -> io::Result<Server> {
         let registry = Arc::new(Registry::new(listener, local_addr, self));
-        Server { handle: Handle { registry } }
+        Ok(Server { handle: Handle { registry } })
     }
 
     /// Tells the hook, if there is one. A hook that panics is told so, once.
@@ -204,8 +209,8 @@ impl Server {
 
     /// Serves on this thread, until it has been stopped and every connection is gone.
     ///
-    /// Each connection has a thread, on which `handler` is called for one request after the other. It may borrow from
-    /// the caller. If it panics, the client gets a 500 and the server goes on (unless panics abort the process).
+    /// Each connection has a thread, on which `handler` is called for one request after the other, and which may serve
+    /// another connection when that one has ended. The handler may borrow from the caller. If it panics, the client gets a 500 and the server goes on (unless panics abort the process).
     ///
     /// When this returns, the handler has been dropped, and no thread and no descriptor of the server is left. Handlers
     /// that ignore their [`CancelToken`](super::CancelToken) hold it back.

@@ -1,0 +1,118 @@
+//! What a server costs while nobody asks it, in processes of their own whose threads are counted.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests: a panic is how they fail"
+)]
+
+#[allow(dead_code, reason = "shared with those who need more of it")]
+#[path = "it/alone.rs"]
+mod alone;
+#[allow(dead_code, reason = "shared with those who need more of it")]
+#[path = "it/client.rs"]
+mod client;
+
+use alone::{is_alone, threads_and_descriptors};
+use client::{recorder, until, Client, Fact, GET, SOON};
+use hardstop::{Handle, Running, Server};
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::io::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often all threads of this process have gone to sleep so far.
+fn naps() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
+    let naps_of = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+    };
+    tasks.map(naps_of).sum()
+}
+
+/// Over TCP and over a Unix socket, with a connection that is kept alive.
+fn servers() -> [(Running, Client); 2] {
+    let tcp = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "hello").unwrap();
+    let client = Client::answered(tcp.local_addr());
+    let path = std::env::temp_dir().join(format!("hardstop-idle-{}.sock", std::process::id()));
+    let unix = Server::builder().bind_unix(&path).unwrap().spawn(|_| "hello").unwrap();
+    let mut other = Client::over(OwnedFd::from(UnixStream::connect(path).unwrap()).into()).unwrap();
+    other.say(GET);
+    assert_eq!(other.response().status, 200);
+    [(tcp, client), (unix, other)]
+}
+
+#[test]
+fn servers_that_nobody_asks_sleep() {
+    if !is_alone("servers_that_nobody_asks_sleep", "true") {
+        return;
+    }
+    let servers = servers();
+    let before = naps();
+    thread::sleep(Duration::from_secs(2)); // in which a loop that naps for 10 ms would do so 200 times
+    let woken = naps() - before;
+    assert!(woken < 20, "they have woken {woken} times in two seconds");
+    for (server, mut client) in servers {
+        client.say(GET);
+        assert_eq!(client.response().status, 200);
+        server.destroy();
+        assert!(server.join());
+    }
+}
+
+/// It may last for a second, and a thread waits for another connection for three.
+#[test]
+fn a_stop_ends_every_wait_at_once() {
+    if !is_alone("a_stop_ends_every_wait_at_once", "true") {
+        return;
+    }
+    let stops: [fn(&Handle); 2] = [|handle| assert!(handle.destroy() < 2), Handle::drain];
+    let began = Instant::now();
+    for stop in stops.iter().cycle().take(20) {
+        for (server, client) in servers() {
+            drop(client);
+            stop(&server.handle());
+            assert!(server.join());
+        }
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?} for 40 stops");
+}
+
+#[test]
+fn a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes() {
+    if !is_alone("a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes", "true") {
+        return;
+    }
+    let served = Arc::new(Mutex::new(HashSet::new()));
+    let (hook, facts) = recorder();
+    let server = Server::builder().on_event(hook).bind("127.0.0.1:0").unwrap();
+    let by = Arc::clone(&served);
+    let running = server.spawn(move |_| {
+        by.lock().unwrap().insert(thread::current().id());
+        "hello"
+    });
+    let running = running.unwrap();
+    let (before, _) = threads_and_descriptors();
+    for number in 1..=20 {
+        drop(Client::answered(running.local_addr()));
+        facts.wait_for(|fact| matches!(fact, Fact::Closed(id, _) if *id == number));
+    }
+    let threads = served.lock().unwrap().len();
+    assert!(threads < 10, "{threads} threads for 20 connections, one after the other");
+    until("they have ended", || threads_and_descriptors().0 == before);
+    Client::answered(running.local_addr());
+    running.destroy();
+    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+}
