@@ -33,7 +33,8 @@ pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     }
 }
 
-/// One connection, over whatever carries the bytes.
+/// One connection, over whatever carries the bytes. Inlined, its frame would be one page of stack more.
+#[inline(never)]
 pub(crate) fn serve_over(
     open: impl FnOnce(&Registration) -> Result<Box<dyn Transport>, CloseReason>,
     mut registration: Registration,
