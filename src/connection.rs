@@ -11,7 +11,7 @@ use super::head::{same, Head};
 use super::response::{Framing, Payload, Takeover};
 use super::transport::{Socket, Transport};
 use super::{framing, registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
-use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Upgraded, Version};
+use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version};
 use std::io::{self, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
@@ -59,8 +59,8 @@ pub(crate) fn serve_over(
         Ok((takeover, stream)) => {
             registration.why = Some(CloseReason::Completed);
             let registration = Arc::new(registration);
-            let upgraded = Upgraded::new(stream, Arc::clone(&registration));
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| takeover(upgraded))) {
+            let take = || takeover(stream, Arc::clone(&registration));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(take)) {
                 let why = tell_panic(&registration, panic);
                 server.registry.lock().end(why, Some(id), |_| true);
             }

@@ -2,9 +2,9 @@
 
 use super::head::{is_control, is_token, same};
 use super::stream::{Stream, OUTPUT_BYTES};
-use super::{date, framing::list, Error, StatusCode, Upgraded, Version};
+use super::{date, framing::list, registry::Registration, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::{borrow::Cow, fs::File};
+use std::{borrow::Cow, fs::File, sync::Arc};
 
 /// A response. The library adds `Date`, and the fields that frame the message.
 ///
@@ -23,7 +23,8 @@ pub struct Response {
     pub(crate) defect: Option<&'static str>,
 }
 
-pub(crate) type Takeover = Box<dyn FnOnce(Upgraded) + Send>;
+/// Makes the [`Upgraded`] itself, so that a program without upgrades has no code for them.
+pub(crate) type Takeover = Box<dyn FnOnce(Stream, Arc<Registration>) + Send>;
 type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
 
 pub(crate) enum Payload {
@@ -111,7 +112,8 @@ impl Response {
     /// gets a 400 instead, or while the server drains, a 503. With another status code it gets a 500.
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
         let response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_header("Upgrade", protocol);
-        Response { payload: Payload::Upgrade(String::from(protocol), Box::new(take)), ..response }
+        let takeover = move |stream, registration| take(Upgraded::new(stream, registration));
+        Response { payload: Payload::Upgrade(String::from(protocol), Box::new(takeover)), ..response }
     }
 
     /// Sends the client to another place, which it asks for with `GET`: 303 (See Other), or what `with_status` says.
