@@ -303,8 +303,7 @@ impl Connection<'_> {
         };
         let (stream, chunked) = (&mut self.body.stream, framing == Framing::Chunked);
         let mut writer = BodyWriter { stream, chunked, left, written: 0, pending: Vec::new() };
-        let written = write(&mut writer);
-        let sent = writer.finish(written);
+        let sent = write(&mut writer);
         let is_whole = writer.left == Some(0); // if it fails then, there was more: the client has what it was told of
         let bytes = writer.written;
         match (sent, self.body.stream.written) {

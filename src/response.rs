@@ -91,8 +91,8 @@ impl Response {
     /// which cannot tell then, until the connection closes. It is read on the connection's thread, but not for `HEAD`.
     pub fn reader(mut reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
         let write = move |writer: &mut BodyWriter<'_>| copy(&mut reader, writer);
-        let length = length.into().filter(|length| *length < u64::MAX); // which stands for none
-        Response::with_payload(BINARY, Payload::Stream(Box::new(write), length))
+        Response::with_writer(write, length.into().filter(|length| *length < u64::MAX))
+        // which stands for none
     }
 
     /// What a closure writes, as `application/octet-stream`, with status 200; in chunks, or, to a client of HTTP/1.0,
@@ -101,7 +101,7 @@ impl Response {
     /// It runs on the connection's thread after the handler, and not for `HEAD`. If it fails, the connection is cut so
     /// that the client can tell. A long one should ask its [`CancelToken`](super::CancelToken) now and then.
     pub fn stream(write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static) -> Response {
-        Response::with_payload(BINARY, Payload::Stream(Box::new(write), None))
+        Response::with_writer(write, None)
     }
 
     /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream, with what the client has sent
@@ -184,6 +184,18 @@ impl Response {
         Response { status, content_type, fields: Vec::new(), payload, closing: false, failure: None, defect: None }
     }
 
+    /// The closure ends its body itself, so that a program without streams has no code for them.
+    fn with_writer(
+        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
+        length: Option<u64>,
+    ) -> Response {
+        let write = move |writer: &mut BodyWriter<'_>| {
+            let written = write(writer);
+            writer.finish(written)
+        };
+        Response::with_payload("application/octet-stream", Payload::Stream(Box::new(write), length))
+    }
+
     fn of_text(content_type: &'static str, text: Cow<'static, str>) -> Response {
         let bytes = match text {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -232,7 +244,6 @@ impl<T: Into<Response>> From<Result<T, Error>> for Response {
     }
 }
 
-const BINARY: &str = "application/octet-stream";
 /// Fields that say how a message is framed and dated, and how long its connection lasts.
 const RESERVED: &str = "content-length transfer-encoding date keep-alive proxy-connection te";
 
@@ -295,7 +306,7 @@ pub struct BodyWriter<'a> {
 
 impl BodyWriter<'_> {
     /// Sends what is left, and what ends the body unless writing it has failed.
-    pub(crate) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
+    fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
         self.send_pending().and(written)?;
         if self.left.unwrap_or(0) > 0 {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the response's reader ended before its length"));
