@@ -53,6 +53,7 @@ impl Life {
         Life { id, peer, refused, cut: AtomicBool::new(false), now: Mutex::new(now), woken: Condvar::new() }
     }
 
+    #[inline(never)]
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner) // as in the registry
     }

@@ -104,6 +104,7 @@ impl Registry {
         Registry { config, local_addr, phase, inner, news, work }
     }
 
+    #[inline(never)]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing here panics while it holds the lock, so a poisoned one is as good as any.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
