@@ -175,6 +175,7 @@ pub(crate) fn same(one: &[u8], other: &str) -> bool {
 }
 
 /// Without the spaces and tabs around it.
+#[inline(never)]
 pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;

@@ -93,6 +93,7 @@ impl Life {
     }
 
     /// Has the accept loop cut the connection if what this returns is not dropped in time.
+    #[inline(never)]
     pub(crate) fn watch(&self, timeout: Timeout) -> Watch<'_> {
         let time = timeout.map(|timeout| timeout.saturating_add(WATCH_GRACE));
         self.lock().watched = time.and_then(|time| Instant::now().checked_add(time));
@@ -120,6 +121,7 @@ impl Life {
 
     /// Gives it that reason to end, if it is in such a state and has not been cut; `true` if so, for whoever calls to
     /// shut its socket down next. Every reason but `Drained` is a cut. Wakes those who sleep here in any case.
+    #[inline(never)]
     pub(crate) fn end_if(&self, reason: CloseReason, state: Which) -> bool {
         let mut now = self.lock();
         let ends = !self.is_cut() && state(now.info.state);

@@ -34,10 +34,9 @@ macro_rules! status_codes {
 
             /// The reason phrase, or an empty one for a number that has no name here.
             pub fn reason(self) -> &'static str {
-                match self.0 {
-                    $($code => $reason,)+
-                    _ => "",
-                }
+                let names = concat!($($code, $reason, "\n",)+); // smaller than a table
+                let is_it = |name: &&str| name.get(..3).map(str::parse) == Some(Ok(self.0));
+                names.split('\n').find(is_it).and_then(|name| name.get(3..)).unwrap_or_default()
             }
         }
     };
