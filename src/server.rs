@@ -2,7 +2,7 @@
 
 use super::connection::{self, panic_message, Handler};
 use super::registry::{join_ended, Registry};
-use super::transport::{BoxError, Wrap};
+use super::transport::{wrap, BoxError, Wrap, Wrapped};
 use super::{listener::Listener, ConnectionId, Event, Handle, Outcome, Request, Response};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -96,7 +96,8 @@ impl Builder {
         self,
         hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
     ) -> Builder {
-        Builder { transport: Some(Box::new(move |tcp, id| Ok(Box::new(hook(tcp, id)?)))), ..self }
+        let hook = move |tcp, id| -> Result<Box<dyn Wrapped>, _> { Ok(Box::new(hook(tcp, id)?)) };
+        Builder { transport: Some(Box::new(move |tcp, of| wrap(tcp, of, &hook))), ..self }
     }
 
     /// Opens the port, without serving yet: clients that connect wait.

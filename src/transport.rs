@@ -39,7 +39,9 @@ pub(crate) trait Wrapped: Read + Write + Send {}
 impl<T: Read + Write + Send> Wrapped for T {}
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub(crate) type Wrap = Box<dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError> + Send + Sync>;
+type Hook = dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError>;
+/// That hook and all that is done around it, so that a program without one has no code for it.
+pub(crate) type Wrap = Box<dyn Fn(&TcpStream, &Registration) -> Result<Box<dyn Wrapped>, CloseReason> + Send + Sync>;
 
 pub(crate) struct Socket {
     tcp: TcpStream,
@@ -54,7 +56,7 @@ impl Socket {
     /// Gives the socket the modes that bound every wait, and has the transport make its handshake.
     pub(crate) fn open(tcp: TcpStream, of: &Registration) -> Result<Box<dyn Transport>, CloseReason> {
         let (config, life) = (&of.handle.registry.config, Arc::clone(&of.life));
-        let (mut wrapped, write_timeout) = (None, config.write_timeout);
+        let write_timeout = config.write_timeout;
         let set_up = || {
             if cfg!(not(target_os = "linux")) {
                 tcp.set_nonblocking(false)?; // it may have inherited the listener's mode
@@ -63,32 +65,36 @@ impl Socket {
             tcp.set_write_timeout(write_timeout)
         };
         set_up().or(Err(CloseReason::SetupFailed))?;
-        if let Some(wrap) = &config.transport {
-            let clone = tcp.set_read_timeout(config.header_timeout).and_then(|()| tcp.try_clone());
-            let clone = clone.or(Err(CloseReason::SetupFailed))?;
-            life.enter(ConnectionState::Handshake)?;
-            let _watch = life.watch(config.header_timeout);
-            let began = Instant::now();
-            let is_late = |limit: Duration| began.elapsed() >= limit.max(EARLY.saturating_mul(2)).saturating_sub(EARLY);
-            let made = wrap(clone, life.id).and_then(|mut made| {
-                flush(&mut made)?; // a lazy one makes its handshake now
-                if config.header_timeout.map_or(false, is_late) {
-                    // rustls may be silent about a read that has timed out.
-                    return Err(io::Error::from(ErrorKind::TimedOut).into());
-                }
-                Ok(made)
-            });
-            wrapped = Some(made.map_err(|error| match error.downcast_ref::<io::Error>() {
-                Some(late) if TIMEOUTS.contains(&late.kind()) => CloseReason::HeadTimeout,
-                _ if life.end_reason().is_some() => CloseReason::Destroyed,
-                _ => {
-                    config.tell(|| Event::TransportFailed { id: life.id, error });
-                    CloseReason::TransportFailed
-                }
-            })?);
-        }
+        let wrapped = config.transport.as_ref().map(|wrap| wrap(&tcp, of)).transpose()?;
         Ok(Box::new(Socket { tcp, wrapped, life, read_timeout: None, write_timeout }))
     }
+}
+
+/// Calls the hook, which is watched, and has what it returns make its handshake.
+pub(crate) fn wrap(tcp: &TcpStream, of: &Registration, hook: &Hook) -> Result<Box<dyn Wrapped>, CloseReason> {
+    let (config, life) = (&of.handle.registry.config, &of.life);
+    let clone = tcp.set_read_timeout(config.header_timeout).and_then(|()| tcp.try_clone());
+    let clone = clone.or(Err(CloseReason::SetupFailed))?;
+    life.enter(ConnectionState::Handshake)?;
+    let _watch = life.watch(config.header_timeout);
+    let began = Instant::now();
+    let is_late = |limit: Duration| began.elapsed() >= limit.max(EARLY.saturating_mul(2)).saturating_sub(EARLY);
+    let made = hook(clone, life.id).and_then(|mut made| {
+        flush(&mut made)?; // a lazy one makes its handshake now
+        if config.header_timeout.map_or(false, is_late) {
+            // rustls may be silent about a read that has timed out.
+            return Err(io::Error::from(ErrorKind::TimedOut).into());
+        }
+        Ok(made)
+    });
+    made.map_err(|error| match error.downcast_ref::<io::Error>() {
+        Some(late) if TIMEOUTS.contains(&late.kind()) => CloseReason::HeadTimeout,
+        _ if life.end_reason().is_some() => CloseReason::Destroyed,
+        _ => {
+            config.tell(|| Event::TransportFailed { id: life.id, error });
+            CloseReason::TransportFailed
+        }
+    })
 }
 
 impl Transport for Socket {
