@@ -130,22 +130,24 @@ impl Body {
         terms.keep_alive && (self.is_complete() || is_cheap)
     }
 
-    /// Reads what the handler has left of it, for at most that time. Fails if it does not come.
-    #[inline(never)] // the memory on its stack would count for every connection that waits
+    /// Reads what the handler has left of it, for at most that time. Fails if it does not come. After
+    /// [`may_go_on`](Body::may_go_on) it has no chunks: a program that reads no body has no code for them.
     pub(crate) fn finish(&mut self, time: Duration) -> Result<(), CloseReason> {
-        self.limit = u64::MAX; // it is little, whatever the handler would have read
-        let (began, timeout, mut scratch) = (Instant::now(), self.timeout, [0; 1024]);
-        while !self.is_complete() && self.failure.is_none() && began.elapsed() < time {
-            let left = time.saturating_sub(began.elapsed());
-            self.timeout = Some(left.max(Duration::from_millis(1)));
-            let _ = self.read(&mut scratch); // it has noted a failure
+        let began = Instant::now();
+        while let BodyState::Data(left) = self.decoder.state {
+            if self.stream.buffered().is_empty() {
+                let time = time.saturating_sub(began.elapsed());
+                if time.is_zero() || self.stream.reads_too_slowly() {
+                    return Err(CloseReason::BodyTimeout);
+                } else if self.stream.fill(Some(time))? == 0 {
+                    return Err(CloseReason::PeerLost);
+                }
+            }
+            let came = u64::try_from(self.stream.buffered().len()).unwrap_or(u64::MAX);
+            self.decoder.consume_data(came);
+            self.stream.consume(usize::try_from(left).unwrap_or(usize::MAX));
         }
-        self.timeout = timeout;
-        match self.failure {
-            _ if self.is_complete() => Ok(()),
-            None | Some(StatusCode::REQUEST_TIMEOUT) => Err(CloseReason::BodyTimeout),
-            Some(_) => Err(CloseReason::PeerLost),
-        }
+        Ok(())
     }
 
     /// The length that the client declared; `None` if it sends the body in chunks.
