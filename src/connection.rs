@@ -221,7 +221,7 @@ impl Connection<'_> {
         } else if self.is_draining() {
             *head = Error::ended_early(Some(CloseReason::Drained)).into();
         } else if head.defect.is_none() {
-            head.push_head(self.body.stream.output(), Framing::None, "");
+            head.push_head(&mut self.body.stream, Framing::None, "");
             self.body.stream.flush()?;
             self.responded(status, 0);
             life.enter(ConnectionState::Upgraded)?;
@@ -275,7 +275,7 @@ impl Connection<'_> {
             (true, Version::Http10) => "Connection: keep-alive\r\n", // RFC 9112 §9.3: else it waits for the end
             (true, Version::Http11) => "",
         };
-        response.push_head(self.body.stream.output(), framing, connection);
+        response.push_head(&mut self.body.stream, framing, connection);
         let payload = response.payload;
         let sent = catch_unwind(AssertUnwindSafe(|| {
             let _replaced = replaced; // in here, as dropping what is not sent is the user's code, too

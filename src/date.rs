@@ -2,9 +2,22 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The date of this second. A clock before 1970 gives 1970: a wrong date is better than none.
-pub(crate) fn now() -> String {
-    imf_fixdate(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+/// The date, which is made anew when its second is over.
+#[derive(Default)]
+pub(crate) struct Date {
+    second: u64,
+    text: String,
+}
+
+impl Date {
+    /// The date of this second. A clock before 1970 gives 1970: a wrong date is better than none.
+    pub(crate) fn now(&mut self) -> &str {
+        let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.text.is_empty() || self.second != second {
+            (self.second, self.text) = (second, imf_fixdate(second));
+        }
+        &self.text
+    }
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` for a number of seconds since 1970.

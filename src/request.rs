@@ -221,7 +221,7 @@ impl Body {
     fn wait(&mut self, target: &mut [u8]) -> Result<usize, Error> {
         // RFC 9110 §10.1.1: it may be left out when the client has not waited.
         if std::mem::take(&mut self.terms.expects_continue) && self.stream.buffered().is_empty() {
-            self.stream.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.stream.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let read = match target.is_empty() {
             _ if self.stream.reads_too_slowly() => Err(CloseReason::BodyTimeout),

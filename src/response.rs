@@ -2,7 +2,7 @@
 
 use super::head::{is_control, is_token, same};
 use super::stream::{Stream, OUTPUT_BYTES};
-use super::{date, framing::list, registry::Registration, Error, StatusCode, Upgraded, Version};
+use super::{framing::list, registry::Registration, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::{borrow::Cow, fs::File, sync::Arc};
 
@@ -164,15 +164,21 @@ impl Response {
     }
 
     /// Adds the head to the output. `connection` is that field's line, if there is to be one.
-    pub(crate) fn push_head(&self, out: &mut Vec<u8>, body: Framing, connection: &str) {
+    pub(crate) fn push_head(&self, stream: &mut Stream, body: Framing, connection: &str) {
+        let (out, date) = (&mut stream.output, stream.date.now().as_bytes());
+        push(out, &[b"HTTP/1.1 "]);
+        push_number(out, self.status.as_u16().into());
         // RFC 9112 §4: the space before the reason phrase stands even if there is none.
-        let mut head = format!("HTTP/1.1 {}\r\nDate: {}\r\n", self.status, date::now());
+        push(out, &[b" ", self.status.reason().as_bytes(), b"\r\nDate: ", date, b"\r\n"]);
         match body {
             Framing::None | Framing::UntilClose => {}
-            Framing::Length(n) => head += &format!("Content-Length: {n}\r\n"),
-            Framing::Chunked => head += "Transfer-Encoding: chunked\r\n",
+            Framing::Length(n) => {
+                push(out, &[b"Content-Length: "]);
+                push_number(out, n);
+                push(out, &[b"\r\n"]);
+            }
+            Framing::Chunked => push(out, &[b"Transfer-Encoding: chunked\r\n"]),
         }
-        push(out, &[head.as_bytes()]);
         if !self.content_type.is_empty() && body != Framing::None {
             push(out, &[b"Content-Type: ", &self.content_type, b"\r\n"]);
         }
@@ -265,6 +271,14 @@ fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
 
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// Adds a number in decimal, for a fraction of what `format!` costs.
+fn push_number(out: &mut Vec<u8>, n: u64) {
+    if n >= 10 {
+        push_number(out, n / 10);
+    }
+    out.extend(b"0123456789".get(usize::try_from(n % 10).unwrap_or(0)));
 }
 
 /// How the body is framed on the wire.

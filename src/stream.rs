@@ -7,7 +7,7 @@
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
 use super::transport::{Timeout, Transport, TIMEOUTS};
-use super::{life::Life, Builder, CloseReason};
+use super::{date::Date, life::Life, Builder, CloseReason};
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,9 @@ pub(crate) struct Stream {
     input: Vec<u8>,
     start: usize,
     end: usize,
-    output: Vec<u8>,
+    /// What is to be written: it leaves with the next [`flush`](Stream::flush), or when it is much.
+    pub(crate) output: Vec<u8>,
+    pub(crate) date: Date,
     /// What the socket's read timeout was last set to; outer `None`: never.
     read_timeout: Option<Timeout>,
     read_pace: Pace,
@@ -42,9 +44,10 @@ impl Stream {
     pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder, life: &Arc<Life>) -> Stream {
         let (input, start, end) = Default::default();
         let (life, output, read_timeout, written) = (Arc::clone(life), Vec::new(), None, Ok(()));
+        let date = Date::default();
         let pace = || Pace::new(config.min_rate.unwrap_or(0));
         let (read_pace, write_pace) = (pace(), pace());
-        Stream { transport, life, input, start, end, output, read_timeout, read_pace, write_pace, written }
+        Stream { transport, life, input, start, end, output, date, read_timeout, read_pace, write_pace, written }
     }
 
     /// What has been read and not been consumed.
@@ -112,12 +115,7 @@ impl Stream {
         self.read_pace.left.is_zero()
     }
 
-    /// The buffer that output is collected in, for those who make it in place.
-    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
-        &mut self.output
-    }
-
-    /// Adds to the output; it leaves with the next [`flush`](Stream::flush), or when it is much.
+    /// Adds to the output.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
         if self.output.len().saturating_add(bytes.len()) > OUTPUT_BYTES {
             self.flush()?;
