@@ -138,7 +138,7 @@ impl Connection<'_> {
                 self.body.stream.flush()?;
                 self.body.stream.rest();
                 if waited.is_none() {
-                    life.enter(waits_as)?;
+                    life.enter_at(self.asked, waits_as, None)?;
                 }
                 // A drain that came before that line has not found this connection idle. A new one has its second.
                 let is_idle = waits_as == ConnectionState::Idle;
@@ -176,7 +176,7 @@ impl Connection<'_> {
     fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
         let terms = framing::terms(&self.head).map_err(|error| self.refuse(error))?;
         let registration = self.registration;
-        registration.life.enter_with(ConnectionState::Handling, Some(&self.head))?;
+        registration.life.enter_at(self.asked, ConnectionState::Handling, Some(&self.head))?;
         self.config.tell(|| {
             let id = registration.life.id;
             let (method, target) = (self.head.method.clone(), self.head.target.clone());

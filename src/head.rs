@@ -147,8 +147,8 @@ impl Headers {
 /// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be harmless.
 pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Error> {
     let rest = bytes.get(*scanned..).unwrap_or_default();
-    let harmless = rest.iter().take_while(|byte| !is_control(byte));
-    *scanned = scanned.saturating_add(harmless.count());
+    let harmful = rest.iter().position(is_control).unwrap_or(rest.len());
+    *scanned = scanned.saturating_add(harmful);
     match bytes.get(*scanned..).unwrap_or_default() {
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(*scanned)),
@@ -171,7 +171,7 @@ pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
 /// Whether both are the same but for the case of their letters. One copy of this is enough for a small program.
 #[inline(never)]
 pub(crate) fn same(one: &[u8], other: &str) -> bool {
-    one.eq_ignore_ascii_case(other.as_bytes())
+    one == other.as_bytes() || one.eq_ignore_ascii_case(other.as_bytes())
 }
 
 /// Without the spaces and tabs around it.

@@ -60,16 +60,20 @@ impl Life {
 
     /// Notes what the connection does now, unless it has been cut; the error says why.
     pub(crate) fn enter(&self, state: ConnectionState) -> Result<(), CloseReason> {
-        self.enter_with(state, None)
+        self.enter_at(Instant::now(), state, None)
     }
 
-    /// The same, perhaps with the request that it is about to be done for.
-    pub(crate) fn enter_with(&self, state: ConnectionState, head: Option<&Arc<head::Head>>) -> Result<(), CloseReason> {
+    /// The same, since when it does so, and perhaps with the request that it is about to be done for.
+    pub(crate) fn enter_at(
+        &self,
+        since: Instant,
+        state: ConnectionState,
+        head: Option<&Arc<head::Head>>,
+    ) -> Result<(), CloseReason> {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
         now.begun = true;
-        now.info.state = state;
-        now.info.since = Instant::now();
+        (now.info.state, now.info.since) = (state, since);
         let begun = u64::from(head.is_some());
         now.info.requests = now.info.requests.saturating_add(begun);
         if begun > 0 || makes_room(state) {
