@@ -257,7 +257,7 @@ const RESERVED: &str = "content-length transfer-encoding date keep-alive proxy-c
 fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
     let due = writer.left.unwrap_or(u64::MAX).saturating_add(1); // one byte more, to see whether there is more
     let size = usize::try_from(due).unwrap_or(usize::MAX);
-    let mut piece = vec![0; size.min(64 * 1024)];
+    let mut piece = vec![0; size.min(128 * 1024)];
     while writer.left != Some(0) {
         match reader.read(&mut piece) {
             Ok(0) => break,
