@@ -91,8 +91,8 @@ impl Response {
     /// which cannot tell then, until the connection closes. It is read on the connection's thread, but not for `HEAD`.
     pub fn reader(mut reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
         let write = move |writer: &mut BodyWriter<'_>| copy(&mut reader, writer);
-        Response::with_writer(write, length.into().filter(|length| *length < u64::MAX))
-        // which stands for none
+        let length = length.into().filter(|length| *length < u64::MAX); // which stands for none
+        Response::with_writer(write, length)
     }
 
     /// What a closure writes, as `application/octet-stream`, with status 200; in chunks, or, to a client of HTTP/1.0,
