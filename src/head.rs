@@ -80,7 +80,7 @@ impl Head {
             "" => "/",
             path => path,
         };
-        self.path = decode(path.as_bytes(), false);
+        self.path = if path.contains('%') { decode(path.as_bytes(), false) } else { String::from(path) };
         // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
         let has_control = self.path.bytes().any(|byte| byte.is_ascii_control());
         refuse_if(has_control, 400, "a control byte in the path, percent-encoded")
