@@ -1,0 +1,23 @@
+//! `hyper PORT`, on tokio's threads, one for each core.
+
+use http_body_util::Full;
+use hyper::{body::Bytes, header, server::conn::http1, service::service_fn, Response};
+use hyper_util::rt::TokioIo;
+use std::{env, io};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let port = env::args().nth(1).unwrap_or_default();
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let hello = service_fn(|_| async {
+            let body = Full::new(Bytes::from_static(b"Hello world!"));
+            Response::builder().header(header::CONTENT_TYPE, "text/plain").body(body)
+        });
+        // With pipeline_flush, which is not its default, it does best when requests are pipelined.
+        tokio::spawn(http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(stream), hello));
+    }
+}

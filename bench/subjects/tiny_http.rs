@@ -1,0 +1,25 @@
+//! `tiny_http PORT`, with four threads that answer, as its own example has them.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::{env, thread};
+use tiny_http::{Header, Response, Server};
+
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let port = env::args().nth(1).unwrap_or_default();
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
+    // It sets no TCP_NODELAY; on Linux its connections inherit that of the listener.
+    TcpStream::from(OwnedFd::from(listener.try_clone()?)).set_nodelay(true)?;
+    let server = Server::from_listener(listener, None)?;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let text = Header::from_bytes("Content-Type", "text/plain").unwrap();
+                for request in server.incoming_requests() {
+                    let _ = request.respond(Response::from_data("Hello world!").with_header(text.clone()));
+                }
+            });
+        }
+    });
+    Ok(())
+}
