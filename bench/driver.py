@@ -26,16 +26,17 @@ SUBJECTS = {
     "node": (["node"], None),
 }
 STOPS = ["hardstop", "bare", "axum-server", "go", "node"]
+TRANSFERS = ["hardstop", "bare", "tiny_http", "khttp", "hyper", "go", "node"]  # http-net streams no response
 
 
 class Server:
     """A subject that runs, on a port of its own, until the `with` is left."""
 
-    def __init__(self, name, pinned=False, args=()):
+    def __init__(self, name, pinned=False, args=(), prefix=""):
         self.name, (words, _) = name, SUBJECTS[name]
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        program = ["node", f"{HERE}/subjects/node.js"] if name == "node" else [f"{BIN}/{words[0]}"]
+        program = ["node", f"{HERE}/subjects/node.js"] if name == "node" else [f"{BIN}/{prefix}{words[0]}"]
         command = [*program, str(self.port), *words[1:], *args]
         if pinned:
             command = ["taskset", "-c", ",".join(map(str, SERVER_CORES)), *command]
@@ -215,7 +216,71 @@ def size(name):
         yield "cold build, s ↓", took(lambda: build(feature, temp)) / 1e6
 
 
-ROWS = [kept, pipelined, churn, memory, silent, stop, size]
+def transfer(name):
+    """256 MiB up and down"""
+    if name not in TRANSFERS:
+        return
+    size, piece = 256 << 20, b"%x\r\n%b\r\n" % (65536, b"x" * 65536)
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as temp:
+        path, prefix = f"{temp}/file", "" if name in ("go", "node") else "transfer-"
+        with open(path, "wb") as file:
+            file.writelines([b"x" * (1 << 20)] * 256)
+        with Server(name, True, [path], prefix) as server, pinned_client():
+            for target in ("memory", "memory-chunked", "file", "file-chunked"):
+                seconds = took(lambda: download(server, target, size)) / 1e6
+                yield f"download of 256 MiB, {target}, MB/s ↑", size / 1e6 / seconds
+            for target in ("memory", "file"):
+                seconds = took(lambda: upload(server, target, f"Content-Length: {size}", b"x" * 65536, size)) / 1e6
+                yield f"upload of 256 MiB, {target}, MB/s ↑", size / 1e6 / seconds
+                seconds = took(lambda: upload(server, target, "Transfer-Encoding: chunked", piece, size)) / 1e6
+                yield f"upload of 256 MiB, {target}-chunked, MB/s ↑", size / 1e6 / seconds
+
+
+@contextlib.contextmanager
+def pinned_client():
+    os.sched_setaffinity(0, CLIENT_CORES)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, CORES)
+
+
+def download(server, target, size):
+    buffer, head, chunked = bytearray(1 << 20), b"", target.endswith("chunked")
+    with server.connect() as stream:
+        stream.sendall(f"GET /{target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        while b"\r\n\r\n" not in head:
+            head += stream.recv(4096) or b"\r\n\r\n"
+        head, _, last = head.partition(b"\r\n\r\n")
+        if b" 200 " not in head or (b"transfer-encoding: chunked" in head.lower()) != chunked:
+            raise ConnectionError(f"a wrong answer: {head[:200]}")
+        total = len(last)
+        while (not last.endswith(b"\r\n0\r\n\r\n")) if chunked else total < size:
+            n = stream.recv_into(buffer)
+            if n == 0:
+                break
+            total += n
+            last = (last + bytes(buffer[max(0, n - 7) : n]))[-7:]
+    if total < size:
+        raise ConnectionError(f"{target}: only {total} bytes")
+
+
+def upload(server, target, framing, piece, size):
+    with server.connect() as stream:
+        stream.sendall(f"POST /{target} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode())
+        for _ in range(size // 65536):
+            stream.sendall(piece)
+        if "chunked" in framing:
+            stream.sendall(b"0\r\n\r\n")
+        got = b""
+        while str(size).encode() not in got:
+            more = stream.recv(65536)
+            if not more:
+                raise ConnectionError(f"a wrong answer: {got[:200]}")
+            got += more
+
+
+ROWS = [kept, pipelined, churn, memory, silent, transfer, stop, size]
 
 
 def together(names, wait, each):
@@ -272,9 +337,9 @@ def output(*command, missing="–"):
         return missing
 
 
-def build(feature, target):
-    command = ["cargo", "build", "-q", "--locked", "--release", "--features", feature, "--bin", feature, "--target-dir", target]
-    subprocess.run(command, check=True, cwd=HERE)
+def build(feature, target, prefix=""):
+    command = ["cargo", "build", "-q", "--locked", "--release", "--features", feature, "--bin", prefix + feature]
+    subprocess.run([*command, "--target-dir", target], check=True, cwd=HERE)
 
 
 def prepare(names):
@@ -284,6 +349,8 @@ def prepare(names):
         feature = SUBJECTS[name][1]
         if feature:
             build(feature, f"{HERE}/target")
+            if name in TRANSFERS:
+                build(feature, f"{HERE}/target", "transfer-")
         elif not shutil.which(name):
             print(f"{name} is not installed, and left out")
             continue

@@ -1,5 +1,42 @@
-// `node node.js PORT`. A line on its stdin stops it, as with `hardstop`.
-const server = require('http').createServer((_, response) => {
+// `node node.js PORT [FILE]`. A line on its stdin stops it, as with `hardstop`; its other paths are those of
+// `transfer-hardstop`.
+const fs = require('fs');
+const path = process.argv[3];
+const SIZE = 256 << 20, PIECE = 128 * 1024;
+const memory = path && Buffer.alloc(SIZE, 'x');
+
+function transfer(request, response) {
+    const fixed = () => response.setHeader('Content-Length', SIZE);
+    let count = 0;
+    const counted = () => response.end(String(count));
+    switch (`${request.method} ${request.url}`) {
+        case 'GET /memory':
+            fixed();
+            return response.end(memory);
+        case 'GET /memory-chunked': {
+            let sent = 0;
+            const more = () => {
+                while (sent < SIZE) {
+                    if (!response.write(memory.subarray(sent, sent += PIECE))) return response.once('drain', more);
+                }
+                response.end();
+            };
+            return more();
+        }
+        case 'GET /file':
+            fixed(); // and as the next one
+        case 'GET /file-chunked':
+            return fs.createReadStream(path, { highWaterMark: PIECE }).pipe(response);
+        case 'POST /memory':
+            return request.on('data', (piece) => { count += piece.length; }).on('end', counted);
+        case 'POST /file':
+            request.on('data', (piece) => { count += piece.length; });
+            return request.pipe(fs.createWriteStream(`${path}.up`)).on('finish', counted);
+    }
+}
+
+const server = require('http').createServer((request, response) => {
+    if (request.url !== '/hello') return transfer(request, response);
     response.setHeader('Content-Type', 'text/plain');
     response.end('Hello world!');
 });

@@ -1,0 +1,42 @@
+//! `transfer-khttp PORT FILE`, with the paths of `transfer-hardstop`.
+
+use khttp::{Headers, Method, Server};
+use std::fs::File;
+use std::io::{self, Read};
+use std::{env, hint::black_box};
+
+const SIZE: usize = 256 << 20;
+
+fn main() -> io::Result<()> {
+    let port = env::args().nth(1).unwrap_or_default();
+    let path: &'static str = env::args().nth(2).unwrap_or_default().leak();
+    let memory: &'static [u8] = vec![b'x'; SIZE].leak();
+    let mut app = Server::builder(format!("127.0.0.1:{port}"))?;
+    app.route(Method::Get, "/memory", move |_, response| response.ok(Headers::empty(), memory));
+    app.route(Method::Get, "/memory-chunked", move |_, response| response.okr(Headers::empty(), memory));
+    app.route(Method::Get, "/file", move |_, response| {
+        let mut headers = Headers::new();
+        headers.set_content_length(Some(SIZE as u64));
+        response.okr(&headers, File::open(path)?)
+    });
+    app.route(Method::Get, "/file-chunked", move |_, response| response.okr(Headers::empty(), File::open(path)?));
+    app.route(Method::Post, "/memory", |mut ctx, response| {
+        let count = read(ctx.body())?;
+        response.ok(Headers::empty(), count.to_string())
+    });
+    app.route(Method::Post, "/file", move |mut ctx, response| {
+        let count = io::copy(ctx.body(), &mut File::create(format!("{path}.up"))?)?;
+        response.ok(Headers::empty(), count.to_string())
+    });
+    app.build().serve_threaded()
+}
+
+fn read(body: &mut dyn Read) -> io::Result<u64> {
+    let (mut buffer, mut total) = (vec![0; 128 * 1024], 0);
+    loop {
+        match body.read(&mut buffer)? {
+            0 => return Ok(total),
+            n => total += black_box(&buffer[..n]).len() as u64,
+        }
+    }
+}
