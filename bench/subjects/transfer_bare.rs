@@ -23,7 +23,10 @@ fn serve(mut stream: TcpStream, path: &str, memory: &[u8]) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut buffer, mut filled) = (vec![0; 128 * 1024], 0);
     let end = loop {
-        filled += stream.read(&mut buffer[filled..])?;
+        match stream.read(&mut buffer[filled..])? {
+            0 => return Ok(()),
+            n => filled += n,
+        }
         if let Some(end) = buffer[..filled].windows(4).position(|at| at == b"\r\n\r\n") {
             break end + 4;
         }
