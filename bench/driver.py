@@ -4,7 +4,7 @@ Each function in ROWS is given the subject's running server and returns figures 
 names. A figure that cannot be had (no such call, too few descriptors, a wrong answer) is left out.
 """
 
-import argparse, contextlib, json, os, platform, re, resource, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, contextlib, html, json, math, os, platform, re, resource, shutil, socket, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = os.path.join(HERE, "target", "release")
@@ -417,6 +417,47 @@ def tables(found):
     return "\n\n".join(parts) + "\n"
 
 
+COLOURS = "#d33 #888 #27a #2a5 #7c4 #a6c #e90 #b73 #0ab #262".split()
+
+
+def plots(found, folder):
+    """Of each line that was measured with several numbers of connections: how it grows with them, on two logarithmic axes."""
+    families = {}
+    for line, by_name in found["figures"].items():
+        if number := re.search(r"\b(\d+) (?:idle|silent) connections|connections: (\d+)", line):
+            count = number[1] or number[2]
+            title = line.replace(number[0], number[0].replace(count, "N"))
+            for name, figures in by_name.items():
+                middle = max(statistics.median(figures), 1e-3)
+                families.setdefault(title, {}).setdefault(name, []).append((int(count), middle))
+    for title, series in families.items():
+        if max(map(len, series.values())) > 1:
+            slug = re.sub(r"[^a-z0-9]+", "-", title.lower().replace("µ", "u")).strip("-")
+            with open(f"{folder}/{slug}.svg", "w") as svg:
+                svg.write(plot(title, series, found["names"]))
+
+
+def plot(title, series, names):
+    xs = sorted({x for points in series.values() for x, _ in points})
+    ys = [y for points in series.values() for _, y in points]
+    low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys) * 1.001))
+    across = lambda x: 70 + 480 * math.log(x / xs[0]) / math.log(xs[-1] / xs[0])
+    down = lambda y: 340 - 300 * (math.log10(y) - low) / (high - low)
+    text = lambda x, y, said, more="": f'<text x="{x:.0f}" y="{y:.0f}" {more}>{html.escape(said)}</text>'
+    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 370" font-family="sans-serif" font-size="12">']
+    parts += ['<rect width="700" height="370" fill="#fff"/>', text(70, 22, title, 'font-size="14"')]
+    for power in range(low, high + 1):
+        y = down(10.0**power)
+        parts.append(f'<path d="M70 {y:.0f}H550" stroke="#ddd"/>' + text(64, y + 4, f"{10.0**power:,g}", 'text-anchor="end"'))
+    parts += [text(across(x), 358, f"{x:,}", 'text-anchor="middle"') for x in xs]
+    for place, name in enumerate(name for name in names if name in series):
+        colour = COLOURS[names.index(name) % len(COLOURS)]
+        path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in sorted(series[name]))
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(text(565, 50 + 18 * place, name, f'fill="{colour}"'))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
 def facts():
     with open("/proc/cpuinfo") as info:
         cpu = re.search(r"^model name\s*: (.*)", info.read(), re.M)
@@ -460,6 +501,7 @@ def main():
         json.dump(found, raw, indent=1)
     with open(OPTIONS.output, "w") as page:
         page.write(tables(found))
+    plots(found, os.path.dirname(os.path.abspath(OPTIONS.output)))
     print(f"written to {OPTIONS.output}")
 
 

@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::{env, hint::black_box, thread};
 
 const SIZE: usize = 256 << 20;
+const KEPT: usize = 7;
 
 fn main() -> io::Result<()> {
     let port = env::args().nth(1).unwrap_or_default();
@@ -21,7 +22,7 @@ fn main() -> io::Result<()> {
 
 fn serve(mut stream: TcpStream, path: &str, memory: &[u8]) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (mut buffer, mut filled) = (vec![0; 128 * 1024], 0);
+    let (mut buffer, mut filled) = (vec![0; 128 * 1024 + KEPT], 0);
     let end = loop {
         match stream.read(&mut buffer[filled..])? {
             0 => return Ok(()),
@@ -47,18 +48,24 @@ fn serve(mut stream: TcpStream, path: &str, memory: &[u8]) -> io::Result<()> {
         (_, Some(to)) => {
             let mut file = if to == "/file" { Some(File::create(format!("{path}.up"))?) } else { None };
             let chunked = head.contains("chunked");
-            buffer.copy_within(end..filled, 0);
+            let last = b"\r\n0\r\n\r\n"; // it may come in pieces: the bytes before `KEPT` are the end of the read before
+            buffer.copy_within(end..filled, KEPT);
             let (mut n, mut total) = (filled - end, 0);
             loop {
                 total += n;
+                let piece = &buffer[KEPT..KEPT + n];
                 match &mut file {
-                    Some(file) => file.write_all(&buffer[..n])?,
-                    None => _ = black_box(&buffer[..n]),
+                    Some(file) => file.write_all(piece)?,
+                    None => _ = black_box(piece),
                 }
-                if if chunked { buffer[..n].ends_with(b"\r\n0\r\n\r\n") } else { total >= SIZE } {
+                if if chunked { buffer[..KEPT + n].ends_with(last) } else { total >= SIZE } {
                     break;
                 }
-                n = stream.read(&mut buffer)?;
+                buffer.copy_within(n..n + KEPT, 0);
+                n = stream.read(&mut buffer[KEPT..])?;
+                if n == 0 {
+                    return Ok(());
+                }
             }
             let count = SIZE.to_string();
             stream.write_all((head_of(count.len()) + &count).as_bytes())
