@@ -320,7 +320,8 @@ def idle(names):
         before = {name: server.quiet() for name, server in servers.items()}
         time.sleep(wait)
         for name, server in servers.items():
-            used, woken = (now - then for now, then in zip(server.quiet(), before[name]))
+            # A thread that has ended meanwhile takes its past along: less than nothing is nothing.
+            used, woken = (max(now - then, 0) for now, then in zip(server.quiet(), before[name]))
             yield name, "CPU in 5 s of idleness, µs ↓", used
             yield name, "wake-ups a second while idle ↓", woken / wait
 
@@ -448,7 +449,7 @@ def plot(title, series, names):
     parts += ['<rect width="700" height="370" fill="#fff"/>', text(70, 22, title, 'font-size="14"')]
     for power in range(low, high + 1):
         y = down(10.0**power)
-        parts.append(f'<path d="M70 {y:.0f}H550" stroke="#ddd"/>' + text(64, y + 4, f"{10.0**power:,g}", 'text-anchor="end"'))
+        parts.append(f'<path d="M70 {y:.0f}H550" stroke="#ddd"/>' + text(64, y + 4, f"{10.0**power:,.12g}", 'text-anchor="end"'))
     parts += [text(across(x), 358, f"{x:,}", 'text-anchor="middle"') for x in xs]
     for place, name in enumerate(name for name in names if name in series):
         colour = COLOURS[names.index(name) % len(COLOURS)]
