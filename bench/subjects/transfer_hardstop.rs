@@ -17,11 +17,8 @@ fn main() -> io::Result<()> {
             ("GET", "/memory-chunked") => Response::stream(move |body| body.write_all(memory)),
             ("GET", "/file") => Response::file(File::open(&path)?)?,
             ("GET", "/file-chunked") => Response::reader(File::open(&path)?, None),
-            ("POST", "/memory") => Response::text(read(req.body())?.to_string()),
-            _ => {
-                req.body().set_limit(u64::MAX);
-                Response::text(io::copy(req.body(), &mut File::create(format!("{path}.up"))?)?.to_string())
-            }
+            ("POST", "/memory") => Response::text(copy(req.body(), &mut io::sink())?.to_string()),
+            _ => Response::text(copy(req.body(), &mut File::create(format!("{path}.up"))?)?.to_string()),
         })
     };
     let server = Server::bind(format!("127.0.0.1:{port}"))?;
@@ -29,13 +26,16 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn read(body: &mut Body) -> io::Result<usize> {
+fn copy(body: &mut Body, to: &mut dyn Write) -> io::Result<usize> {
     body.set_limit(u64::MAX);
     let (mut buffer, mut total) = (vec![0; 128 * 1024], 0);
     loop {
         match body.read(&mut buffer)? {
             0 => return Ok(total),
-            n => total += black_box(&buffer[..n]).len(),
+            n => {
+                to.write_all(black_box(&buffer[..n]))?;
+                total += n;
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use khttp::{Headers, Method, Server};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::{env, hint::black_box};
 
 const SIZE: usize = 256 << 20;
@@ -21,22 +21,25 @@ fn main() -> io::Result<()> {
     });
     app.route(Method::Get, "/file-chunked", move |_, response| response.okr(Headers::empty(), File::open(path)?));
     app.route(Method::Post, "/memory", |mut ctx, response| {
-        let count = read(ctx.body())?;
+        let count = copy(ctx.body(), &mut io::sink())?;
         response.ok(Headers::empty(), count.to_string())
     });
     app.route(Method::Post, "/file", move |mut ctx, response| {
-        let count = io::copy(ctx.body(), &mut File::create(format!("{path}.up"))?)?;
+        let count = copy(ctx.body(), &mut File::create(format!("{path}.up"))?)?;
         response.ok(Headers::empty(), count.to_string())
     });
     app.build().serve_threaded()
 }
 
-fn read(body: &mut dyn Read) -> io::Result<u64> {
+fn copy(body: &mut dyn Read, to: &mut dyn Write) -> io::Result<usize> {
     let (mut buffer, mut total) = (vec![0; 128 * 1024], 0);
     loop {
         match body.read(&mut buffer)? {
             0 => return Ok(total),
-            n => total += black_box(&buffer[..n]).len() as u64,
+            n => {
+                to.write_all(black_box(&buffer[..n]))?;
+                total += n;
+            }
         }
     }
 }

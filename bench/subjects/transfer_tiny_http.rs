@@ -1,7 +1,7 @@
 //! `transfer-tiny_http PORT FILE`, with the paths of `transfer-hardstop`.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::{env, hint::black_box};
 use tiny_http::{Method, Request, Response, Server};
 
@@ -23,9 +23,9 @@ fn answer(mut request: Request, path: &str, memory: &'static [u8]) -> io::Result
     let plain = || Response::empty(200);
     if *request.method() == Method::Post {
         let count = if target == "/file" {
-            io::copy(request.as_reader(), &mut File::create(format!("{path}.up"))?)?
+            copy(request.as_reader(), &mut File::create(format!("{path}.up"))?)?
         } else {
-            read(request.as_reader())?
+            copy(request.as_reader(), &mut io::sink())?
         };
         request.respond(Response::from_string(count.to_string()))
     } else if target.starts_with("/memory") {
@@ -35,12 +35,15 @@ fn answer(mut request: Request, path: &str, memory: &'static [u8]) -> io::Result
     }
 }
 
-fn read(body: &mut dyn Read) -> io::Result<u64> {
+fn copy(body: &mut dyn Read, to: &mut dyn Write) -> io::Result<usize> {
     let (mut buffer, mut total) = (vec![0; 128 * 1024], 0);
     loop {
         match body.read(&mut buffer)? {
             0 => return Ok(total),
-            n => total += black_box(&buffer[..n]).len() as u64,
+            n => {
+                to.write_all(black_box(&buffer[..n]))?;
+                total += n;
+            }
         }
     }
 }
