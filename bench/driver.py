@@ -30,7 +30,6 @@ STOPS = ["hardstop", "bare", "axum-server", "go", "node"]  # what the others hav
 STOP_ONLY = ["axum-server"]  # as it is hyper in all else
 TRANSFERS = ["hardstop", "bare", "tiny_http", "khttp", "http-net", "hyper", "go", "node"]
 SIZE = 256 << 20
-KEPT = [1, 16, 64, 256]
 
 # What is asked of hardstop: of which lines, to which of the others (the best of them counts), and at least or at most
 # how many times their figure.
@@ -168,7 +167,7 @@ def kept(name):
     for pinned, how in ((True, "pinned"), (False, "unpinned")):
         with Server(name, pinned) as server:
             ask(server.connect()).close()
-            for count in KEPT:
+            for count in (1, 16, 64, 256):
                 rate, cpu = wrk(server, count, pinned)
                 yield f"kept alive, {how}, connections: {count}, requests/s ↑", rate
                 yield f"kept alive, {how}, connections: {count}, CPU µs per request ↓", cpu
@@ -208,12 +207,13 @@ def silent(name):
 def idle(name):
     """memory of idle connections, and a stop call that cuts them"""
     few = [count for count in COUNTS if count < 5000]
-    for count in [*few, *few, *COUNTS] if name in STOPS else COUNTS[2:]:
+    many = [count for count in COUNTS if count >= min(1000, COUNTS[-1])]
+    for count in [*few, *few, *COUNTS] if name in STOPS else many:
         with Server(name) as server:
             server.idle(10)
             before = server.memory()
             held = server.idle(count)
-            if count >= 1000:
+            if count in many:
                 yield f"memory of one of {count} idle connections, bytes ↓", (server.memory() - before) / count
             if name in STOPS:
                 cut, gone, seen = server.stop(held)
@@ -243,7 +243,8 @@ def transfer(name):
     if name not in TRANSFERS:
         return
     piece = b"%x\r\n%b\r\n" % (65536, b"x" * 65536)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as temp:
+    has_room = os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 3 * SIZE
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if has_room else None) as temp:
         path, prefix = f"{temp}/file", "" if name in ("go", "node") else "transfer-"
         with open(path, "wb") as file:
             file.writelines([b"x" * (1 << 20)] * (SIZE >> 20))
@@ -522,7 +523,8 @@ def facts():
         f"{OPTIONS.rounds} rounds, in which the subjects take turns and a different one begins each time; the cold build"
         f" has at most 3; {OPTIONS.seconds} s for each run of wrk, after one of 1 s to warm up",
         f"pinned: server on cores {SERVER_CORES}, client on cores {CLIENT_CORES}; so are transfers and single requests",
-        f"at most {COUNTS[-1]:,} connections: a process may have {LIMIT:,} descriptors, and hardstop takes two for each",
+        f"at most {COUNTS[-1]:,} connections"
+        + (f": a process may have {LIMIT:,} descriptors here, and hardstop takes two for each" * (COUNTS[-1] < 10_000)),
         "a stop: the call is `destroy`, a loop of `shutdown`, `Close`, `closeAllConnections`, `shutdown`; all have ended"
         " when their threads are gone (hardstop, bare), their goroutines (go), or their connections (the others)",
         "bare: accept, a thread, read until a blank line, a fixed answer; no parsing, no limits, no timeouts",
@@ -543,12 +545,13 @@ def main():
     parser.add_argument("--output", default=HERE, help="the directory for RESULTS.md, results.json and plots")
     OPTIONS = parser.parse_args()
 
-    LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if os.geteuid() == 0 and LIMIT < 20_100:
-        with contextlib.suppress(OSError, ValueError):  # a container's root may not
-            resource.setrlimit(resource.RLIMIT_NOFILE, (20_100, 20_100))
-            LIMIT = 20_100
-    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    LIMIT = 20_100
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT if 0 <= hard < LIMIT else hard))
+    except (OSError, ValueError):  # only root may raise it, and a container's may not
+        LIMIT = hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most = min(OPTIONS.most, (LIMIT - 100) // 200 * 100)
     COUNTS = [count for count in (1, 100, 1000, 5000) if count < most] + [most]
 
