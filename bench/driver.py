@@ -472,7 +472,7 @@ PLOTS = {  # lines that differ in the number N of connections only
 
 
 def plots(found, folder):
-    """How some figures grow with the connections, on two logarithmic axes."""
+    """How some figures grow with the connections, whose axis is logarithmic."""
     os.makedirs(folder, exist_ok=True)
     for slug, pattern in PLOTS.items():
         series = {}
@@ -489,21 +489,32 @@ def plots(found, folder):
 def plot(title, series, names):
     xs = sorted({x for points in series.values() for x, _ in points})
     ys = [y for points in series.values() for _, y in points]
-    low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys) * 1.001))
-    across = lambda x: 70 + 480 * math.log(x / xs[0]) / math.log(xs[-1] / xs[0])
-    down = lambda y: 340 - 300 * (math.log10(y) - low) / (high - low)
-    text = lambda x, y, said, more="": f'<text x="{x:.0f}" y="{y:.0f}" {more}>{html.escape(said)}</text>'
+    if max(ys) < 100 * min(ys):  # from nothing, with four to ten steps
+        step = 10 ** math.floor(math.log10(max(ys)))
+        step /= 5 if max(ys) < 2 * step else 2 if max(ys) < 5 * step else 1
+        ticks = [step * n for n in range(math.ceil(max(ys) / step) + 1)]
+        up = lambda y: y / ticks[-1]
+    else:
+        low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
+        ticks = [10.0**power for power in range(low, high + 1)]
+        up = lambda y: (math.log10(y) - low) / (high - low)
+    across = lambda x: 80 + 470 * math.log(x / xs[0]) / math.log(xs[-1] / xs[0])
+    down = lambda y: 340 - 300 * up(y)
+    text = lambda x, y, said, more: f'<text x="{x:.0f}" y="{y:.0f}" {more}>{html.escape(said)}</text>'
+    # The ground is white, so that it can be read on a dark page, too.
     parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 370" font-family="sans-serif" font-size="12">']
-    parts += ['<rect width="700" height="370" fill="#fff"/>', text(70, 22, title, 'font-size="14"')]
-    for power in range(low, high + 1):
-        y = down(10.0**power)
-        parts.append(f'<path d="M70 {y:.0f}H550" stroke="#ddd"/>' + text(64, y + 4, f"{10.0**power:,.12g}", 'text-anchor="end"'))
-    parts += [text(across(x), 358, f"{x:,}", 'text-anchor="middle"') for x in xs]
+    parts += ['<rect width="700" height="370" rx="6" fill="#fff"/>', text(80, 22, title, 'font-size="14"')]
+    for tick in ticks:
+        parts.append(f'<path d="M80 {down(tick):.0f}H550" stroke="#ddd"/>')
+        parts.append(text(74, down(tick) + 4, f"{tick:,.12g}", 'text-anchor="end"'))
+    for x in (x for x, after in zip(xs, [*xs[1:], math.inf]) if after == math.inf or across(after) - across(x) > 40):
+        parts.append(text(across(x), 358, f"{x:,}", 'text-anchor="middle"'))
     for place, name in enumerate(name for name in names if name in series):
         colour = COLOURS[names.index(name) % len(COLOURS)]
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in sorted(series[name]))
+        dots = "".join(f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="3"/>' for x, y in series[name])
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(text(565, 50 + 18 * place, name, f'fill="{colour}"'))
+        parts.append(f'<g fill="{colour}">{dots}{text(565, 50 + 18 * place, name, "")}</g>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
