@@ -310,7 +310,7 @@ impl Connection<'_> {
             (_, Err(reason)) => Err(reason),
             (Ok(()), Ok(())) => Ok(bytes),
             (Err(error), Ok(())) => {
-                self.config.tell(|| Event::Failed { id: self.registration.life.id, error: error.into() });
+                self.config.tell(|| Event::Failed { id: self.registration.life.id, error });
                 is_whole.then_some(bytes).ok_or(CloseReason::ResponseFailed)
             }
         }

@@ -25,7 +25,7 @@ pub struct Response {
 
 /// Makes the [`Upgraded`] itself, so that a program without upgrades has no code for them.
 pub(crate) type Takeover = Box<dyn FnOnce(Stream, Arc<Registration>) + Send>;
-type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
+type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> Result<(), Error> + Send;
 
 pub(crate) enum Payload {
     Bytes(Cow<'static, [u8]>),
@@ -197,7 +197,7 @@ impl Response {
     ) -> Response {
         let write = move |writer: &mut BodyWriter<'_>| {
             let written = write(writer);
-            writer.finish(written)
+            Ok(writer.finish(written)?)
         };
         Response::with_payload("application/octet-stream", Payload::Stream(Box::new(write), length))
     }
