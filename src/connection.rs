@@ -129,7 +129,8 @@ impl Connection<'_> {
             // An empty line, which some clients send after a body, begins nothing yet.
             let waiting = matches!(bytes, [] | [b'\r'] | [b'\r', b'\n']) && began.is_none();
             self.asked = Instant::now();
-            let parsed = Arc::make_mut(&mut self.head).parse(bytes, self.config);
+            let head = Arc::get_mut(&mut self.head); // nobody else has it yet
+            let parsed = head.map_or(Ok(None), |head| head.parse(bytes, self.config));
             if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
                 self.body.stream.consume(n);
                 return Ok(());
@@ -325,8 +326,9 @@ impl Connection<'_> {
         };
         let begun = self.body.stream.buffered();
         let begun = begun.strip_prefix(b"\r\n").unwrap_or(begun);
-        if begun.starts_with(b"HEAD ") && self.head.method.is_empty() {
-            Arc::make_mut(&mut self.head).method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
+        let unread = Arc::get_mut(&mut self.head).filter(|head| head.method.is_empty());
+        if let Some(head) = unread.filter(|_| begun.starts_with(b"HEAD ")) {
+            head.method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
         }
         let told = self.registration.life.enter(ConnectionState::Responding);
         let sent = told.and_then(|()| self.respond(error.into(), false));

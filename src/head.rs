@@ -10,7 +10,7 @@ use super::urlencoded::{decode, encoded_byte};
 use super::{Builder, Version};
 
 /// A head that is being parsed, or has been. One whose request line has not come has no method.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Head {
     pub(crate) method: String,
     pub(crate) target: String,
