@@ -345,8 +345,9 @@ impl Inner {
         let (mut served, mut longest) = (0, None);
         let counts = |life: &Life| !life.refused && life.end_reason().is_none();
         for (life, _) in self.open().filter(|open| counts(open.0)) {
-            let found = life.dispensable().map(|order| (order, life.id));
-            longest = longest.into_iter().chain(found).min();
+            if let Some(order) = life.dispensable() {
+                longest = longest.filter(|(least, _)| *least <= order).or(Some((order, life.id)));
+            }
             served = usize::saturating_add(served, 1);
         }
         let evict = |(_, id)| self.end(CloseReason::Evicted, Some(id), makes_room) > 0;
