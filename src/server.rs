@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{io, time::Duration};
 
-type Hook = Box<dyn Fn(&Event) + Send + Sync>;
+type Hook = Box<dyn Fn(Event) + Send + Sync>;
 
 /// Declares each setting once: what it does, its setter's argument, its type and its default.
 macro_rules! settings {
@@ -79,7 +79,7 @@ impl Builder {
     /// outside of any lock, and may call every method of [`Handle`]. A hook that keeps one keeps the memory of both: let it
     /// go when the server has ended.
     pub fn on_event(self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
-        Builder { on_event: Some(Box::new(hook)), ..self }
+        Builder { on_event: Some(Box::new(move |event| tell(&hook, event))), ..self }
     }
 
     /// Wraps each connection's socket, for https above all. `examples/https` does it with rustls:
@@ -154,7 +154,7 @@ impl Builder {
     /// Tells the hook, if there is one. A hook that panics is told so, once.
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         if let Some(hook) = &self.on_event {
-            tell(hook, event());
+            hook(event());
         }
     }
 
@@ -300,7 +300,7 @@ impl Drop for Running {
     }
 }
 
-fn tell(hook: &Hook, event: Event) {
+fn tell(hook: &dyn Fn(&Event), event: Event) {
     // An error in an event is the user's, too, and is dropped in there.
     let tell = |event| catch_unwind(AssertUnwindSafe(move || hook(&event))).map_err(panic_message);
     if let Err(message) = tell(event) {
