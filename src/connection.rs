@@ -120,7 +120,9 @@ impl Connection<'_> {
 
     /// Waits for a request, in that state, and reads its head.
     fn read_head(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
-        self.head = Arc::default(); // what waits keeps no memory for the last one
+        if !self.body.stream.buffered().is_empty() {
+            self.renew_head();
+        }
         let life = &self.registration.life;
         let mut waited: Option<Instant> = None; // since when; an empty line does not make it wait anew
         let mut began: Option<Instant> = None; // with its first byte
@@ -129,7 +131,7 @@ impl Connection<'_> {
             // An empty line, which some clients send after a body, begins nothing yet.
             let waiting = matches!(bytes, [] | [b'\r'] | [b'\r', b'\n']) && began.is_none();
             self.asked = Instant::now();
-            let head = Arc::get_mut(&mut self.head); // nobody else has it yet
+            let head = Arc::get_mut(&mut self.head).filter(|_| !bytes.is_empty()); // nobody else has it yet
             let parsed = head.map_or(Ok(None), |head| head.parse(bytes, self.config));
             if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
                 self.body.stream.consume(n);
@@ -140,6 +142,7 @@ impl Connection<'_> {
                 self.body.stream.rest();
                 if waited.is_none() {
                     life.enter_at(self.asked, waits_as, None)?;
+                    self.renew_head();
                 }
                 // A drain that came before that line has not found this connection idle. A new one has its second.
                 let is_idle = waits_as == ConnectionState::Idle;
@@ -166,6 +169,14 @@ impl Connection<'_> {
                 (Ok(_), _) => continue,
                 (Err(reason), _) => reason,
             });
+        }
+    }
+
+    /// Makes room for the next head, unless the last one is still told of, as that of a pipelined request is.
+    fn renew_head(&mut self) {
+        match Arc::get_mut(&mut self.head) {
+            Some(head) => head.clear(),
+            None => self.head = Arc::default(),
         }
     }
 

@@ -9,6 +9,9 @@ use super::types::{refuse, refuse_if, Error};
 use super::urlencoded::{decode, encoded_byte};
 use super::{Builder, Version};
 
+/// How many bytes a connection that waits keeps for a target, and for its fields.
+const MAX_KEPT: usize = 1024;
+
 /// A head that is being parsed, or has been. One whose request line has not come has no method.
 #[derive(Default)]
 pub(crate) struct Head {
@@ -24,6 +27,19 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Makes room for the next one, in the memory of the last if that is little.
+    pub(crate) fn clear(&mut self) {
+        if self.target.capacity().max(self.headers.bytes.capacity()) > MAX_KEPT {
+            *self = Head::default();
+        }
+        self.method.clear();
+        self.target.clear();
+        self.path.clear();
+        self.headers.bytes.clear();
+        self.headers.fields.clear();
+        (self.line, self.scanned) = (0, 0);
+    }
+
     /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None` for "read
     /// more". `bytes` starts at the same byte in every call for one head.
     pub(crate) fn parse(&mut self, bytes: &[u8], max: &Builder) -> Result<Option<usize>, Error> {
@@ -59,7 +75,8 @@ impl Head {
         let version = rest.strip_prefix(' ').unwrap_or_default();
         refuse_if(target.is_empty() || version.is_empty(), 400, "the request line is not `method target version`")?;
         refuse_if(!is_token(method.as_bytes()), 400, "the method is not a token")?;
-        (self.method, self.target) = (String::from(method), String::from(target));
+        self.method.push_str(method);
+        self.target.push_str(target);
         self.version = parse_version(version)?;
         // RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
         let local = match absolute_target(target) {
@@ -80,7 +97,10 @@ impl Head {
             "" => "/",
             path => path,
         };
-        self.path = if path.contains('%') { decode(path.as_bytes(), false) } else { String::from(path) };
+        match path.contains('%') {
+            true => self.path = decode(path.as_bytes(), false),
+            false => self.path.push_str(path),
+        }
         // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
         let has_control = self.path.bytes().any(|byte| byte.is_ascii_control());
         refuse_if(has_control, 400, "a control byte in the path, percent-encoded")
@@ -213,17 +233,34 @@ pub(crate) fn is_authority(text: &str) -> bool {
 
 /// What may stand beside letters and digits in a host, a path and a query (RFC 3986 §3.2.2 to §3.4), with what browsers
 /// leave unencoded in the last two, as in `?ids[]=1`: nothing that frames a message or splits a target.
-const NAME_BYTES: &[u8] = b"-._~!$&'()*+,;=";
-const PATH_BYTES: &[u8] = b"-._~!$&'()*+,;=:@/[]|^";
-const QUERY_BYTES: &[u8] = b"-._~!$&'()*+,;=:@/?[]{}|\\^`";
+const NAME_BYTES: Bytes = alphanumeric_and(b"-._~!$&'()*+,;=");
+const PATH_BYTES: Bytes = alphanumeric_and(b"-._~!$&'()*+,;=:@/[]|^");
+const QUERY_BYTES: Bytes = alphanumeric_and(b"-._~!$&'()*+,;=:@/?[]{}|\\^`");
+const TOKEN_BYTES: Bytes = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// A set of ASCII bytes: a bit for each.
+type Bytes = u128;
+
+const fn alphanumeric_and(mut more: &[u8]) -> Bytes {
+    let mut bytes: Bytes = 0x07ff_fffe_07ff_fffe_03ff_0000_0000_0000; // letters and digits
+    while let [byte, rest @ ..] = more {
+        bytes |= 1 << *byte;
+        more = rest;
+    }
+    bytes
+}
+
+fn is_in(bytes: Bytes, byte: u8) -> bool {
+    bytes.checked_shr(byte.into()).unwrap_or(0) & 1 == 1
+}
 
 /// Whether every other byte is one of these, and every `%` begins a whole percent-encoding (RFC 3986 §2.1).
-fn is_encoded(text: &str, allowed: &[u8]) -> bool {
+fn is_encoded(text: &str, allowed: Bytes) -> bool {
     let mut rest = text.as_bytes();
     while let Some((byte, tail)) = rest.split_first() {
         rest = match encoded_byte(rest) {
+            _ if is_in(allowed, *byte) => tail,
             Some((_, after)) => after,
-            None if byte.is_ascii_alphanumeric() || allowed.contains(byte) => tail,
             None => return false,
         };
     }
@@ -237,8 +274,7 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 
 /// What follows the token that the text begins with.
 pub(crate) fn after_token(text: &[u8]) -> Option<&[u8]> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let length = text.iter().take_while(|byte| allowed(byte)).count();
+    let length = text.iter().position(|byte| !is_in(TOKEN_BYTES, *byte)).unwrap_or(text.len());
     text.get(length..).filter(|_| length > 0)
 }
 

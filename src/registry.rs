@@ -98,8 +98,8 @@ pub(crate) enum Stage {
 impl Registry {
     pub(crate) fn new(listener: Listener, local_addr: SocketAddr, config: Builder) -> Registry {
         let watch_at = config.transport.as_ref().map(|_| Instant::now());
-        let stage = Stage::Accepting(Arc::new(listener));
-        let inner = Mutex::new(Inner { stage, watch_at, ..Inner::default() });
+        let (reserve, stage) = (listener.reserve(), Stage::Accepting(Arc::new(listener)));
+        let inner = Mutex::new(Inner { stage, reserve, watch_at, ..Inner::default() });
         let (phase, news, work) = Default::default();
         Registry { config, local_addr, phase, inner, news, work }
     }

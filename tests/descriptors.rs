@@ -22,7 +22,7 @@ mod client;
 use alone::{is_alone, CpuTime};
 use client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::Server;
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -109,7 +109,7 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
     if !is_alone("a_connection_that_gets_no_second_descriptor_is_ended_and_told_of", FEW) {
         return;
     }
-    let (server, facts) = observed();
+    let (server, facts) = observed_that_naps();
     let addr = server.local_addr();
     let mut files = hoard();
     files.truncate(files.len() - 2);
@@ -119,6 +119,33 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
     facts.wait_for(|fact| *fact == Fact::AcceptFailed);
     drop(files);
     Client::answered(addr);
+    running.destroy();
+    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+}
+
+/// The kernel had a descriptor for it when the wait began, and the server has kept the second one.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descriptor() {
+    let name = "a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descriptor";
+    if !is_alone(name, FEW) {
+        return;
+    }
+    let (server, facts) = observed();
+    let running = server.spawn(|_| "hello").unwrap();
+    until("the accept loop sleeps", || {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
+        let mut stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+        stats.any(|stat| stat.contains("(hardstop-accept) S "))
+    });
+    let mut files = hoard();
+    drop(files.pop()); // for the client's own
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    assert_eq!(client.response().status, 200);
+    facts.wait_for(|fact| *fact == Fact::AcceptFailed); // now it cannot accept another one, and tells so
+    drop(files);
+    Client::answered(running.local_addr());
     running.destroy();
     assert!(running.handle().wait_timeout(SOON), "somebody is left");
 }
