@@ -117,14 +117,16 @@ impl Stream {
 
     /// Adds to the output.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
-        if self.output.len().saturating_add(bytes.len()) > OUTPUT_BYTES {
-            self.flush()?;
-            if bytes.len() > OUTPUT_BYTES {
-                return self.write(bytes); // without a copy
-            }
+        let free = OUTPUT_BYTES.saturating_sub(self.output.len());
+        if bytes.len() <= free {
+            self.output.extend_from_slice(bytes);
+            return Ok(());
         }
-        self.output.extend_from_slice(bytes);
-        Ok(())
+        // A head leaves with the beginning of its body, not in a packet of its own; the rest goes without a copy.
+        let (first, rest) = bytes.split_at(if self.output.is_empty() { 0 } else { free });
+        self.output.extend_from_slice(first);
+        self.flush()?;
+        self.write(rest)
     }
 
     /// Writes all that has been collected.
