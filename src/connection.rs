@@ -15,7 +15,7 @@ use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version}
 use std::io::{self, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
-use std::{any::Any, mem, net::Shutdown, sync::Arc};
+use std::{any::Any, mem, net::Shutdown, sync::Arc, thread};
 
 /// A handler, whatever its own type is.
 pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
@@ -23,6 +23,10 @@ pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
 /// How long and how much of what a client still sends is read at most before the end.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a yield may take at most, and for how long there is none after one that took longer.
+const LONG_YIELD: Duration = Duration::from_millis(1);
+const YIELD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The whole life of a thread that serves connections.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
@@ -48,7 +52,8 @@ pub(crate) fn serve_over(
         let stream = Stream::new(open(&registration)?, config, &registration.life);
         let _watch; // dropped after the connection, whose transport says goodbye
         let (body, head) = (Body::new(stream, config.body_timeout), Arc::default());
-        let mut connection = Connection { body, registration: &registration, config, head, asked: Instant::now() };
+        let (asked, yields_at) = (Instant::now(), Instant::now());
+        let mut connection = Connection { body, registration: &registration, config, head, asked, yields_at };
         let served = connection.serve(handler);
         _watch = registration.life.watch(config.write_timeout);
         served.map(|takeover| (takeover, connection.body.stream))
@@ -100,6 +105,8 @@ struct Connection<'a> {
     head: Arc<Head>,
     /// When the last bytes of the head came.
     asked: Instant,
+    /// From when on it lets others run before it waits.
+    yields_at: Instant,
 }
 
 impl Connection<'_> {
@@ -149,6 +156,7 @@ impl Connection<'_> {
                 if is_idle && self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
                     self.body.stream.transport.shut_down(Shutdown::Read);
                 }
+                self.give_way();
             } else if began.is_none() {
                 life.enter(ConnectionState::Head)?;
                 began = Some(self.asked);
@@ -169,6 +177,17 @@ impl Connection<'_> {
                 (Ok(_), _) => continue,
                 (Err(reason), _) => reason,
             });
+        }
+    }
+
+    /// Lets others run before it sleeps: often the next request is there then, which saves a sleep and a wake-up. If that
+    /// takes long, somebody else wants the processor and would get it after each request: so not again for a while.
+    fn give_way(&mut self) {
+        if self.asked >= self.yields_at {
+            thread::yield_now();
+            if self.asked.elapsed() > LONG_YIELD {
+                self.yields_at = self.asked.checked_add(YIELD_PAUSE).unwrap_or(self.asked);
+            }
         }
     }
 
