@@ -49,7 +49,7 @@ pub(crate) fn serve_over(
     let (id, peer) = (registration.life.id, registration.life.peer);
     config.tell(|| Event::Opened { id, peer });
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let stream = Stream::new(open(&registration)?, config, &registration.life);
+        let stream = Box::new(Stream::new(open(&registration)?, config, &registration.life));
         let _watch; // dropped after the connection, whose transport says goodbye
         let (body, head) = (Body::new(stream, config.body_timeout), Arc::default());
         let (asked, yields_at) = (Instant::now(), Instant::now());

@@ -93,7 +93,7 @@ impl<'a> Request<'a> {
 /// handler that returns `Result<_, Error>` takes it out again, so that the client gets the right status code. After a
 /// failure every read fails. If the client waits for a `100 Continue`, it is sent when the first read has to wait.
 pub struct Body {
-    pub(crate) stream: Stream,
+    pub(crate) stream: Box<Stream>,
     timeout: Timeout,
     pub(crate) terms: Terms,
     decoder: BodyDecoder,
@@ -104,7 +104,7 @@ pub struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(stream: Stream, timeout: Timeout) -> Body {
+    pub(crate) fn new(stream: Box<Stream>, timeout: Timeout) -> Body {
         let (terms, decoder) = (Terms::default(), BodyDecoder::new(Some(0)));
         Body { stream, timeout, terms, decoder, received: 0, limit: 0, failure: None }
     }

@@ -24,7 +24,7 @@ pub struct Response {
 }
 
 /// Makes the [`Upgraded`] itself, so that a program without upgrades has no code for them.
-pub(crate) type Takeover = Box<dyn FnOnce(Stream, Arc<Registration>) + Send>;
+pub(crate) type Takeover = Box<dyn FnOnce(Box<Stream>, Arc<Registration>) + Send>;
 type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> Result<(), Error> + Send;
 
 pub(crate) enum Payload {
@@ -269,6 +269,7 @@ fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
     Ok(())
 }
 
+#[inline(never)]
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
