@@ -30,10 +30,10 @@ const YIELD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The whole life of a thread that serves connections.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
-    let mut job = server.registry.take_job();
+    let mut job = server.registry.take_job(true);
     while let Some((tcp, registration)) = job {
         serve_over(|of| Socket::open(tcp, of), registration, handler);
-        job = server.registry.await_job();
+        job = server.registry.take_job(false);
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn serve_over(
 
 /// Ends a connection for which there is no thread, without waiting for it.
 pub(crate) fn turn_away(server: &Handle, error: io::Error) {
-    if let Some((mut tcp, _registration)) = server.registry.take_job() {
+    if let Some((mut tcp, _registration)) = server.registry.take_job(true) {
         let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
                     Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
         if server.registry.config.transport.is_none() && tcp.set_nonblocking(true).is_ok() {

@@ -103,12 +103,8 @@ mod unix {
                 UnixListener::bind(near)
             });
             let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {}: {e}", path.display()));
-            let socket = UnixSocket {
-                listener: bound.map_err(named)?,
-                file: socket_file(&path),
-                path,
-                is_hidden: AtomicBool::new(false),
-            };
+            let (listener, file, is_hidden) = (bound.map_err(named)?, socket_file(&path), AtomicBool::new(false));
+            let socket = UnixSocket { listener, path, file, is_hidden };
             if let Some(mode) = mode {
                 socket.listener.set_nonblocking(true)?;
                 fs::set_permissions(&socket.path, Permissions::from_mode(mode))?;

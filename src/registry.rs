@@ -110,29 +110,27 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection for a thread that was started for one; `None` if a stop came first.
-    pub(crate) fn take_job(&self) -> Option<(TcpStream, Registration)> {
-        let mut inner = self.lock();
-        inner.starting = inner.starting.saturating_sub(1);
-        inner.take_job()
-    }
-
-    /// The next connection for a thread whose own has ended; `None` if it is to end.
-    pub(crate) fn await_job(&self) -> Option<(TcpStream, Registration)> {
-        let mut inner = self.lock();
-        if inner.has_turn(self.config.max_connections) {
-            return inner.take_job();
-        } else if inner.is_stopped() || inner.spare >= MAX_SPARE.min(self.config.max_connections) {
+    /// The connection for a thread that has been started for one, or else waits for another; `None` if it is to end.
+    pub(crate) fn take_job(&self, is_new: bool) -> Option<(TcpStream, Registration)> {
+        let (mut inner, max) = (self.lock(), self.config.max_connections);
+        let mut is_called = is_new;
+        if !is_new && !inner.has_turn(max) && !inner.is_stopped() && inner.spare < MAX_SPARE.min(max) {
+            inner.spare = inner.spare.saturating_add(1);
+            let waits = |inner: &mut Inner| inner.called == 0 && !inner.is_stopped();
+            let woken = self.work.wait_timeout_while(inner, SPARE_TIME, waits);
+            inner = woken.unwrap_or_else(PoisonError::into_inner).0;
+            inner.spare = inner.spare.saturating_sub(1);
+            is_called = inner.called > 0;
+            inner.called = inner.called.saturating_sub(1);
+        }
+        if is_called {
+            inner.starting = inner.starting.saturating_sub(1);
+        } else if !inner.has_turn(max) {
             return None;
         }
-        inner.spare = inner.spare.saturating_add(1);
-        let waits = |inner: &mut Inner| inner.called == 0 && !inner.is_stopped();
-        let mut inner =
-            self.work.wait_timeout_while(inner, SPARE_TIME, waits).unwrap_or_else(PoisonError::into_inner).0;
-        inner.spare = inner.spare.saturating_sub(1);
-        inner.called = inner.called.checked_sub(1)?;
-        inner.starting = inner.starting.saturating_sub(1);
-        inner.take_job()
+        let job = inner.queue.pop_front()?;
+        inner.threads.push((job.1.life.id, thread::current().id()));
+        Some(job)
     }
 
     /// Has all who sleep look again.
@@ -285,13 +283,6 @@ impl Inner {
         let can_wait = self.reserve.is_some() && self.reports.is_empty();
         self.waits = can_wait && listener.socket.set_nonblocking(false).is_ok();
         Some(listener).filter(|_| self.waits)
-    }
-
-    /// Hands the first of the queue to this thread.
-    fn take_job(&mut self) -> Option<(TcpStream, Registration)> {
-        let job = self.queue.pop_front()?;
-        self.threads.push((job.1.life.id, thread::current().id()));
-        Some(job)
     }
 
     /// Whether the stop is complete: no connection, and the handler has been let go of.

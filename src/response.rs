@@ -112,7 +112,7 @@ impl Response {
     /// gets a 400 instead, or while the server drains, a 503. With another status code it gets a 500.
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
         let response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_header("Upgrade", protocol);
-        let takeover = move |stream, registration| take(Upgraded::new(stream, registration));
+        let takeover = move |stream: Box<Stream>, registration| take(Upgraded::new(*stream, registration));
         Response { payload: Payload::Upgrade(String::from(protocol), Box::new(takeover)), ..response }
     }
 

@@ -137,18 +137,18 @@ impl Builder {
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
         self.check()?;
         let socket = super::listener::UnixSocket::bind(path.as_ref(), self.socket_mode)?;
-        self.server(Listener::new(Box::new(socket), false)?, SocketAddr::from(([0, 0, 0, 0], 0)))
+        Ok(self.server(Listener::new(Box::new(socket), false)?, SocketAddr::from(([0, 0, 0, 0], 0))))
     }
 
     fn open(self, listener: TcpListener, is_shared: bool) -> io::Result<Server> {
         self.check()?;
         let local_addr = listener.local_addr()?;
-        self.server(Listener::new(Box::new(listener), is_shared)?, local_addr)
+        Ok(self.server(Listener::new(Box::new(listener), is_shared)?, local_addr))
     }
 
-    fn server(self, listener: Listener, local_addr: SocketAddr) -> io::Result<Server> {
+    fn server(self, listener: Listener, local_addr: SocketAddr) -> Server {
         let registry = Arc::new(Registry::new(listener, local_addr, self));
-        Ok(Server { handle: Handle { registry } })
+        Server { handle: Handle { registry } }
     }
 
     /// Tells the hook, if there is one. A hook that panics is told so, once.
@@ -211,7 +211,8 @@ impl Server {
     /// Serves on this thread, until it has been stopped and every connection is gone.
     ///
     /// Each connection has a thread, on which `handler` is called for one request after the other, and which may serve
-    /// another connection when that one has ended. The handler may borrow from the caller. If it panics, the client gets a 500 and the server goes on (unless panics abort the process).
+    /// another connection when that one has ended. The handler may borrow from the caller. If it panics, the client gets
+    /// a 500 and the server goes on (unless panics abort the process).
     ///
     /// When this returns, the handler has been dropped, and no thread and no descriptor of the server is left. Handlers
     /// that ignore their [`CancelToken`](super::CancelToken) hold it back.

@@ -23,7 +23,7 @@ pub struct Upgraded {
 }
 
 impl Upgraded {
-    pub(crate) fn new(stream: Box<Stream>, registration: Arc<Registration>) -> Upgraded {
+    pub(crate) fn new(stream: Stream, registration: Arc<Registration>) -> Upgraded {
         let unread = stream.buffered().to_vec();
         let mut upgraded = Upgraded { transport: stream.transport, unread, lease: Lease { registration } };
         let _ = upgraded.set_timeouts(None, None); // if that fails, so does the first read
