@@ -1,0 +1,78 @@
+//! Run `cargo run --example dashboard`, open http://127.0.0.1:4001/ in a few tabs, and press "Destroy": every connection
+//! is cut, the program goes on, three seconds later it serves again, and the pages come back. Enter here ends it.
+
+use hardstop::{ConnectionInfo, Error, Handle, Request, Response, Server};
+use std::{env, io, io::Write, process, thread, time::Duration};
+
+fn main() -> io::Result<()> {
+    let mut addr = env::args().nth(1).unwrap_or_else(|| String::from("127.0.0.1:4001"));
+    thread::spawn(|| io::stdin().read_line(&mut String::new()).map(|_| process::exit(0)));
+    for generation in 1_u32.. {
+        let server = Server::bind(&addr)?;
+        let (handle, port) = (server.handle(), server.local_addr().port());
+        addr = server.local_addr().to_string(); // if it was port 0, the next one takes the same
+        println!("listening on http://{addr}");
+        server.run(|req| check(req, port).and_then(|()| answer(req, generation, &handle)));
+        println!("generation {generation} is gone, with its threads and sockets; the program goes on");
+        thread::sleep(Duration::from_secs(3));
+    }
+    Ok(())
+}
+
+/// Refuses who has come by another name, as pages do that have their own lead here (DNS rebinding), and who would change
+/// something from a page that is not this server's: browsers send such requests for any page, and say for which.
+fn check(req: &Request<'_>, port: u16) -> Result<(), Error> {
+    let host = req.header("Host").unwrap_or_default();
+    let names = ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"));
+    let from_here = req.header("Origin") == Some(&format!("http://{host}"));
+    match req.method() {
+        _ if !names.iter().any(|name| name == host) => Err(Error::new(421, "this server has another name")),
+        "POST" if !from_here => Err(Error::new(403, "only this server's own pages may ask for that")),
+        _ => Ok(()),
+    }
+}
+
+fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Response, Error> {
+    let (me, token, handle, path) = (req.connection_id(), req.cancel_token(), handle.clone(), req.path().to_owned());
+    Ok(match (req.method(), req.path()) {
+        ("GET" | "HEAD", "/") => {
+            let page = include_str!("dashboard.html").replace("GENERATION", &generation.to_string());
+            Response::html(page.replace("ROWS", &rows(&handle))).with_header("X-Frame-Options", "DENY")
+        }
+        ("GET", "/events") => Response::stream(move |body| {
+            while !token.wait_stop_timeout(Duration::from_millis(250)) {
+                write!(body, "retry: 500\ndata: {generation}\ndata: {me}\ndata: {}\n\n", rows(&handle))?;
+                body.flush()?;
+            }
+            Ok(()) // a drain need not wait for an open page
+        })
+        .with_header("Content-Type", "text/event-stream"),
+        ("POST", _) => Response::stream(move |body| {
+            body.write_all(b"<meta http-equiv=refresh content='4; url=/'>Done.")?; // for those without JavaScript
+            body.flush()?; // so it is on its way, even if its own connection is cut next
+            let close = |it: &ConnectionInfo| path == format!("/close/{}", it.id) && handle.close(it.id);
+            match path.as_str() {
+                "/destroy" => println!("destroyed: {} connections were cut", handle.destroy()),
+                "/drain" => handle.drain(),
+                "/close-idle" => drop(handle.close_idle()),
+                _ => drop(handle.connections().iter().any(close)),
+            }
+            Ok(())
+        })
+        .with_header("Content-Type", "text/html"),
+        _ => return Err(Error::new(404, "there is no such page")),
+    })
+}
+
+/// The table's rows. What clients have chosen in them is method and path: that must not become markup.
+fn rows(handle: &Handle) -> String {
+    let row = |it: ConnectionInfo| {
+        let (id, state, age, requests) = (it.id, it.state, it.opened.elapsed().as_secs(), it.requests);
+        let peer = it.peer.map_or(String::new(), |peer| peer.to_string());
+        let asks = it.method.unwrap_or_default() + " " + &it.path.unwrap_or_default();
+        let asks = asks.replace('&', "&amp;").replace('<', "&lt;");
+        let cells = format!("<th scope=row>{id}<td>{peer}<td>{state:?}<td>{age} s<td>{requests}<td>{asks}");
+        format!("<tr id=c{id}>{cells}<td><button formaction=/close/{id}>Cut<span> {id}</span></button>")
+    };
+    handle.connections().into_iter().map(row).collect()
+}
