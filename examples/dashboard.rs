@@ -1,7 +1,7 @@
 //! Run `cargo run --example dashboard`, open http://127.0.0.1:4001/ in a few tabs, and press "Destroy": every connection
 //! is cut, the program goes on, three seconds later it serves again, and the pages come back. Enter here ends it.
 
-use hardstop::{ConnectionInfo, Error, Handle, Request, Response, Server};
+use hardstop::{ConnectionId, ConnectionInfo, ConnectionState, Error, Handle, Request, Response, Server};
 use std::{env, io, io::Write, process, thread, time::Duration};
 
 fn main() -> io::Result<()> {
@@ -19,15 +19,13 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses who has come by another name, as pages do that have their own lead here (DNS rebinding), and who would change
-/// something from a page that is not this server's: browsers send such requests for any page, and say for which.
+/// Refuses other names, which strangers can have lead here (DNS rebinding), and changes that are not from its own page.
 fn check(req: &Request<'_>, port: u16) -> Result<(), Error> {
     let host = req.header("Host").unwrap_or_default();
     let names = ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"));
-    let from_here = req.header("Origin") == Some(&format!("http://{host}"));
     match req.method() {
         _ if !names.iter().any(|name| name == host) => Err(Error::new(421, "this server has another name")),
-        "POST" if !from_here => Err(Error::new(403, "only this server's own pages may ask for that")),
+        "POST" if req.header("Origin") != Some(&format!("http://{host}")) => Err(Error::new(403, "not from its page")),
         _ => Ok(()),
     }
 }
@@ -47,21 +45,24 @@ fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Respons
             Ok(()) // a drain need not wait for an open page
         })
         .with_header("Content-Type", "text/event-stream"),
-        ("POST", _) => Response::stream(move |body| {
-            body.write_all(b"<meta http-equiv=refresh content='4; url=/'>Done.")?; // for those without JavaScript
-            body.flush()?; // so it is on its way, even if its own connection is cut next
-            let close = |it: &ConnectionInfo| path == format!("/close/{}", it.id) && handle.close(it.id);
-            match path.as_str() {
-                "/destroy" => println!("destroyed: {} connections were cut", handle.destroy()),
-                "/drain" => handle.drain(),
-                "/close-idle" => drop(handle.close_idle()),
-                _ => drop(handle.connections().iter().any(close)),
-            }
-            Ok(())
-        })
-        .with_header("Content-Type", "text/html"),
+        ("POST", _) => {
+            thread::spawn(move || press(&path, &handle, me));
+            Response::html("<meta http-equiv=refresh content='4; url=/'>Done.") // for those without JavaScript
+        }
         _ => return Err(Error::new(404, "there is no such page")),
     })
+}
+
+/// Does what a button says, once the answer is there (but within a second): afterwards there may be no connection for it.
+fn press(path: &str, handle: &Handle, by: ConnectionId) {
+    let answers = || handle.connections().iter().any(|it| it.id == by && it.state != ConnectionState::Idle);
+    (0..100).take_while(|_| answers()).for_each(|_| thread::sleep(Duration::from_millis(10)));
+    match path {
+        "/destroy" => drop(writeln!(io::stdout().lock(), "destroyed: {} connections were cut", handle.destroy())),
+        "/drain" => handle.drain(),
+        "/close-idle" => drop(handle.close_idle()),
+        _ => drop(handle.connections().iter().any(|it| path == format!("/close/{}", it.id) && handle.close(it.id))),
+    }
 }
 
 /// The table's rows. What clients have chosen in them is method and path: that must not become markup.
