@@ -47,7 +47,7 @@ fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Respons
         .with_header("Content-Type", "text/event-stream"),
         ("POST", _) => {
             thread::spawn(move || press(&path, &handle, me));
-            Response::html("<meta http-equiv=refresh content='4; url=/'>Done.") // for those without JavaScript
+            Response::html("<meta http-equiv=refresh content='5; url=/'>Done.") // for those without JavaScript
         }
         _ => return Err(Error::new(404, "there is no such page")),
     })
