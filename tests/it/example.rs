@@ -1,7 +1,7 @@
 //! Runs an example as the process that a user runs. It ends by itself when its stdin does, so also when a test fails.
 
 use crate::client::SOON;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -48,6 +48,13 @@ impl Example {
     pub(crate) fn line(&self) -> String {
         let line = self.output.recv_timeout(SOON);
         line.expect("the example prints a line")
+    }
+
+    /// Types that line.
+    #[allow(dead_code, reason = "shared with those that do not read lines")]
+    pub(crate) fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("it has not been stopped");
+        writeln!(stdin, "{line}").unwrap();
     }
 
     /// Has it end, as Enter does.
