@@ -1,5 +1,7 @@
 //! Runs an example as the process that a user runs. It ends by itself when its stdin does, so also when a test fails.
 
+#![allow(dead_code, reason = "shared with those who need more of it")]
+
 use crate::client::SOON;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -16,12 +18,17 @@ pub(crate) struct Example {
 impl Example {
     /// Starts it on a free port, and waits until it tells which one.
     pub(crate) fn start(name: &str) -> (Example, SocketAddr) {
+        Example::start_with(name, &["127.0.0.1:0"])
+    }
+
+    /// The same with other arguments, one of which should be such an address.
+    pub(crate) fn start_with(name: &str, args: &[&str]) -> (Example, SocketAddr) {
         // Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
         let test = std::env::current_exe().unwrap();
         let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
         let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
         let mut child = Command::new(path)
-            .arg("127.0.0.1:0")
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -50,8 +57,12 @@ impl Example {
         line.expect("the example prints a line")
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Types that line.
-    #[allow(dead_code, reason = "shared with those that do not read lines")]
     pub(crate) fn say(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("it has not been stopped");
         writeln!(stdin, "{line}").unwrap();
