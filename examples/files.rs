@@ -5,7 +5,7 @@
 //! is used, which std can do by name only. So whoever may rename things in DIR can win a race and have another file of
 //! yours served, or a pipe be waited for: serve no directory in which somebody else may write.
 
-use hardstop::{Error, Request, Response, Server, StatusCode};
+use hardstop::{http_date, Error, Request, Response, Server, StatusCode};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -90,13 +90,13 @@ fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
     let mut file = File::open(place).map_err(|_| missing())?;
     let metadata = file.metadata()?;
     let (length, modified, now) = (metadata.len(), metadata.modified()?, SystemTime::now());
-    let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let date = date(since_1970(modified.min(now)).as_secs()); // RFC 9110 §8.8.2.1: not in the future
+    let date = http_date(modified.min(now)); // RFC 9110 §8.8.2.1: not in the future
 
     // RFC 9110 §8.8.1: what has just changed may change again while its clock shows the same time.
     let is_strong = now.duration_since(modified).map_or(false, |age| age >= Duration::from_secs(2));
     let (weak, new) = if is_strong { ("", "") } else { ("W/", "-new") };
-    let version = format!("\"{:x}-{length:x}{new}\"", since_1970(modified).as_nanos());
+    let version =
+        format!("\"{:x}-{length:x}{new}\"", modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
 
     // RFC 9110 §13.2.2: tags decide, and the date where there are none. What is no date is ignored.
     let has = |tags: &str| tags == "*" || tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == version);
@@ -185,26 +185,7 @@ const TYPES: &str = "html text/html; charset=utf-8, css text/css; charset=utf-8,
 
 const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7), of a time that has passed.
-#[allow(clippy::arithmetic_side_effects)] // so no number here is large
-fn date(seconds: u64) -> String {
-    let (mut day, mut year, mut month) = (seconds / 86_400, 1970_u64, 0);
-    let name = |names: &'static str, at: u64| names.get(usize::try_from(at * 3).ok()?..)?.get(..3);
-    let weekday = name("ThuFriSatSunMonTueWed", day % 7).unwrap_or_default();
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = |year, month| match month {
-        1 => 28 + u64::from(is_leap(year)),
-        _ => 31 - u64::from([3, 5, 8, 10].contains(&month)),
-    };
-    while day >= length(year, month) {
-        day -= length(year, month);
-        (year, month) = (year + month / 11, (month + 1) % 12);
-    }
-    let (month, hour, minute) = (name(MONTHS, month).unwrap_or_default(), seconds / 3600 % 24, seconds / 60 % 60);
-    format!("{weekday}, {:02} {month} {year} {hour:02}:{minute:02}:{:02} GMT", day + 1, seconds % 60)
-}
-
-/// What orders dates of that form; `None` for anything else, also for the two forms that went out of use by 1995.
+/// What orders dates as `http_date` makes them; `None` for anything else, also for the two forms that went out of use by 1995.
 fn order(date: &str) -> Option<(&str, usize, &str, &str)> {
     let is = |byte: u8, form| byte.is_ascii_digit() && form == b'0' || byte.is_ascii_alphabetic() && form == b'a';
     let fits = |(byte, form)| byte == form || is(byte, form);

@@ -1,4 +1,4 @@
-//! The `Date` field: IMF-fixdate (RFC 9110 §5.6.7).
+//! Dates in fields: IMF-fixdate (RFC 9110 §5.6.7).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,13 @@ impl Date {
         }
         &self.text
     }
+}
+
+/// That time as fields such as `Last-Modified` have it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+///
+/// It has whole seconds. A time before 1970 is given as 1970, and one after 9999 as the end of 9999.
+pub fn http_date(time: SystemTime) -> String {
+    imf_fixdate(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` for a number of seconds since 1970.

@@ -69,6 +69,7 @@ pub(crate) mod urlencoded;
 #[allow(unused_imports)]
 // of those that a program with a copy of this in its own tree does not use
 pub use self::{
+    date::http_date,
     event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event},
     handle::{Handle, Outcome, Phase},
     head::Headers,

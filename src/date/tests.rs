@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests: a panic is how they report")]
 
-use super::imf_fixdate;
+use super::{http_date, imf_fixdate};
+use std::time::{Duration, UNIX_EPOCH};
 
 #[test]
 fn a_date_is_that_of_the_calendar() {
@@ -62,4 +63,11 @@ fn every_day_of_1300_years_follows_the_one_before() {
             }
         }
     }
+}
+
+#[test]
+fn a_time_is_told_in_whole_seconds_and_not_before_1970() {
+    let past = |millis| UNIX_EPOCH + Duration::from_millis(millis);
+    assert_eq!(http_date(past(784_111_777_999)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(http_date(UNIX_EPOCH - Duration::from_secs(1)), "Thu, 01 Jan 1970 00:00:00 GMT");
 }
