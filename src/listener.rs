@@ -60,9 +60,9 @@ impl Listener {
     }
 
     /// Has an `accept` that waits fail, and clients refused.
-    pub(crate) fn end_wait(&self) {
+    pub(crate) fn end(&self) {
         if let Some(stream) = &self.stream {
-            let _ = stream.shutdown(Shutdown::Both); // else it ends by its timeout
+            let _ = stream.shutdown(Shutdown::Both); // else a wait ends by its timeout
         }
     }
 }

@@ -263,13 +263,14 @@ impl Inner {
         !matches!(self.stage, Stage::Accepting(_))
     }
 
-    /// Moves the stage on, which closes the port, unless the accept loop is in the kernel with it: then it is called.
+    /// Moves the stage on, which closes the port, also where a child process that is being started still has it, and
+    /// calls the accept loop if that is in the kernel with it.
     pub(crate) fn leave(&mut self, next: Stage) {
         self.reserve = None;
         if let Stage::Accepting(listener) = std::mem::replace(&mut self.stage, next) {
-            if self.waits {
-                listener.end_wait();
-            }
+            // Unix: before clients are refused, or another server would find the file stale, and race for its name.
+            listener.socket.hide();
+            listener.end();
         }
     }
 
