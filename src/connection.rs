@@ -3,7 +3,7 @@
 //! 1. Whatever happens here, panics included, the thread ends by ending its registration.
 //! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
 //! 3. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
-//!    reset the connection and destroy the response on its way. It need not after a request that said so and has no body.
+//!    reset the connection and destroy the response on its way. It need not if that is short and the client wanted the end.
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
@@ -23,6 +23,9 @@ pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
 /// How long and how much of what a client still sends is read at most before the end.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The largest body that is taken by the client's system at once, so that a reset would come behind it.
+const SHORT_BYTES: usize = 4 * 1024;
 
 /// What a yield may take at most, and for how long there is none after one that took longer.
 const LONG_YIELD: Duration = Duration::from_millis(1);
@@ -270,12 +273,16 @@ impl Connection<'_> {
     /// Sends the response, then reads what is left of the body or ends the connection.
     fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
         let wanted = self.body.may_go_on() && !response.closing;
+        let is_short = matches!(&response.payload, Payload::Bytes(bytes) if bytes.len() <= SHORT_BYTES);
         if self.respond(response, wanted && !self.is_draining())? {
             return self.body.finish(LINGER_TIME); // it has sent the response before it waits
         }
         let (terms, stream) = (&self.body.terms, &mut self.body.stream);
-        let is_last_word = !terms.keep_alive && terms.length == Some(0) && stream.buffered().is_empty();
-        let closed = if is_last_word { stream.flush() } else { self.close() };
+        let is_last_word = !terms.keep_alive && self.head.method == "GET" && terms.length == Some(0);
+        let closed = match is_short && is_last_word && stream.buffered().is_empty() {
+            true => stream.flush(),
+            false => self.close(),
+        };
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => closed.err().unwrap_or(CloseReason::PeerLost),

@@ -91,7 +91,8 @@ impl Builder {
     /// goodbye (close_notify). A stop cuts the socket itself, whatever the transport is doing.
     ///
     /// A read or write of the transport that takes a second longer than its timeout is cut, too, without a response: a
-    /// client that sends a record byte by byte holds no thread. A connection takes three descriptors instead of two.
+    /// client that sends a record byte by byte holds no thread. (On Linux that waits for the next client while signals
+    /// come more often than once a second to the thread that accepts.) A connection takes three descriptors instead of two.
     pub fn transport<T: io::Read + io::Write + Send + 'static>(
         self,
         hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
@@ -115,7 +116,8 @@ impl Builder {
         Err(failed)
     }
 
-    /// Uses a listener that was made elsewhere, and makes it nonblocking. A stop closes it, but not a clone of it.
+    /// Uses a listener that was made elsewhere, and makes it nonblocking. A stop closes it, but not a clone of it, nor the
+    /// one that a child process has until it runs its program.
     ///
     /// As others may have one, the server does not wait for clients in the kernel, but looks for them every 0.5 to 10 ms.
     ///

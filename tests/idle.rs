@@ -24,8 +24,11 @@ use client::{recorder, until, Client, Fact, GET, SOON};
 use hardstop::{Handle, Running, Server};
 use std::collections::HashSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::io::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,6 +72,36 @@ fn servers_that_nobody_asks_sleep() {
         server.destroy();
         assert!(server.join());
     }
+}
+
+/// A child has a copy of every descriptor until it runs its program, so closing the listener is not enough.
+#[test]
+fn a_destroyed_port_is_closed_and_free_while_children_are_being_started() {
+    if !is_alone("a_destroyed_port_is_closed_and_free_while_children_are_being_started", "true") {
+        return;
+    }
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(SeqCst) {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+        }
+        let mut addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        for round in 0..300 {
+            let server = Server::bind(addr).map_err(|error| format!("{error}, round {round}"));
+            let server = server.map(|server| server.spawn(|_| "hello").unwrap());
+            is_over.store(server.is_err() || round == 299, SeqCst); // or the scope would wait for ever
+            let server = server.unwrap();
+            addr = server.local_addr();
+            server.destroy();
+            let connected = Client::try_connect(addr).is_ok();
+            is_over.fetch_or(connected, SeqCst);
+            assert!(!connected, "a client could connect, round {round}");
+        }
+    });
 }
 
 /// It may last for a second, and a thread waits for another connection for three.

@@ -1,9 +1,9 @@
 //! Clients that reset, leave half-way, never read or never stop: each comes to its end, and nobody else notices.
 
-use crate::client::{recorder, Client, Fact, Facts, GET, SOON};
+use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, FLOOD, HALF_BODY, LONG, SHORT};
 use crate::wire::{last_words, statuses};
-use hardstop::{CloseReason, ConnectionState, Response, Running, Server, StatusCode};
+use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Response, Running, Server, StatusCode};
 use std::io::Write;
 use std::net::Shutdown;
 use std::thread;
@@ -226,4 +226,21 @@ fn refused_clients_that_do_not_read_hold_nobody_up() {
         } // else they have had their second, on a machine that is busy
     }
     panic!("it has taken a second, ten times");
+}
+
+/// It was reset, as the server had closed behind the response while most of that was still on its way.
+#[test]
+fn a_last_response_arrives_though_its_client_says_more() {
+    let large = "x".repeat(300_000);
+    let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| large.clone()).unwrap();
+    let head = "Host: x\r\nConnection: close\r\n\r\n";
+    for first in ["GET / HTTP/1.1", "GET / HTTP/1.0", "POST / HTTP/1.0"] {
+        let mut client = Client::connect(running.local_addr());
+        client.say(&format!("{first}\r\n{head}"));
+        let sent = |info: &ConnectionInfo| info.state == ConnectionState::Closing;
+        assert_eq!(client.head_response().status, 200);
+        until("all has been sent", || running.handle().connections().iter().all(sent));
+        client.say("\r\n");
+        client.take(300_000);
+    }
 }
