@@ -37,7 +37,7 @@ impl Head {
         self.path.clear();
         self.headers.bytes.clear();
         self.headers.fields.clear();
-        (self.line, self.scanned) = (0, 0);
+        (self.version, self.line, self.scanned) = Default::default();
     }
 
     /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None` for "read

@@ -126,7 +126,11 @@ impl Stream {
         let (first, rest) = bytes.split_at(if self.output.is_empty() { 0 } else { free });
         self.output.extend_from_slice(first);
         self.flush()?;
-        self.write(rest)
+        if rest.len() > OUTPUT_BYTES {
+            return self.write(rest);
+        }
+        self.output.extend_from_slice(rest);
+        Ok(())
     }
 
     /// Writes all that has been collected.
