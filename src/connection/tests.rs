@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex};
 struct Wire {
     input: Vec<&'static [u8]>,
     output: Vec<u8>,
+    /// Whether a write takes all that there is; and how much there was, each time.
+    takes_all: bool,
+    writes: Vec<usize>,
     /// All that the read timeout was set to.
     timeouts: Vec<Option<Duration>>,
     calls: usize,
@@ -57,7 +60,8 @@ impl Transport for Client {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = self.0.lock().unwrap();
         wire.call(true)?;
-        let n = bytes.len().min(700);
+        wire.writes.push(bytes.len());
+        let n = bytes.len().min(if wire.takes_all { usize::MAX } else { 700 });
         wire.output.extend_from_slice(&bytes[..n]);
         Ok(n)
     }
@@ -181,4 +185,16 @@ fn an_empty_line_does_not_make_a_connection_wait_anew() {
     let idle = Builder::default().idle_timeout;
     assert_eq!(wire.timeouts.len(), 2);
     assert!(wire.timeouts[0] == idle && wire.timeouts[1] < idle, "{:?}", wire.timeouts);
+}
+
+#[test]
+fn the_head_of_a_large_response_leaves_with_the_beginning_of_its_body() {
+    let target = "a".repeat(59);
+    let request = format!("GET /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes();
+    let input = vec![&*request.leak()];
+    let (wire, reason) = serve_wire(Wire { input, takes_all: true, ..Wire::default() });
+    assert_eq!(reason, CloseReason::Completed);
+    let large: Vec<usize> = wire.writes.iter().copied().filter(|bytes| *bytes > 5).collect();
+    let ends = "\r\n0\r\n\r\n".len(); // of the chunk, which the handler flushes, and of the body
+    assert_eq!(large, [16 * 1024, wire.output.len() - 16 * 1024 - ends], "{:?}", wire.writes);
 }
