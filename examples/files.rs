@@ -99,17 +99,20 @@ fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
         format!("\"{:x}-{length:x}{new}\"", modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
 
     // RFC 9110 §13.2.2: tags decide, and the date where there are none. What is no date is ignored.
-    let has = |tags: &str| tags == "*" || tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == version);
-    let changed_after = |than: &str| Some(order(&date)? > order(than)?);
-    let is_known = match (req.header("If-None-Match"), req.header("If-Modified-Since")) {
-        (Some(tags), _) => has(tags),
-        (None, than) => than.and_then(changed_after) == Some(false),
+    let has = |tags: &str| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == version);
+    let is_same = |tags, than, is_sure| match (req.header(tags), req.header(than)) {
+        (Some(tags), _) => Some(tags == "*" || is_sure && has(tags)),
+        (None, than) => than.and_then(|than| Some(order(&date)? <= order(than)?)),
     };
+    let is_wrong = is_same("If-Match", "If-Unmodified-Since", is_strong) == Some(false);
+    let is_known = is_same("If-None-Match", "If-Modified-Since", true) == Some(true);
     let is_whole = req.header("If-Range").map_or(false, |range| !is_strong || (range != version && range != date));
     let asked = req.header("Range").filter(|_| req.method() == "GET" && !is_whole);
     let asked = asked.and_then(|range| part(range, length));
     let Range { start, end } = asked.clone().unwrap_or(0..length);
-    let response = if is_known {
+    let response = if is_wrong {
+        Response::from(StatusCode::PRECONDITION_FAILED)
+    } else if is_known {
         Response::new(304)
     } else if start >= end && asked.is_some() {
         Response::from(StatusCode::RANGE_NOT_SATISFIABLE).with_header("Content-Range", format!("bytes */{length}"))

@@ -387,12 +387,30 @@ fn what_a_client_has_is_not_sent_again() {
         }
     }
 
+    let unmodified = "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    let table = [
+        (format!("If-Match: {tag}\r\n"), 200),
+        (format!("If-Match: \"a\", {tag}\r\nRange: bytes=0-0\r\n"), 206),
+        (String::from("If-Match: *\r\n"), 200),
+        (String::from("If-Match: \"a\"\r\nRange: bytes=0-0\r\n"), 412),
+        (format!("If-Match: \"a\"\r\nIf-None-Match: {tag}\r\n"), 412),
+        (format!("If-Match: {tag}\r\nIf-None-Match: {tag}\r\n"), 304),
+        (format!("If-Match: \"a\"\r\n{unmodified}"), 412),
+        (String::from(unmodified), 200),
+        (String::from("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n"), 412),
+        (String::from("If-Unmodified-Since: 1970-01-01\r\n"), 200),
+    ];
+    for (fields, status) in &table {
+        assert_eq!(site.ask("GET /file", fields).status, *status, "{fields}");
+    }
+
     // What has just been written may change again at the same time: its tag is weak, and another one than it will be.
     fs::write(site.place.join("root/file"), "new").unwrap();
     let new = site.get("/file").header("etag").unwrap();
     assert!(new.starts_with("W/\""), "{new}");
     assert_eq!(site.ask("GET /file", &format!("If-None-Match: {new}\r\n")).status, 304);
     assert_eq!(site.ask("GET /file", &format!("If-None-Match: {tag}\r\n")).status, 200);
+    assert_eq!(site.ask("GET /file", &format!("If-Match: {new}\r\n")).status, 412, "it may be another one");
     assert_eq!(site.ask("GET /file", modified).status, 200);
     let file = File::options().write(true).open(site.place.join("root/file")).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(3)).unwrap();
@@ -514,4 +532,29 @@ fn a_page_of_another_name_is_not_answered() {
     let mut client = Client::connect(site.addr);
     client.say("GET /file HTTP/1.0\r\n\r\n");
     assert_eq!(client.response().status, 421, "one that says no name");
+}
+
+#[test]
+fn what_is_no_directory_is_said_at_the_start() {
+    let site = Site::new("start", |root| fs::create_dir(root.join("dir")).unwrap());
+    let begin = |dir: &std::ffi::OsStr| {
+        let mut command = Command::new(example::path("files"));
+        command.arg(dir).arg("127.0.0.1:0").stdin(std::process::Stdio::null()).output().unwrap()
+    };
+    for name in ["secret", "nothing"] {
+        let place = site.place.join(name);
+        let output = begin(place.as_os_str());
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("{name}: ")), "{said}");
+    }
+    assert!(begin(site.place.join("root/dir").as_os_str()).status.success());
+    #[cfg(target_os = "linux")] // other systems may not have such a name
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = site.place.join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+        fs::create_dir(&odd).unwrap();
+        let output = begin(odd.as_os_str());
+        assert!(output.status.success(), "a name that is no UTF-8: {output:?}");
+    }
 }
