@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn main() -> io::Result<()> {
-    let mut args = std::env::args().skip(1);
-    let root = args.next().unwrap_or_else(|| String::from("."));
-    let root = fs::canonicalize(&root).map_err(|why| io::Error::new(why.kind(), format!("{root}: {why}")))?;
-    let server = Server::bind(args.next().as_deref().unwrap_or("127.0.0.1:4002"))?;
+    let mut args = std::env::args_os().skip(1).map(PathBuf::from);
+    let dir = args.next().unwrap_or_else(|| PathBuf::from("."));
+    let root = fs::canonicalize(&dir).and_then(|root| fs::read_dir(&root).map(|_| root)); // not a file, say
+    let root = root.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", dir.display())))?;
+    let server = Server::bind(&*args.next().as_deref().map_or("127.0.0.1:4002".into(), Path::to_string_lossy))?;
     let addr = server.local_addr();
     let running = server.spawn(move |req| answer(&root, addr, req))?;
     println!("listening on http://{addr}");

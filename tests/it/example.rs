@@ -5,9 +5,17 @@
 use crate::client::SOON;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+
+/// Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
+pub(crate) fn path(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    test.ancestors().nth(2).unwrap().join("examples").join(name)
+}
 
 #[derive(Debug)]
 pub(crate) struct Example {
@@ -23,11 +31,7 @@ impl Example {
 
     /// The same with other arguments, one of which should be such an address.
     pub(crate) fn start_with(name: &str, args: &[&str]) -> (Example, SocketAddr) {
-        // Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
-        let test = std::env::current_exe().unwrap();
-        let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
-        let mut child = Command::new(path)
+        let mut child = Command::new(path(name))
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
