@@ -185,15 +185,14 @@ fn content_type(place: &Path) -> &'static str {
 
 const TYPES: &str = "html text/html; charset=utf-8, css text/css; charset=utf-8, js text/javascript; charset=utf-8, \
     txt text/plain; charset=utf-8, md text/plain; charset=utf-8, json application/json, pdf application/pdf, \
-    wasm application/wasm, svg image/svg+xml, png image/png, jpg image/jpeg, ico image/x-icon, mp4 video/mp4";
-
-const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    mjs text/javascript; charset=utf-8, wasm application/wasm, woff2 font/woff2, svg image/svg+xml, png image/png, \
+    jpg image/jpeg, jpeg image/jpeg, gif image/gif, webp image/webp, ico image/x-icon, mp4 video/mp4";
 
 /// What orders dates as `http_date` makes them; `None` for anything else, also for the two forms that went out of use by 1995.
 fn order(date: &str) -> Option<(&str, usize, &str, &str)> {
     let is = |byte: u8, form| byte.is_ascii_digit() && form == b'0' || byte.is_ascii_alphabetic() && form == b'a';
     let fits = |(byte, form)| byte == form || is(byte, form);
     let has_form = date.len() == 29 && date.bytes().zip(*b"aaa, 00 aaa 0000 00:00:00 GMT").all(fits);
-    let month = MONTHS.find(date.get(8..11)?).filter(|at| at % 3 == 0)?;
+    let month = "JanFebMarAprMayJunJulAugSepOctNovDec".find(date.get(8..11)?).filter(|at| at % 3 == 0)?;
     has_form.then(|| Some((date.get(12..16)?, month, date.get(5..7)?, date.get(17..25)?)))?
 }

@@ -230,7 +230,7 @@ fn a_file_comes_with_its_type_and_a_directory_with_its_index() {
     let site = Site::new("types", |root| {
         fs::create_dir_all(root.join("a dir/empty")).unwrap();
         write(root.join("a dir/index.html"), "<p>index", 784_111_777);
-        for name in ["a.TXT", "b.js", "c", "d.unknown", "e.svg", "100%.txt", "grün.md"] {
+        for name in ["a.TXT", "b.js", "c", "d.unknown", "e.svg", "f.jpeg", "g.mjs", "100%.txt", "grün.md"] {
             write(root.join(name), name, 784_111_777);
         }
     });
@@ -242,6 +242,8 @@ fn a_file_comes_with_its_type_and_a_directory_with_its_index() {
         ("/c", "c", binary),
         ("/d.unknown", "d.unknown", binary),
         ("/e.svg?query", "e.svg", "image/svg+xml"),
+        ("/f.jpeg", "f.jpeg", "image/jpeg"),
+        ("/g.mjs", "g.mjs", "text/javascript; charset=utf-8"),
         ("/100%25.txt", "100%.txt", text),
         ("/gr%C3%BCn.md", "grün.md", text),
         ("/a%20dir/", "<p>index", "text/html; charset=utf-8"),
