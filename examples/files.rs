@@ -1,9 +1,10 @@
 //! Run `cargo run --example files -- DIR`, then open http://127.0.0.1:4002/: the files in DIR, or here, with conditional
 //! requests and ranges. Another address may follow DIR. Enter ends it. Copy what follows `main`.
 //!
-//! Not served: hidden files, symbolic links, and what is no file or directory. Each part of a path is looked at before it
-//! is used, which std can do by name only. So whoever may rename things in DIR can win a race and have another file of
-//! yours served, or a pipe be waited for: serve no directory in which somebody else may write.
+//! Not served: hidden files, symbolic links, what is no file or directory, and names that are no UTF-8 or that Windows
+//! would read as something else, such as `a:b` and `a~`. Each part of a path is looked at before it is used, which std
+//! can do by name only. So whoever may rename things in DIR can win a race and have another file of yours served, or a
+//! pipe be waited for: serve no directory in which somebody else may write.
 
 use hardstop::{http_date, Error, Request, Response, Server, StatusCode};
 use std::fs::{self, File, Metadata};
