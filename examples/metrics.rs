@@ -61,6 +61,7 @@ impl Metrics {
                 add("response_seconds_sum", time.as_secs_f64());
                 add("response_seconds_count", 1.0);
             }
+            Event::Upgraded { .. } => {} // its 101 has been counted
             trouble => add(&format!("troubles_total{{what=\"{}\"}}", name(trouble)), 1.0),
         }
     }

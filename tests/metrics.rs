@@ -122,3 +122,19 @@ fn panics_are_counted_and_leave_their_messages_out() {
     }
     assert_eq!(figures["hardstop_open_connections"], 0.0);
 }
+
+#[test]
+fn an_upgrade_is_a_response_and_no_trouble() {
+    let metrics = Arc::new(metrics::Metrics::default());
+    let hook = Arc::clone(&metrics);
+    let builder = hardstop::Server::builder().on_event(move |event| hook.note(event));
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(|_| hardstop::Response::upgrade("echo", drop)).unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.head_response().status, 101);
+    client.expect_end();
+    running.shutdown(SOON);
+    let figures = samples(&metrics.text());
+    assert_eq!(figures["hardstop_responses_total{class=\"1xx\"}"], 1.0);
+    assert!(!figures.keys().any(|name| name.contains("troubles")), "{figures:?}");
+}
