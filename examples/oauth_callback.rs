@@ -14,9 +14,10 @@ const PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=
 ";
 
 fn main() -> ExitCode {
-    let (seconds, endpoint) = (env::args().nth(1), env::args().nth(2));
-    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(300);
-    let result = authorize(endpoint.as_deref(), Duration::from_secs(seconds));
+    let seconds = env::args().nth(1).map_or(Ok(300), |text| text.parse());
+    let seconds = seconds.map_err(|why| io::Error::new(ErrorKind::InvalidInput, format!("the seconds to wait: {why}")));
+    let endpoint = env::args().nth(2);
+    let result = seconds.and_then(|seconds| authorize(endpoint.as_deref(), Duration::from_secs(seconds)));
     match &result {
         Ok(code) => println!("the code is {code}"),
         Err(error) => eprintln!("oauth_callback: {error}"),

@@ -15,6 +15,8 @@
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/example.rs"]
+mod example;
 
 use client::{Answer, Client, SOON};
 use std::io::{BufRead, BufReader, Read};
@@ -37,11 +39,7 @@ struct Tool {
 
 impl Tool {
     fn start(args: &[&str]) -> Tool {
-        // Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
-        let test = std::env::current_exe().unwrap();
-        let name = format!("oauth_callback{}", std::env::consts::EXE_SUFFIX);
-        let example = test.ancestors().nth(2).unwrap().join("examples").join(name);
-        let mut child = Command::new(example)
+        let mut child = Command::new(example::path("oauth_callback"))
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -170,6 +168,15 @@ fn a_wait_ends_with_its_time() {
     let said = "oauth_callback: there was no answer within 1s\n";
     assert_eq!(tool.end(), ended(2, "within 1s\n", said));
     silent.expect_end();
+}
+
+#[test]
+fn what_is_no_number_of_seconds_is_said_and_not_taken_for_another_one() {
+    for text in ["https://id.example/authorize", "-1", "1.5", ""] {
+        let output = Command::new(example::path("oauth_callback")).arg(text).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{text}: {output:?}");
+        assert!(output.stderr.starts_with(b"oauth_callback: the seconds to wait: "), "{text}: {output:?}");
+    }
 }
 
 #[test]
