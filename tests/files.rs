@@ -334,6 +334,8 @@ fn a_part_is_sent_if_it_is_asked_for_as_the_rfc_has_it() {
     let weak = site.get("/new").header("etag").unwrap();
     assert!(weak.starts_with("W/\""), "{weak}");
     let date = site.get("/new").header("last-modified").unwrap();
+    let tomorrow = fs::metadata(site.place.join("root/new")).unwrap().modified().unwrap();
+    assert_ne!(date, hardstop::http_date(tomorrow), "RFC 9110 §8.8.2.1");
     let table = [
         ("/ten", tag.as_str(), 206),
         ("/ten", "Sun, 06 Nov 1994 08:49:37 GMT", 206),
