@@ -90,6 +90,13 @@ impl Handle {
     /// Returns as soon as nothing is left: every connection has ended, and the handler has been dropped. Called again,
     /// by whomever, the earliest deadline of all calls counts, and every caller is told the same outcome. On one of the
     /// server's own threads it returns [`Outcome::Pending`] at once.
+    ///
+    /// ```
+    /// let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
+    /// let outcome = server.handle().shutdown(std::time::Duration::from_secs(5));
+    /// assert_eq!(outcome, hardstop::Outcome::Drained); // there was nobody to wait for
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&self, grace: Duration) -> Outcome {
         self.drain_until(Instant::now().checked_add(grace)); // `None`: later than the clock goes
         loop {

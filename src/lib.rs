@@ -19,17 +19,22 @@
 //! [`Event`]. `README.md` lists the promises, with the tests that show them.
 //!
 //! # Reading the source
-//! In about an hour, in this order. Bytes flow one way: accept → connection → head → handler → response.
+//! In about an hour, in this order, for an auditor. Bytes flow one way: accept → connection → head → handler → response.
+//! Each file begins with what always holds in it.
 //!
-//! | file | what is in it |
-//! |---|---|
-//! | `registry`, `listener` | every connection, the one lock, accepting, the only way out: the heart |
-//! | `handle`, `life`, `server` | the calls that stop; one connection's state; settings, the owner, the threads |
-//! | `connection`, `stream` | a connection's thread, its lingering end; its buffers, the clocks of every wait |
-//! | `head`, `framing`, `urlencoded` | bytes in, values out: pure parsing |
-//! | `request`, `response`, `date` | what a handler sees and returns, and how that leaves |
-//! | `upgrade` | a connection that has left HTTP |
-//! | `event`, `types` | what is told, what goes wrong, and small words |
+//! | file | min | what is in it | what to look for |
+//! |---|---|---|---|
+//! | `event`, `types` | 4 | what is told, what goes wrong, small words | the states and reasons: all else moves these |
+//! | `registry`, `listener` | 14 | the one lock, accepting, the only way out: the heart | is a socket ever open but unknown? is anything of the user's called under the lock? |
+//! | `handle`, `life` | 8 | the calls that stop; one connection's state | first the stage moves, then each is cut: who could see neither? |
+//! | `server` | 5 | settings, the owner, the accept loop | the defaults; every thread is joined |
+//! | `connection` | 8 | one connection's thread, from its socket to its lingering end | can an unread body become a request? does a panic get past it? |
+//! | `stream`, `transport` | 7 | its buffers, timeouts and rates; what may be wrapped around a socket | which wait has no clock? |
+//! | `head`, `framing`, `urlencoded` | 8 | bytes in, values out: pure parsing | what could another reader understand differently? what grows without a limit? |
+//! | `request`, `response`, `date` | 5 | what a handler sees and returns, and how that leaves | can a field split a response, a body miss its length? |
+//! | `upgrade` | 1 | a connection that has left HTTP | does every stop still reach it? |
+//!
+//! `threats.md` (a page of these docs, too) says who may attack, with what, what holds, and which test shows it.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use, clippy::print_stdout, clippy::print_stderr)]
@@ -65,6 +70,11 @@ pub(crate) mod transport;
 mod types;
 mod upgrade;
 pub(crate) mod urlencoded;
+
+/// A page of the documentation, nothing else.
+#[cfg(doc)]
+#[doc = include_str!("threats.md")]
+pub mod threats {}
 
 #[allow(unused_imports)]
 // of those that a program with a copy of this in its own tree does not use

@@ -221,6 +221,15 @@ pub(crate) fn waits(state: ConnectionState) -> bool {
 ///
 /// It fires on [`Handle::destroy`], on [`Handle::close`] of its connection, at the end of a grace, and when the
 /// connection has ended. While a handler runs, only reading or writing tells it that the client has gone away.
+///
+/// ```
+/// fn slow(req: &mut hardstop::Request<'_>) -> &'static str {
+///     match req.cancel_token().wait_timeout(std::time::Duration::from_secs(3)) {
+///         true => "cut: nobody will read this",
+///         false => "three seconds have passed",
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct CancelToken {
     life: Arc<Life>,

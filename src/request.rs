@@ -92,6 +92,14 @@ impl<'a> Request<'a> {
 /// As a [`Read`] it ends where the body ends, and fails with an [`io::Error`] that carries an [`Error`]; `?` in a
 /// handler that returns `Result<_, Error>` takes it out again, so that the client gets the right status code. After a
 /// failure every read fails. If the client waits for a `100 Continue`, it is sent when the first read has to wait.
+///
+/// ```
+/// fn upload(req: &mut hardstop::Request<'_>) -> Result<String, hardstop::Error> {
+///     req.body().set_limit(1 << 30);
+///     let bytes = std::io::copy(req.body(), &mut std::io::sink())?; // beyond the limit, the client gets a 413
+///     Ok(format!("{bytes} bytes\n"))
+/// }
+/// ```
 pub struct Body {
     pub(crate) stream: Box<Stream>,
     timeout: Timeout,

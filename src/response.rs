@@ -100,6 +100,11 @@ impl Response {
     ///
     /// It runs on the connection's thread after the handler, and not for `HEAD`. If it fails, the connection is cut so
     /// that the client can tell. A long one should ask its [`CancelToken`](super::CancelToken) now and then.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let lines = hardstop::Response::stream(|body| (1..=9).try_for_each(|n| writeln!(body, "{n}")));
+    /// ```
     pub fn stream(write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static) -> Response {
         Response::with_writer(write, None)
     }
@@ -110,6 +115,11 @@ impl Response {
     /// The closure runs on the connection's thread, and may move the stream to another one. The client must have offered
     /// the protocol (whatever its case) in an HTTP/1.1 request, and the handler must have read its body: else the client
     /// gets a 400 instead, or while the server drains, a 503. With another status code it gets a 500.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let greeting = hardstop::Response::upgrade("greeting", |mut stream| drop(stream.write_all(b"hello\n")));
+    /// ```
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
         let response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_header("Upgrade", protocol);
         let takeover = move |stream: Box<Stream>, registration| take(Upgraded::new(*stream, registration));

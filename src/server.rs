@@ -16,6 +16,12 @@ type Hook = Box<dyn Fn(Event) + Send + Sync>;
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($given:ty): $type:ty = $default:expr;)+) => {
         /// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
+        ///
+        /// ```
+        /// let builder = hardstop::Server::builder().max_connections(16).idle_timeout(None);
+        /// let server = builder.on_event(|event| eprintln!("{event:?}")).bind("127.0.0.1:0")?;
+        /// # Ok::<(), std::io::Error>(())
+        /// ```
         #[must_use = "a builder does nothing until it is bound"]
         pub struct Builder {
             $(pub(crate) $name: $type,)+
@@ -133,6 +139,11 @@ impl Builder {
     /// is. (Of two servers that replace it at the same moment, one may be left without a file.) When the server stops
     /// accepting, the file is removed, unless another one has taken its place.
     ///
+    /// ```no_run
+    /// let server = hardstop::Server::builder().socket_mode(0o600).bind_unix("/run/me/admin.sock")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// When a setting makes no sense, or the path cannot be listened on. The message names it.
     #[cfg(unix)]
@@ -181,6 +192,12 @@ impl Builder {
 }
 
 /// A server whose port is open. It serves once it [runs](Server::run); dropping it closes the port.
+///
+/// ```
+/// let running = hardstop::Server::bind("127.0.0.1:0")?.spawn(|req| format!("hello from {}\n", req.path()))?;
+/// println!("http://{}", running.local_addr());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "dropping a server closes its port"]
 pub struct Server {
     handle: Handle,

@@ -17,7 +17,7 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-            } else if !path.ends_with("tests.rs") {
+            } else if !path.ends_with("tests.rs") && !path.ends_with("threats.md") {
                 let text = read(&path);
                 sources.push((path, text));
             }
@@ -29,7 +29,9 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 #[test]
 fn the_library_has_no_dependency_no_feature_and_no_build_script() {
-    let manifest = read("Cargo.toml");
+    // `cargo package` rewrites it, and keeps this one.
+    let as_written = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml.orig").exists();
+    let manifest = read(if as_written { "Cargo.toml.orig" } else { "Cargo.toml" });
     let mut lines = manifest.lines().map(str::trim);
     assert!(lines.any(|line| line == "[dependencies]"), "the section that says none");
     let listed = lines.take_while(|line| !line.starts_with('['));
@@ -54,7 +56,7 @@ fn every_source_file_says_what_it_is_for() {
 #[test]
 fn the_library_can_be_read_in_an_hour() {
     let lines: usize = sources().iter().map(|(_, text)| text.lines().count()).sum();
-    assert!(lines <= 3900, "{lines} lines are more than 3850");
+    assert!(lines <= 3950, "{lines} lines are more than 3950");
 }
 
 #[test]
@@ -78,28 +80,28 @@ fn the_changelog_has_this_version() {
 }
 
 #[test]
-fn every_test_that_the_readme_names_is_there() {
-    let files = [
-        "it/lifecycle.rs",
-        "it/stops.rs",
-        "it/trouble.rs",
-        "it/ordinary.rs",
-        "it/transport.rs",
-        "it/unix.rs",
-        "it/upgrade.rs",
-        "loss.rs",
-        "descriptors.rs",
-        "threads.rs",
-        "leak.rs",
-    ];
-    let tests: String = files.iter().map(|file| read(Path::new("tests").join(file))).collect();
-    let readme = read("README.md");
-    let promises = readme.lines().filter(|line| line.starts_with("| "));
-    let words = promises.flat_map(|line| line.split('`'));
-    let names: Vec<&str> = words.filter(|word| word.matches('_').count() > 3).collect();
-    assert!(names.len() > 20, "{names:?}");
-    for name in names {
-        assert!(tests.contains(&format!("\nfn {name}() {{")), "{name}");
+fn every_test_that_the_promises_and_the_threats_name_is_there() {
+    let (mut tests, mut places) = (String::new(), vec![PathBuf::from("tests"), PathBuf::from("src")]);
+    while let Some(place) = places.pop() {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                places.push(path);
+            } else if path.extension().map_or(false, |it| it == "rs") {
+                tests.push_str(&read(path));
+            }
+        }
+    }
+    for page in ["README.md", "src/threats.md"] {
+        let page = read(page);
+        let tables = page.lines().filter(|line| line.starts_with("| "));
+        let words = tables.flat_map(|line| line.split('`'));
+        // Settings and methods have fewer of them.
+        let names: Vec<&str> = words.filter(|word| word.matches('_').count() > 2).collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            assert!(tests.contains(&format!("#[test]\nfn {name}() {{")), "{name}");
+        }
     }
 }
 
