@@ -34,7 +34,7 @@
 //! | `request`, `response`, `date` | 5 | what a handler sees and returns, and how that leaves | can a field split a response, a body miss its length? |
 //! | `upgrade` | 1 | a connection that has left HTTP | does every stop still reach it? |
 //!
-//! `threats.md` (a page of these docs, too) says who may attack, with what, what holds, and which test shows it.
+//! `threats.md`, which is [a page](threats) of these docs, too, says who may attack, with what, what holds, and which test shows it.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use, clippy::print_stdout, clippy::print_stderr)]
