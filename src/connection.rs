@@ -247,7 +247,7 @@ impl Connection<'_> {
         let is_offered = self.body.terms.upgrades && self.head.headers.iter().any(names_it);
         let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            head.defect = Some("the status code of an upgrade is 101");
+            head.defect = Some("the status code of an upgrade is 101, and cannot be set");
         } else if protocol.is_empty() || !is_offered {
             *head = Error::new(400, "the client has not offered this upgrade").into();
         } else if !self.body.is_complete() {
@@ -296,7 +296,7 @@ impl Connection<'_> {
     /// Sends a response; `true` if the connection can go on after it, for which `keep_alive` must be.
     fn respond(&mut self, mut response: Response, keep_alive: bool) -> Result<bool, CloseReason> {
         if !(200..=599).contains(&response.status.as_u16()) {
-            response.defect.get_or_insert("the status code is not one of a final response");
+            response.defect.get_or_insert("the status code is not from 200 to 599");
         }
         let replaced = response.defect.map(|why| {
             let error = io::Error::new(io::ErrorKind::InvalidData, why);

@@ -102,7 +102,11 @@ mod unix {
                 remove(near, stale(near).ok_or(error)?);
                 UnixListener::bind(near)
             });
-            let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {}: {e}", path.display()));
+            let named = |e: io::Error| {
+                let is_taken = e.kind() == io::ErrorKind::AddrInUse;
+                let why = if is_taken { ": it has a listener, or is no socket" } else { "" };
+                io::Error::new(e.kind(), format!("cannot listen on {}: {e}{why}", path.display()))
+            };
             let (listener, file, is_hidden) = (bound.map_err(named)?, socket_file(&path), AtomicBool::new(false));
             let socket = UnixSocket { listener, path, file, is_hidden };
             if let Some(mode) = mode {

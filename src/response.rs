@@ -147,9 +147,9 @@ impl Response {
         let (name, value) = (name.as_ref(), value.as_ref());
         let is = |other: &str| same(name, other);
         if !is_token(name) {
-            self.defect = Some("a field name in the response is not a token");
+            self.defect = Some("a field name in the response is not a token: use letters, digits and hyphens");
         } else if value.iter().any(is_control) {
-            self.defect = Some("a field value in the response has a control byte");
+            self.defect = Some("a field value in the response has a control byte: encode it");
         } else if is("connection") {
             self.closing |= list(value).any(|option| same(option, "close"));
         } else if is("content-type") {

@@ -112,8 +112,10 @@ impl Builder {
     /// # Errors
     /// When a setting makes no sense, or the address is none or cannot be listened on. The message names what it can.
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
-        let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for addr in addr.to_socket_addrs()? {
+        let none =
+            |kind, why| io::Error::new(kind, format!("no address to listen on, such as `127.0.0.1:8080`: {why}"));
+        let mut failed = none(io::ErrorKind::AddrNotAvailable, String::from("none was given"));
+        for addr in addr.to_socket_addrs().map_err(|error| none(error.kind(), error.to_string()))? {
             match TcpListener::bind(addr).map_err(|error| error.kind()) {
                 Ok(listener) => return self.open(listener, false),
                 Err(why) => failed = io::Error::new(why, format!("cannot listen on {addr}: {why}")),
@@ -148,13 +150,13 @@ impl Builder {
     /// When a setting makes no sense, or the path cannot be listened on. The message names it.
     #[cfg(unix)]
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> io::Result<Server> {
-        self.check()?;
+        self.check(false)?;
         let socket = super::listener::UnixSocket::bind(path.as_ref(), self.socket_mode)?;
         Ok(self.server(Listener::new(Box::new(socket), false)?, SocketAddr::from(([0, 0, 0, 0], 0))))
     }
 
     fn open(self, listener: TcpListener, is_shared: bool) -> io::Result<Server> {
-        self.check()?;
+        self.check(true)?;
         let local_addr = listener.local_addr()?;
         Ok(self.server(Listener::new(Box::new(listener), is_shared)?, local_addr))
     }
@@ -172,7 +174,7 @@ impl Builder {
     }
 
     /// Refuses what could only fail later, naming the setting.
-    fn check(&self) -> io::Result<()> {
+    fn check(&self, is_port: bool) -> io::Result<()> {
         let is_zero = |timeout| timeout == Some(Duration::ZERO);
         let wrong = match self {
             _ if self.max_connections == 0 => "max_connections is 0: nobody could connect",
@@ -184,6 +186,7 @@ impl Builder {
             _ if self.max_head_bytes < 64 => "max_head_bytes is below 64: no request would fit",
             _ if self.max_headers == 0 => "max_headers is 0: HTTP/1.1 requires a Host",
             _ if self.stack_size < 65_536 => "stack_size is below 64 KiB: the library needs some",
+            _ if self.socket_mode.is_some() && is_port => "socket_mode is for bind_unix: a port has no file",
             _ if self.socket_mode > Some(0o777) => "socket_mode is above 0o777: those are all permissions",
             _ => return Ok(()),
         };
@@ -192,12 +195,6 @@ impl Builder {
 }
 
 /// A server whose port is open. It serves once it [runs](Server::run); dropping it closes the port.
-///
-/// ```
-/// let running = hardstop::Server::bind("127.0.0.1:0")?.spawn(|req| format!("hello from {}\n", req.path()))?;
-/// println!("http://{}", running.local_addr());
-/// # Ok::<(), std::io::Error>(())
-/// ```
 #[must_use = "dropping a server closes its port"]
 pub struct Server {
     handle: Handle,

@@ -303,7 +303,7 @@ fn every_timeout_can_be_turned_off() {
 fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
     let zero = Duration::ZERO;
     let new = Server::builder;
-    let table: [(Builder, &str); 9] = [
+    let table: [(Builder, &str); 11] = [
         (new().max_connections(0), "max_connections is 0"),
         (new().header_timeout(zero), "header_timeout is zero"),
         (new().idle_timeout(zero), "idle_timeout is zero"),
@@ -313,6 +313,8 @@ fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
         (new().max_head_bytes(0), "max_head_bytes is "),
         (new().max_headers(0), "max_headers is 0"),
         (new().stack_size(0), "stack_size is "),
+        (new().socket_mode(0o600), "socket_mode is for bind_unix"),
+        (new().socket_mode(0o1777), "socket_mode is "),
     ];
     for (builder, want) in table {
         let error = builder.bind("127.0.0.1:0").unwrap_err();
@@ -340,6 +342,10 @@ fn an_error_of_binding_names_the_address() {
     assert_eq!(error.to_string(), text);
     let error = Server::bind("127.0.0.1").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "no port");
+    let text = "no address to listen on, such as `127.0.0.1:8080`: ";
+    assert!(error.to_string().starts_with(text), "{error}");
+    let error = Server::bind(&[][..]).unwrap_err();
+    assert_eq!(error.to_string(), format!("{text}none was given"));
     // Documentation addresses (RFC 5737) belong to no machine.
     let error = Server::bind("192.0.2.1:80").unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on 192.0.2.1:80: "), "{error}");

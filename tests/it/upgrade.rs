@@ -224,13 +224,22 @@ fn an_upgrade_whose_request_has_a_body_begins_after_it() {
 fn an_upgrade_that_cannot_be_sent_is_a_500() {
     type Make = fn() -> Response;
     let table: [(Make, &str); 4] = [
-        (|| Response::upgrade("echo", drop).with_status(200), "the status code of an upgrade is 101"),
-        (|| Response::upgrade("echo", drop).with_status(100), "the status code of an upgrade is 101"),
+        (
+            || Response::upgrade("echo", drop).with_status(200),
+            "the status code of an upgrade is 101, and cannot be set",
+        ),
+        (
+            || Response::upgrade("echo", drop).with_status(100),
+            "the status code of an upgrade is 101, and cannot be set",
+        ),
         (
             || Response::upgrade("echo", drop).with_header("X", "a\r\nb: c"),
-            "a field value in the response has a control byte",
+            "a field value in the response has a control byte: encode it",
         ),
-        (|| Response::upgrade("echo", drop).with_header("X y", "a"), "a field name in the response is not a token"),
+        (
+            || Response::upgrade("echo", drop).with_header("X y", "a"),
+            "a field name in the response is not a token: use letters, digits and hyphens",
+        ),
     ];
     for (make, why) in table {
         let (hook, told) = chronicle();
