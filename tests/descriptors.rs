@@ -20,10 +20,9 @@ mod alone;
 mod client;
 
 use alone::{is_alone, CpuTime};
-use client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use client::{open, recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::Server;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -35,17 +34,10 @@ fn hoard() -> Vec<File> {
     std::iter::from_fn(|| File::open(&exe).ok()).collect()
 }
 
-fn observed() -> (Server, Facts) {
+/// One that naps does not wait in the kernel for its clients, in which it would keep a descriptor for the next.
+fn observed(naps: bool) -> (Server, Facts) {
     let (record, facts) = recorder();
-    let server = Server::builder().on_event(record).bind("127.0.0.1:0");
-    (server.unwrap(), facts)
-}
-
-/// One that does not wait in the kernel for its clients, in which it would keep a descriptor for the next.
-fn observed_that_naps() -> (Server, Facts) {
-    let (record, facts) = recorder();
-    let server = Server::builder().on_event(record).listener(TcpListener::bind("127.0.0.1:0").unwrap());
-    (server.unwrap(), facts)
+    (open(Server::builder().on_event(record), naps), facts)
 }
 
 /// How often it has been told that nobody can be accepted.
@@ -58,14 +50,14 @@ fn failures(facts: &Facts) -> usize {
 #[test]
 fn without_descriptors_the_server_waits_and_serves_those_it_has() {
     if is_alone("without_descriptors_the_server_waits_and_serves_those_it_has", FEW) {
-        waits_and_serves(observed());
+        waits_and_serves(observed(false));
     }
 }
 
 #[test]
 fn without_descriptors_a_server_that_naps_waits_and_serves_those_it_has() {
     if is_alone("without_descriptors_a_server_that_naps_waits_and_serves_those_it_has", FEW) {
-        waits_and_serves(observed_that_naps());
+        waits_and_serves(observed(true));
     }
 }
 
@@ -109,7 +101,7 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
     if !is_alone("a_connection_that_gets_no_second_descriptor_is_ended_and_told_of", FEW) {
         return;
     }
-    let (server, facts) = observed_that_naps();
+    let (server, facts) = observed(true);
     let addr = server.local_addr();
     let mut files = hoard();
     files.truncate(files.len() - 2);
@@ -131,7 +123,7 @@ fn a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descripto
     if !is_alone(name, FEW) {
         return;
     }
-    let (server, facts) = observed();
+    let (server, facts) = observed(false);
     let running = server.spawn(|_| "hello").unwrap();
     until("the accept loop sleeps", || {
         let tasks = fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
@@ -157,7 +149,7 @@ fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
     if !is_alone(name, FEW) {
         return;
     }
-    let (server, facts) = observed_that_naps();
+    let (server, facts) = observed(true);
     let running = server.spawn(|_| "hello").unwrap();
     let addr = running.local_addr();
     let mut kept = Client::answered(addr);
@@ -185,7 +177,7 @@ fn a_drain_that_cannot_accept_those_who_wait_tells_it() {
     if !is_alone("a_drain_that_cannot_accept_those_who_wait_tells_it", FEW) {
         return;
     }
-    let (server, facts) = observed();
+    let (server, facts) = observed(false);
     let (handle, addr) = (server.handle(), server.local_addr());
     let mut files = hoard();
     drop(files.pop());

@@ -20,12 +20,12 @@
 #[path = "it/client.rs"]
 mod client;
 
-use client::SOON;
+use client::{open, SOON};
 use hardstop::{Error, Event, Outcome, Request, Response, Running, Server};
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::iter;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -365,8 +365,7 @@ impl Clients {
         Clients { go, done }
     }
 
-    /// Starts a server and its load, and returns after so many answers. Every other server waits for its clients in the
-    /// kernel, where that can be done; the others nap.
+    /// Starts a server and its load, and returns after so many answers. Every other server naps.
     fn begin(&self, first_number: usize, enough: usize) -> (Arc<Round>, Running) {
         static ROUNDS: AtomicUsize = AtomicUsize::new(0);
         let opened = Arc::new(Mutex::new(Vec::new()));
@@ -376,11 +375,7 @@ impl Clients {
                 locked(&seen).push(peer.port());
             }
         });
-        let server = match ROUNDS.fetch_add(1, SeqCst) % 2 {
-            0 => builder.bind("127.0.0.1:0"),
-            _ => builder.listener(TcpListener::bind("127.0.0.1:0").unwrap()),
-        };
-        let server = server.unwrap();
+        let server = open(builder, ROUNDS.fetch_add(1, SeqCst) % 2 == 1);
         let round = Arc::new(Round {
             addr: server.local_addr(),
             stamps: AtomicUsize::new(0),

@@ -1,9 +1,9 @@
 //! A client that speaks literal bytes, and a recorder of what a server's event hook is told.
 
-use hardstop::{CloseReason, Event};
+use hardstop::{Builder, CloseReason, Event, Server};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::Mutex;
 use std::thread;
@@ -14,6 +14,15 @@ pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// The bound of every wait. It passes only when a promise is broken.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// Opens a port: so that the server waits for its clients in the kernel, where that can be done, or so that it naps.
+pub(crate) fn open(builder: Builder, naps: bool) -> Server {
+    let server = match naps {
+        false => builder.bind("127.0.0.1:0"),
+        true => builder.listener(TcpListener::bind("127.0.0.1:0").unwrap()),
+    };
+    server.unwrap()
+}
 
 #[derive(Debug)]
 pub(crate) struct Client {

@@ -1,10 +1,9 @@
 //! The stops that are gentler than a destroy, what a handle tells, and the storm.
 
-use crate::client::{recorder, until, Client, Fact, GET, SOON};
+use crate::client::{open, recorder, until, Client, Fact, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, LONG, SHORT, SLEEP};
 use hardstop::{ConnectionState, Event, Outcome, Phase, Request, Response, Running, Server};
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::sync::Mutex;
@@ -514,12 +513,7 @@ fn ids_count_from_one_and_are_never_used_again() {
 #[test]
 fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
     for round in 0..200 {
-        // Every other one waits for its clients in the kernel, where that can be done; the others nap.
-        let server = match round % 2 {
-            0 => Server::bind("127.0.0.1:0"),
-            _ => Server::builder().listener(TcpListener::bind("127.0.0.1:0").unwrap()),
-        };
-        let running = server.unwrap().spawn(|_| "hello").unwrap();
+        let running = open(Server::builder(), round % 2 == 1).spawn(|_| "hello").unwrap();
         let (addr, over) = (running.local_addr(), AtomicBool::new(false));
         let (connected, clients) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
