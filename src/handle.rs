@@ -61,7 +61,8 @@ impl Handle {
         let registry = &self.registry;
         let mut inner = registry.lock();
         if matches!(inner.stage, Stage::Destroyed) {
-            registry.await_closed(inner);
+            drop(inner);
+            registry.await_closed();
             return 0;
         }
         registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
@@ -70,8 +71,9 @@ impl Handle {
         let cut = inner.end(CloseReason::Destroyed, None, |_| true);
         inner.cut = (!inner.has_ended()).then_some(cut);
         let _queue = std::mem::take(&mut inner.queue); // no thread will come for them; dropping them takes the lock
+        drop(inner);
         registry.ring();
-        registry.await_closed(inner);
+        registry.await_closed();
         cut
     }
 
@@ -133,8 +135,9 @@ impl Handle {
         if !matches!(inner.stage, Stage::Destroyed) {
             inner.deadline = inner.deadline.into_iter().chain(deadline).min();
         }
+        drop(inner);
         self.registry.ring();
-        self.registry.await_closed(inner);
+        self.registry.await_closed();
     }
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.

@@ -53,6 +53,9 @@ pub(crate) struct Registry {
     pub(crate) news: Condvar,
     /// Rung when threads that wait for another connection should look.
     pub(crate) work: Condvar,
+    /// Whether the accept loop waits in the kernel. For the other lock, a stop would queue behind all that it has ended.
+    waits: Mutex<bool>,
+    came_out: Condvar,
 }
 
 #[derive(Default)]
@@ -70,8 +73,6 @@ pub(crate) struct Inner {
     called: usize,
     pub(crate) reports: VecDeque<Event>,
     last_id: u64,
-    /// Whether the accept loop waits in the kernel.
-    waits: bool,
     /// A descriptor to be let go of for a client which that wait has accepted, as nobody knows when it begins whether
     /// there will be a second one for it.
     reserve: Option<TcpStream>,
@@ -100,8 +101,8 @@ impl Registry {
         let watch_at = config.transport.as_ref().map(|_| Instant::now());
         let (reserve, stage) = (listener.reserve(), Stage::Accepting(Arc::new(listener)));
         let inner = Mutex::new(Inner { stage, reserve, watch_at, ..Inner::default() });
-        let (phase, news, work) = Default::default();
-        Registry { config, local_addr, phase, inner, news, work }
+        let (phase, news, work, waits, came_out) = Default::default();
+        Registry { config, local_addr, phase, inner, news, work, waits, came_out }
     }
 
     #[inline(never)]
@@ -139,9 +140,13 @@ impl Registry {
         self.work.notify_all();
     }
 
+    fn lock_waits(&self) -> MutexGuard<'_, bool> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner) // as above
+    }
+
     /// Waits until the accept loop has come out of the kernel, and the port is closed.
-    pub(crate) fn await_closed(&self, inner: MutexGuard<'_, Inner>) {
-        drop(self.news.wait_while(inner, |inner| inner.waits));
+    pub(crate) fn await_closed(&self) {
+        drop(self.came_out.wait_while(self.lock_waits(), |waits| *waits));
     }
 }
 
@@ -183,7 +188,9 @@ impl Handle {
                 inner.end_each(&Life::overdue, |_| true);
             } else if let Some(pause) = self.poll(&mut inner) {
                 max_ended = 0;
-                match inner.begin_wait() {
+                let listener = inner.begin_wait();
+                *registry.lock_waits() = listener.is_some();
+                match listener {
                     Some(listener) => self.wait_for_client(inner, listener),
                     None => drop(registry.news.wait_timeout(inner, pause)),
                 }
@@ -195,16 +202,18 @@ impl Handle {
     fn wait_for_client(&self, inner: MutexGuard<'_, Inner>, listener: Arc<Listener>) {
         drop(inner);
         let accepted = listener.socket.accept();
-        let mut inner = self.registry.lock();
-        let _ = listener.socket.set_nonblocking(true); // if it fails, an accept under the lock lasts for a second
-        drop(listener);
-        match (accepted, matches!(inner.stage, Stage::Destroyed)) {
-            (Ok(client), false) => drop(self.admit(&mut inner, Ok(client))),
-            (refused, _) => drop(refused), // an error comes again
+        if self.phase() != Phase::Destroyed {
+            let mut inner = self.registry.lock();
+            let _ = listener.socket.set_nonblocking(true); // if it fails, an accept under the lock lasts for a second
+            match (accepted, matches!(inner.stage, Stage::Destroyed)) {
+                (Ok(client), false) => drop(self.admit(&mut inner, Ok(client))),
+                (refused, _) => drop(refused), // an error comes again
+            }
         }
-        inner.waits = false;
-        if inner.is_stopped() {
-            self.registry.news.notify_all();
+        drop(listener);
+        *self.registry.lock_waits() = false;
+        if self.phase() != Phase::Accepting {
+            self.registry.came_out.notify_all();
         }
     }
 
@@ -282,8 +291,7 @@ impl Inner {
         };
         self.reserve = self.reserve.take().or_else(|| listener.reserve());
         let can_wait = self.reserve.is_some() && self.reports.is_empty();
-        self.waits = can_wait && listener.socket.set_nonblocking(false).is_ok();
-        Some(listener).filter(|_| self.waits)
+        Some(listener).filter(|listener| can_wait && listener.socket.set_nonblocking(false).is_ok())
     }
 
     /// Whether the stop is complete: no connection, and the handler has been let go of.
