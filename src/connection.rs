@@ -227,7 +227,7 @@ impl Connection<'_> {
             panicked = Err(tell_panic(registration, panic));
             Response::from(StatusCode::INTERNAL_SERVER_ERROR).closing()
         });
-        registration.life.enter(ConnectionState::Responding)?;
+        self.begin_response()?;
         if let Payload::Upgrade(protocol, takeover) = response.payload {
             response.payload = Payload::NONE;
             if self.switch(protocol, &mut response)? {
@@ -240,11 +240,10 @@ impl Connection<'_> {
 
     /// Leaves HTTP for that protocol (RFC 9110 §7.8), unless there is another response to be sent.
     fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
-        let names_it = |(name, value): (&str, &[u8])| {
-            let mut offered = framing::list(value);
-            same(name.as_bytes(), "upgrade") && offered.any(|offer| same(offer, &protocol))
+        let names_it = |(name, value): (&[u8], &[u8])| {
+            same(name, "upgrade") && framing::list(value).any(|offer| same(offer, &protocol))
         };
-        let is_offered = self.body.terms.upgrades && self.head.headers.iter().any(names_it);
+        let is_offered = self.body.terms.upgrades && self.head.headers.iter_bytes().any(names_it);
         let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {
             head.defect = Some("the status code of an upgrade is 101, and cannot be set");
@@ -263,6 +262,12 @@ impl Connection<'_> {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    fn begin_response(&mut self) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        self.body.stream.date.renew(now);
+        self.registration.life.enter_at(now, ConnectionState::Responding, None)
     }
 
     fn responded(&self, status: StatusCode, bytes: u64) {
@@ -367,8 +372,7 @@ impl Connection<'_> {
         if let Some(head) = unread.filter(|_| begun.starts_with(b"HEAD ")) {
             head.method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
         }
-        let told = self.registration.life.enter(ConnectionState::Responding);
-        let sent = told.and_then(|()| self.respond(error.into(), false));
+        let sent = self.begin_response().and_then(|()| self.respond(error.into(), false));
         let closed = sent.map(|_| self.close()); // if that fails, the refusal is still the reason
         closed.err().unwrap_or(reason)
     }

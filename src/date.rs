@@ -1,22 +1,23 @@
 //! Dates in fields: IMF-fixdate (RFC 9110 §5.6.7).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The date, which is made anew when its second is over.
 #[derive(Default)]
 pub(crate) struct Date {
-    second: u64,
-    text: String,
+    pub(crate) text: String,
+    ends: Option<Instant>,
 }
 
 impl Date {
-    /// The date of this second. A clock before 1970 gives 1970: a wrong date is better than none.
-    pub(crate) fn now(&mut self) -> &str {
-        let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        if self.text.is_empty() || self.second != second {
-            (self.second, self.text) = (second, imf_fixdate(second));
+    /// Makes it that of this moment. A clock that is set meanwhile is followed within a second; one before 1970 gives
+    /// 1970: a wrong date is better than none.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        if self.ends.map_or(true, |ends| now >= ends) {
+            let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(date.subsec_nanos().into()));
+            (self.text, self.ends) = (imf_fixdate(date.as_secs()), now.checked_add(left));
         }
-        &self.text
     }
 }
 

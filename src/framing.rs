@@ -30,8 +30,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     let mut values = [None; 5];
     let is_new = head.version == Version::Http11;
     let (mut terms, mut close, mut expects_more) = (Terms::default(), false, false);
-    for (name, value) in head.headers.iter() {
-        let name = name.as_bytes();
+    for (name, value) in head.headers.iter_bytes() {
         if let Some(at) = names.iter().position(|it| same(name, it)) {
             let former = values.get_mut(at).and_then(|slot| slot.replace(value));
             refuse_if(former.is_some(), 400, "a field came twice that must come once")?;
@@ -75,8 +74,8 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
         Some(Ok(host)) if is_authority(host) => host,
         _ => return refuse(400, "no Host, or one that is not `host[:port]`"),
     };
-    let named = absolute_target(&head.target).map_or(host, |(_, named, _)| named);
-    refuse_if(!same(host.as_bytes(), named), 400, "the Host differs from the target's")
+    let differs = |(_, named, _): (_, &str, _)| !same(host.as_bytes(), named);
+    refuse_if(absolute_target(&head.target).map_or(false, differs), 400, "the Host differs from the target's")
 }
 
 /// RFC 9110 §8.6: digits and nothing else. Lists of equal lengths and zeros in front, octal to some, are not taken.

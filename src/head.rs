@@ -70,8 +70,8 @@ impl Head {
     /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
     fn request_line(&mut self, line: &[u8], has_transport: bool) -> Result<(), Error> {
         let line = std::str::from_utf8(line).unwrap_or_default(); // an empty one is refused below
-        let (method, rest) = split_at(line, b" ");
-        let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), b" ");
+        let (method, rest) = split_at(line, [b' '; 2]);
+        let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), [b' '; 2]);
         let version = rest.strip_prefix(' ').unwrap_or_default();
         refuse_if(target.is_empty() || version.is_empty(), 400, "the request line is not `method target version`")?;
         refuse_if(!is_token(method.as_bytes()), 400, "the method is not a token")?;
@@ -89,7 +89,7 @@ impl Head {
             None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
             None => return refuse(400, "the target is not a path"),
         };
-        let (path, query) = split_at(local, b"?");
+        let (path, query) = split_at(local, [b'?'; 2]);
         let is_raw = !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES);
         refuse_if(is_raw, 400, "a byte in the target (perhaps a `%`) is not encoded")?;
         let path = match path {
@@ -97,10 +97,11 @@ impl Head {
             "" => "/",
             path => path,
         };
-        match path.contains('%') {
-            true => self.path = decode(path.as_bytes(), false),
-            false => self.path.push_str(path),
+        if !path.as_bytes().contains(&b'%') {
+            self.path.push_str(path);
+            return Ok(());
         }
+        self.path = decode(path.as_bytes(), false);
         // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
         let has_control = self.path.bytes().any(|byte| byte.is_ascii_control());
         refuse_if(has_control, 400, "a control byte in the path, percent-encoded")
@@ -108,22 +109,25 @@ impl Head {
 
     /// Without its `?`.
     pub(crate) fn query(&self) -> Option<&str> {
-        split_at(&self.target, b"?").1.strip_prefix('?')
+        split_at(&self.target, [b'?'; 2]).1.strip_prefix('?')
     }
 }
 
 /// The authority of a target in absolute form with that scheme, and what follows it.
 pub(crate) fn absolute_target(target: &str) -> Option<(bool, &str, &str)> {
-    let (scheme, rest) = split_at(target, b":");
+    if target.starts_with('/') {
+        return None; // as nearly all do
+    }
+    let (scheme, rest) = split_at(target, [b':'; 2]);
     let is_https = same(scheme.as_bytes(), "https");
     let is_either = is_https || same(scheme.as_bytes(), "http");
-    let (host, local) = split_at(rest.strip_prefix("://").filter(|_| is_either)?, b"/?");
+    let (host, local) = split_at(rest.strip_prefix("://").filter(|_| is_either)?, *b"/?");
     Some((is_https, host, local))
 }
 
-/// What stands before the first of these bytes, and the rest.
-fn split_at<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
-    text.split_at(text.bytes().position(|byte| stops.contains(&byte)).unwrap_or(text.len()))
+/// What stands before the first of either byte, and the rest.
+fn split_at(text: &str, [one, other]: [u8; 2]) -> (&str, &str) {
+    text.split_at(text.bytes().position(|byte| byte == one || byte == other).unwrap_or(text.len()))
 }
 
 /// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
@@ -143,15 +147,18 @@ impl Headers {
 
     /// The first value of that name, without the white space around it. It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(each, _)| same(each.as_bytes(), name)).map(|(_, value)| value)
+        self.iter_bytes().find(|(each, _)| same(each, name)).map(|(_, value)| value)
     }
 
     /// Every name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
+        self.iter_bytes().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    pub(crate) fn iter_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> + '_ {
         self.fields.iter().map(|&(start, middle, end)| {
             let name = self.bytes.get(start..middle).unwrap_or_default();
-            let value = self.bytes.get(middle..end).unwrap_or_default();
-            (std::str::from_utf8(name).unwrap_or_default(), value)
+            (name, self.bytes.get(middle..end).unwrap_or_default())
         })
     }
 
@@ -188,10 +195,13 @@ pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     }
 }
 
-/// Whether both are the same but for the case of their letters. One copy of this is enough for a small program.
-#[inline(never)]
+/// Whether both are the same but for the case of their letters.
 pub(crate) fn same(one: &[u8], other: &str) -> bool {
-    one == other.as_bytes() || one.eq_ignore_ascii_case(other.as_bytes())
+    #[inline(never)] // one copy of this is enough for a small program
+    fn same(one: &[u8], other: &[u8]) -> bool {
+        one.eq_ignore_ascii_case(other)
+    }
+    one.len() == other.len() && same(one, other.as_bytes())
 }
 
 /// Without the spaces and tabs around it.
@@ -221,7 +231,7 @@ pub(crate) fn is_authority(text: &str) -> bool {
             (ip.parse::<std::net::Ipv6Addr>().is_ok(), port)
         }
         None => {
-            let (name, port) = split_at(text, b":");
+            let (name, port) = split_at(text, [b':'; 2]);
             (!name.is_empty() && is_encoded(name, NAME_BYTES), port)
         }
     };
@@ -239,27 +249,29 @@ const QUERY_BYTES: Bytes = alphanumeric_and(b"-._~!$&'()*+,;=:@/?[]{}|\\^`");
 const TOKEN_BYTES: Bytes = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// A set of ASCII bytes: a bit for each.
-type Bytes = u128;
+type Bytes = [u64; 2];
 
 const fn alphanumeric_and(mut more: &[u8]) -> Bytes {
-    let mut bytes: Bytes = 0x07ff_fffe_07ff_fffe_03ff_0000_0000_0000; // letters and digits
+    let (mut low, mut high) = (0x03ff_0000_0000_0000, 0x07ff_fffe_07ff_fffe); // digits; letters
     while let [byte, rest @ ..] = more {
-        bytes |= 1 << *byte;
+        match *byte {
+            0..=63 => low |= 1 << *byte,
+            _ => high |= 1 << (*byte & 63),
+        }
         more = rest;
     }
-    bytes
+    [low, high]
 }
 
 fn is_in(bytes: Bytes, byte: u8) -> bool {
-    bytes.checked_shr(byte.into()).unwrap_or(0) & 1 == 1
+    bytes.get(usize::from(byte >> 6)).map_or(false, |half| half.wrapping_shr(byte.into()) & 1 == 1)
 }
 
 /// Whether every other byte is one of these, and every `%` begins a whole percent-encoding (RFC 3986 §2.1).
 fn is_encoded(text: &str, allowed: Bytes) -> bool {
     let mut rest = text.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = match encoded_byte(rest) {
-            _ if is_in(allowed, *byte) => tail,
+    while let Some(at) = rest.iter().position(|byte| !is_in(allowed, *byte)) {
+        rest = match rest.get(at..).and_then(encoded_byte) {
             Some((_, after)) => after,
             None => return false,
         };
@@ -280,7 +292,7 @@ pub(crate) fn after_token(text: &[u8]) -> Option<&[u8]> {
 
 /// What may not stand in a field value: all controls but the tab (RFC 9110 §5.5).
 pub(crate) fn is_control(byte: &u8) -> bool {
-    matches!(byte, 0..=8 | 10..=31 | 127)
+    (*byte < b' ' && *byte != b'\t') || *byte == 127
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Body {
 
     /// Makes this the body of a new request.
     pub(crate) fn begin(&mut self, terms: Terms, limit: u64) {
-        self.stream.begin_exchange();
+        self.stream.begin_exchange(terms.length != Some(0));
         (self.decoder, self.terms) = (BodyDecoder::new(terms.length), terms);
         (self.received, self.limit, self.failure) = (0, limit, None);
     }

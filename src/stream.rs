@@ -45,8 +45,7 @@ impl Stream {
         let (input, start, end) = Default::default();
         let (life, output, read_timeout, written) = (Arc::clone(life), Vec::new(), None, Ok(()));
         let date = Date::default();
-        let pace = || Pace::new(config.min_rate.unwrap_or(0));
-        let (read_pace, write_pace) = (pace(), pace());
+        let (read_pace, write_pace) = (Pace::new(0), Pace::new(config.min_rate.unwrap_or(0)));
         Stream { transport, life, input, start, end, output, date, read_timeout, read_pace, write_pace, written }
     }
 
@@ -59,9 +58,10 @@ impl Stream {
         self.start = self.start.saturating_add(n).min(self.end);
     }
 
-    /// Starts to measure the rates of a new request's body and of its response's.
-    pub(crate) fn begin_exchange(&mut self) {
-        (self.read_pace.left, self.write_pace.left) = (RATE_GRACE, RATE_GRACE);
+    /// Starts to measure the rates of a new request's body, if it has one, and of its response's.
+    pub(crate) fn begin_exchange(&mut self, has_body: bool) {
+        self.write_pace.left = RATE_GRACE;
+        self.read_pace = Pace::new(if has_body { self.write_pace.rate } else { 0 });
         self.read_pace.note(self.buffered().len(), Duration::ZERO);
     }
 
@@ -122,41 +122,36 @@ impl Stream {
             self.output.extend_from_slice(bytes);
             return Ok(());
         }
-        // A head leaves with the beginning of its body, not in a packet of its own; the rest goes without a copy.
-        let (first, rest) = bytes.split_at(if self.output.is_empty() { 0 } else { free });
-        self.output.extend_from_slice(first);
-        self.flush()?;
-        if rest.len() > OUTPUT_BYTES {
-            return self.write(rest);
-        }
-        self.output.extend_from_slice(rest);
-        Ok(())
+        self.write(bytes)
     }
 
     /// Writes all that has been collected.
     pub(crate) fn flush(&mut self) -> Result<(), CloseReason> {
-        let mut output = std::mem::take(&mut self.output);
-        let written = self.write(&output);
-        output.clear();
-        self.output = output;
-        written
+        self.write(&[])
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+    /// The same, and more with it, without a copy.
+    fn write(&mut self, more: &[u8]) -> Result<(), CloseReason> {
+        let mut output = std::mem::take(&mut self.output);
         if self.written.is_ok() {
-            self.written = self.write_all(bytes);
+            self.written = self.write_all(&output, more);
         }
+        output.clear();
+        self.output = output;
         self.written
     }
 
-    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
-        while !bytes.is_empty() {
+    fn write_all(&mut self, mut bytes: &[u8], mut more: &[u8]) -> Result<(), CloseReason> {
+        while !bytes.is_empty() || !more.is_empty() {
             if self.write_pace.left.is_zero() {
                 return Err(CloseReason::WriteTimeout);
             }
-            match self.write_pace.time(|| self.transport.send(bytes), CloseReason::WriteTimeout)? {
+            match self.write_pace.time(|| self.transport.send(bytes, more), CloseReason::WriteTimeout)? {
                 0 => return Err(CloseReason::PeerLost),
-                n => bytes = bytes.get(n..).unwrap_or_default(),
+                n => {
+                    more = more.get(n.saturating_sub(bytes.len())..).unwrap_or_default();
+                    bytes = bytes.get(n..).unwrap_or_default();
+                }
             }
         }
         Ok(())
@@ -165,6 +160,7 @@ impl Stream {
 
 /// How much longer a transfer may be blocked: every byte earns its part of a second. A handler's own time is free.
 struct Pace {
+    /// Zero: all is fast enough, and no clock is read. So it is for heads, which have a time of their own.
     rate: u32,
     left: Duration,
 }
@@ -176,7 +172,7 @@ impl Pace {
 
     /// Reads or writes once, and tells what an error means, which is `late` if nothing moved for too long.
     fn time(&mut self, mut once: impl FnMut() -> io::Result<usize>, late: CloseReason) -> Result<usize, CloseReason> {
-        let began = Instant::now();
+        let began = (self.rate > 0).then(Instant::now);
         let n = loop {
             match once() {
                 Ok(n) => break n,
@@ -185,13 +181,15 @@ impl Pace {
                 Err(_) => return Err(CloseReason::PeerLost),
             }
         };
-        self.note(n, began.elapsed());
+        if let Some(began) = began {
+            self.note(n, began.elapsed());
+        }
         Ok(n)
     }
 
     fn note(&mut self, bytes: usize, blocked: Duration) {
         let bytes = Duration::from_secs(u64::try_from(bytes).unwrap_or(u64::MAX));
-        let earned = bytes.checked_div(self.rate).unwrap_or(Duration::MAX); // with no rate, all is fast enough
+        let earned = bytes.checked_div(self.rate).unwrap_or(Duration::MAX);
         let left = self.left.saturating_add(earned).saturating_sub(blocked);
         self.left = left.min(RATE_CREDIT);
     }
