@@ -155,11 +155,12 @@ impl Connection<'_> {
                     self.renew_head();
                 }
                 // A drain that came before that line has not found this connection idle. A new one has its second.
-                let is_idle = waits_as == ConnectionState::Idle;
-                if is_idle && self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
-                    self.body.stream.transport.shut_down(Shutdown::Read);
+                if waits_as == ConnectionState::Idle {
+                    if self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
+                        self.body.stream.transport.shut_down(Shutdown::Read);
+                    }
+                    self.give_way();
                 }
-                self.give_way();
             } else if began.is_none() {
                 life.enter(ConnectionState::Head)?;
                 began = Some(self.asked);

@@ -1,7 +1,7 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
 use super::head::{is_control, is_token, same};
-use super::stream::{Stream, OUTPUT_BYTES};
+use super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
 use super::{framing::list, registry::Registration, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::{borrow::Cow, fs::File, sync::Arc};
@@ -282,7 +282,7 @@ const RESERVED: &str = "content-length transfer-encoding date keep-alive proxy-c
 fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
     let due = writer.left.unwrap_or(u64::MAX).saturating_add(1); // one byte more, to see whether there is more
     let size = usize::try_from(due).unwrap_or(usize::MAX);
-    let mut piece = vec![0; size.min(128 * 1024)];
+    let mut piece = vec![0; size.min(PIECE_BYTES)];
     while writer.left != Some(0) {
         match reader.read(&mut piece) {
             Ok(0) => break,
