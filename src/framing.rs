@@ -31,7 +31,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     let is_new = head.version == Version::Http11;
     let (mut terms, mut close, mut expects_more) = (Terms::default(), false, false);
     for (name, value) in head.headers.iter_bytes() {
-        if let Some(at) = names.iter().position(|it| same(name, it)) {
+        if let Some(at) = names.iter().position(|it| it.len() == name.len() && same(name, it)) {
             let former = values.get_mut(at).and_then(|slot| slot.replace(value));
             refuse_if(former.is_some(), 400, "a field came twice that must come once")?;
         } else if same(name, "connection") {

@@ -58,22 +58,18 @@ impl Handle {
     /// It does not wait for handlers, which cannot be killed: use [`wait`](Handle::wait) for that. Bytes that the
     /// system had already taken may still reach their clients.
     pub fn destroy(&self) -> usize {
-        let registry = &self.registry;
-        let mut inner = registry.lock();
-        if matches!(inner.stage, Stage::Destroyed) {
-            drop(inner);
-            registry.await_closed();
-            return 0;
+        let mut inner = self.registry.lock();
+        let mut cut = 0;
+        if !matches!(inner.stage, Stage::Destroyed) {
+            self.registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
+            inner.leave(Stage::Destroyed);
+            (inner.deadline, inner.silence_ends) = (None, None);
+            cut = inner.end(CloseReason::Destroyed, None, |_| true);
+            inner.cut = (!inner.has_ended()).then_some(cut);
         }
-        registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
-        inner.leave(Stage::Destroyed);
-        (inner.deadline, inner.silence_ends) = (None, None);
-        let cut = inner.end(CloseReason::Destroyed, None, |_| true);
-        inner.cut = (!inner.has_ended()).then_some(cut);
         let _queue = std::mem::take(&mut inner.queue); // no thread will come for them; dropping them takes the lock
         drop(inner);
-        registry.ring();
-        registry.await_closed();
+        self.registry.tell_of_stop();
         cut
     }
 
@@ -136,8 +132,7 @@ impl Handle {
             inner.deadline = inner.deadline.into_iter().chain(deadline).min();
         }
         drop(inner);
-        self.registry.ring();
-        self.registry.await_closed();
+        self.registry.tell_of_stop();
     }
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.

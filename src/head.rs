@@ -97,11 +97,10 @@ impl Head {
             "" => "/",
             path => path,
         };
-        if !path.as_bytes().contains(&b'%') {
-            self.path.push_str(path);
-            return Ok(());
+        match path.contains('%') {
+            true => self.path = decode(path.as_bytes(), false),
+            false => self.path.push_str(path),
         }
-        self.path = decode(path.as_bytes(), false);
         // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
         let has_control = self.path.bytes().any(|byte| byte.is_ascii_control());
         refuse_if(has_control, 400, "a control byte in the path, percent-encoded")
@@ -115,10 +114,7 @@ impl Head {
 
 /// The authority of a target in absolute form with that scheme, and what follows it.
 pub(crate) fn absolute_target(target: &str) -> Option<(bool, &str, &str)> {
-    if target.starts_with('/') {
-        return None; // as nearly all do
-    }
-    let (scheme, rest) = split_at(target, [b':'; 2]);
+    let (scheme, rest) = split_at(target, *b":/");
     let is_https = same(scheme.as_bytes(), "https");
     let is_either = is_https || same(scheme.as_bytes(), "http");
     let (host, local) = split_at(rest.strip_prefix("://").filter(|_| is_either)?, *b"/?");
@@ -195,13 +191,10 @@ pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     }
 }
 
-/// Whether both are the same but for the case of their letters.
+/// Whether both are the same but for the case of their letters. One copy of this is enough for a small program.
+#[inline(never)]
 pub(crate) fn same(one: &[u8], other: &str) -> bool {
-    #[inline(never)] // one copy of this is enough for a small program
-    fn same(one: &[u8], other: &[u8]) -> bool {
-        one.eq_ignore_ascii_case(other)
-    }
-    one.len() == other.len() && same(one, other.as_bytes())
+    one.eq_ignore_ascii_case(other.as_bytes())
 }
 
 /// Without the spaces and tabs around it.

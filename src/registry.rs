@@ -53,9 +53,8 @@ pub(crate) struct Registry {
     pub(crate) news: Condvar,
     /// Rung when threads that wait for another connection should look.
     pub(crate) work: Condvar,
-    /// Whether the accept loop waits in the kernel. For the other lock, a stop would queue behind all that it has ended.
-    waits: Mutex<bool>,
-    came_out: Condvar,
+    /// Held by the accept loop while it waits in the kernel. For `inner`, a stop would queue behind all that it has cut.
+    in_kernel: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -101,8 +100,8 @@ impl Registry {
         let watch_at = config.transport.as_ref().map(|_| Instant::now());
         let (reserve, stage) = (listener.reserve(), Stage::Accepting(Arc::new(listener)));
         let inner = Mutex::new(Inner { stage, reserve, watch_at, ..Inner::default() });
-        let (phase, news, work, waits, came_out) = Default::default();
-        Registry { config, local_addr, phase, inner, news, work, waits, came_out }
+        let (phase, news, work, in_kernel) = Default::default();
+        Registry { config, local_addr, phase, inner, news, work, in_kernel }
     }
 
     #[inline(never)]
@@ -134,19 +133,11 @@ impl Registry {
         Some(job)
     }
 
-    /// Has all who sleep look again.
-    pub(crate) fn ring(&self) {
+    /// Has all who sleep look again, and waits until the accept loop has come out of the kernel, and the port is closed.
+    pub(crate) fn tell_of_stop(&self) {
         self.news.notify_all();
         self.work.notify_all();
-    }
-
-    fn lock_waits(&self) -> MutexGuard<'_, bool> {
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner) // as above
-    }
-
-    /// Waits until the accept loop has come out of the kernel, and the port is closed.
-    pub(crate) fn await_closed(&self) {
-        drop(self.came_out.wait_while(self.lock_waits(), |waits| *waits));
+        drop(self.in_kernel.lock());
     }
 }
 
@@ -188,9 +179,7 @@ impl Handle {
                 inner.end_each(&Life::overdue, |_| true);
             } else if let Some(pause) = self.poll(&mut inner) {
                 max_ended = 0;
-                let listener = inner.begin_wait();
-                *registry.lock_waits() = listener.is_some();
-                match listener {
+                match inner.begin_wait() {
                     Some(listener) => self.wait_for_client(inner, listener),
                     None => drop(registry.news.wait_timeout(inner, pause)),
                 }
@@ -200,21 +189,18 @@ impl Handle {
 
     /// Accepts in the kernel, without the lock.
     fn wait_for_client(&self, inner: MutexGuard<'_, Inner>, listener: Arc<Listener>) {
+        let in_kernel = self.registry.in_kernel.lock();
         drop(inner);
         let accepted = listener.socket.accept();
         if self.phase() != Phase::Destroyed {
             let mut inner = self.registry.lock();
             let _ = listener.socket.set_nonblocking(true); // if it fails, an accept under the lock lasts for a second
-            match (accepted, matches!(inner.stage, Stage::Destroyed)) {
-                (Ok(client), false) => drop(self.admit(&mut inner, Ok(client))),
-                (refused, _) => drop(refused), // an error comes again
+            if let (Ok(client), true) = (accepted, self.phase() != Phase::Destroyed) {
+                let _ = self.admit(&mut inner, Ok(client)); // an error comes again
             }
         }
         drop(listener);
-        *self.registry.lock_waits() = false;
-        if self.phase() != Phase::Accepting {
-            self.registry.came_out.notify_all();
-        }
+        drop(in_kernel);
     }
 
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.

@@ -62,7 +62,7 @@ impl Response {
 
     /// Bytes of the given content type, with status 200.
     pub fn bytes(content_type: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Response {
-        Response::with_payload("", Payload::Bytes(bytes.into())).with_content_type(content_type.as_bytes())
+        Response::with_payload("", Payload::Bytes(bytes.into())).with_header("Content-Type", content_type)
     }
 
     /// A file from its present position to its end, as `application/octet-stream`, with status 200.
@@ -148,25 +148,17 @@ impl Response {
         let is = |other: &str| same(name, other);
         if !is_token(name) {
             self.defect = Some("a field name in the response is not a token: use letters, digits and hyphens");
-        } else if is("content-type") {
-            return self.with_content_type(value);
         } else if value.iter().any(is_control) {
-            self.defect = Some(CONTROL_BYTE);
+            self.defect = Some("a field value in the response has a control byte: encode it");
         } else if is("connection") {
             self.closing |= list(value).any(|option| same(option, "close"));
+        } else if is("content-type") {
+            self.content_type = Cow::Owned(value.to_vec());
         } else if !RESERVED.split(' ').any(is) {
             if is("upgrade") {
                 push(&mut self.fields, &[b"Connection: upgrade\r\n"]); // RFC 9110 §7.8
             }
             push(&mut self.fields, &[name, b": ", value, b"\r\n"]);
-        }
-        self
-    }
-
-    fn with_content_type(mut self, value: &[u8]) -> Response {
-        match value.iter().any(is_control) {
-            true => self.defect = Some(CONTROL_BYTE),
-            false => self.content_type = Cow::Owned(value.to_vec()),
         }
         self
     }
@@ -184,16 +176,10 @@ impl Response {
     /// Adds the head to the output. `connection` is that field's line, if there is to be one.
     pub(crate) fn push_head(&self, stream: &mut Stream, body: Framing, connection: &str) {
         let (out, date) = (&mut stream.output, stream.date.text.as_bytes());
-        match self.status {
-            StatusCode::OK => push(out, &[b"HTTP/1.1 200 OK"]), // which need not be looked for
-            status => {
-                push(out, &[b"HTTP/1.1 "]);
-                push_number(out, status.as_u16().into());
-                // RFC 9112 §4: the space before the reason phrase stands even if there is none.
-                push(out, &[b" ", status.reason().as_bytes()]);
-            }
-        }
-        push(out, &[b"\r\nDate: ", date]);
+        push(out, &[b"HTTP/1.1 "]);
+        push_number(out, self.status.as_u16().into());
+        // RFC 9112 §4: the space before the reason phrase stands even if there is none.
+        push(out, &[b" ", self.status.reason().as_bytes(), b"\r\nDate: ", date]);
         match body {
             Framing::None | Framing::UntilClose => {}
             Framing::Length(n) => {
@@ -272,8 +258,6 @@ impl<T: Into<Response>> From<Result<T, Error>> for Response {
         result.map_or_else(Response::from, T::into)
     }
 }
-
-const CONTROL_BYTE: &str = "a field value in the response has a control byte: encode it";
 
 /// Fields that say how a message is framed and dated, and how long its connection lasts.
 const RESERVED: &str = "content-length transfer-encoding date keep-alive proxy-connection te";

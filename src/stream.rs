@@ -125,40 +125,41 @@ impl Stream {
             self.output.extend_from_slice(bytes);
             return Ok(());
         }
-        self.write(bytes)
+        // A head leaves with the beginning of its body, not in a packet of its own; the rest goes without a copy. (One
+        // write of two buffers would be `writev`, which std does not keep from raising SIGPIPE.)
+        let (first, rest) = bytes.split_at(if self.output.is_empty() { 0 } else { free });
+        self.output.extend_from_slice(first);
+        self.flush()?;
+        if rest.len() > OUTPUT_BYTES {
+            return self.write(rest);
+        }
+        self.output.extend_from_slice(rest);
+        Ok(())
     }
 
     /// Writes all that has been collected.
     pub(crate) fn flush(&mut self) -> Result<(), CloseReason> {
-        self.write(&[])
-    }
-
-    /// The same, and more with it, without a copy.
-    fn write(&mut self, more: &[u8]) -> Result<(), CloseReason> {
         let mut output = std::mem::take(&mut self.output);
-        if self.written.is_ok() {
-            self.written = self.write_all(&output, more);
-        }
+        let written = self.write(&output);
         output.clear();
         self.output = output;
-        self.written
+        written
     }
 
-    fn write_all(&mut self, mut bytes: &[u8], mut more: &[u8]) -> Result<(), CloseReason> {
-        while !bytes.is_empty() || !more.is_empty() {
-            if self.write_pace.left.is_zero() {
-                return Err(CloseReason::WriteTimeout);
-            }
-            let piece = more.get(..PIECE_BYTES).unwrap_or(more);
-            match self.write_pace.time(|| self.transport.send(bytes, piece), CloseReason::WriteTimeout)? {
-                0 => return Err(CloseReason::PeerLost),
-                n => {
-                    more = more.get(n.saturating_sub(bytes.len())..).unwrap_or_default();
-                    bytes = bytes.get(n..).unwrap_or_default();
-                }
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+        while self.written.is_ok() && !bytes.is_empty() {
+            let (piece, late) = (bytes.get(..PIECE_BYTES).unwrap_or(bytes), CloseReason::WriteTimeout);
+            let sent = match self.write_pace.left.is_zero() {
+                true => Err(late),
+                false => self.write_pace.time(|| self.transport.send(piece), late),
+            };
+            match sent {
+                Ok(0) => self.written = Err(CloseReason::PeerLost),
+                Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+                Err(reason) => self.written = Err(reason),
             }
         }
-        Ok(())
+        self.written
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::registry::{shut_down, Registration};
 use super::{life::Life, stream::OUTPUT_BYTES, CloseReason, ConnectionId, ConnectionState, Event};
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 use std::{sync::Arc, thread};
@@ -25,8 +25,7 @@ const EARLY: Duration = Duration::from_millis(16);
 /// Tests and the fuzzer have one of their own, which breaks wherever they want.
 pub(crate) trait Transport: Send {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
-    /// Writes from both, as much as is taken at once.
-    fn send(&mut self, bytes: &[u8], more: &[u8]) -> io::Result<usize>;
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
     fn set_read_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
     fn set_write_timeout(&mut self, timeout: Timeout) -> io::Result<()>;
     fn shut_down(&mut self, direction: Shutdown);
@@ -35,19 +34,9 @@ pub(crate) trait Transport: Send {
 }
 
 /// What the hook of [`Builder::transport`](super::Builder::transport) makes of a socket.
-pub(crate) trait Wrapped: Read + Write + Send {
-    /// Writes from both at once, as one TLS record has room for them, and flushes.
-    fn send(&mut self, bytes: &[u8], more: &[u8]) -> io::Result<usize>;
-}
+pub(crate) trait Wrapped: Read + Write + Send {}
 
-impl<T: Read + Write + Send> Wrapped for T {
-    fn send(&mut self, bytes: &[u8], more: &[u8]) -> io::Result<usize> {
-        let bytes = bytes.get(..OUTPUT_BYTES).unwrap_or(bytes);
-        let more = more.get(..OUTPUT_BYTES.saturating_sub(bytes.len())).unwrap_or(more);
-        let n = self.write(&[bytes, more].concat())?;
-        flush(self).and(Ok(n))
-    }
-}
+impl<T: Read + Write + Send> Wrapped for T {}
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Hook = dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError>;
@@ -124,19 +113,16 @@ impl Transport for Socket {
         Ok(n)
     }
 
-    fn send(&mut self, bytes: &[u8], more: &[u8]) -> io::Result<usize> {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (life, timeout, tcp) = (&self.life, self.write_timeout, &mut self.tcp);
         let n = match &mut self.wrapped {
             Some(wrapped) => {
+                let piece = bytes.get(..OUTPUT_BYTES).unwrap_or(bytes);
                 let _watch = life.watch(timeout);
-                wrapped.send(bytes, more)
+                wrapped.write(piece).and_then(|n| flush(wrapped).and(Ok(n)))
             }
-            None if cfg!(windows) => {
-                let first = if bytes.is_empty() { more } else { bytes };
-                patiently(timeout, || life.is_cut(), |began| write_at_once(tcp, first, began))
-            }
-            None if more.is_empty() => tcp.write(bytes),
-            None => tcp.write_vectored(&[IoSlice::new(bytes), IoSlice::new(more)]),
+            None if cfg!(windows) => patiently(timeout, || life.is_cut(), |began| write_at_once(tcp, bytes, began)),
+            None => tcp.write(bytes),
         }?;
         life.count(0, n);
         Ok(n)
@@ -173,7 +159,7 @@ impl Transport for Socket {
 }
 
 /// A write is not done again because its flush was interrupted.
-fn flush(wrapped: &mut dyn Write) -> io::Result<()> {
+fn flush(wrapped: &mut dyn Wrapped) -> io::Result<()> {
     loop {
         match wrapped.flush() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -43,8 +43,8 @@ macro_rules! status_codes {
 }
 
 status_codes! {
-    101 SWITCHING_PROTOCOLS "Switching Protocols",
-    200 OK "OK", 201 CREATED "Created", 202 ACCEPTED "Accepted", 204 NO_CONTENT "No Content",
+    200 OK "OK", 101 SWITCHING_PROTOCOLS "Switching Protocols", // the most usual one is found first
+    201 CREATED "Created", 202 ACCEPTED "Accepted", 204 NO_CONTENT "No Content",
     205 RESET_CONTENT "Reset Content", 206 PARTIAL_CONTENT "Partial Content",
     301 MOVED_PERMANENTLY "Moved Permanently", 302 FOUND "Found", 303 SEE_OTHER "See Other",
     304 NOT_MODIFIED "Not Modified", 307 TEMPORARY_REDIRECT "Temporary Redirect",

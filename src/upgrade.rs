@@ -67,7 +67,7 @@ impl Read for Upgraded {
 
 impl Write for Upgraded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lease.check(self.transport.send(bytes, &[]))
+        self.lease.check(self.transport.send(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,13 +1,12 @@
 //! `hardstop PORT`. A line on its stdin stops it; it then says how many microseconds the call took, and all of it.
 
-use hardstop::{Response, Server};
+use hardstop::Server;
 use std::{env, io, time::Instant};
 
 fn main() -> io::Result<()> {
     let port = env::args().nth(1).unwrap_or_default();
     let builder = Server::builder().max_connections(20_000);
-    let server =
-        builder.bind(format!("127.0.0.1:{port}"))?.spawn(|_| Response::bytes("text/plain", &b"Hello world!"[..]))?;
+    let server = builder.bind(format!("127.0.0.1:{port}"))?.spawn(|_| "Hello world!")?;
     io::stdin().read_line(&mut String::new())?;
     let start = Instant::now();
     server.destroy();

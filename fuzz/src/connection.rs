@@ -144,9 +144,8 @@ impl Transport for Wire {
         Ok(n)
     }
 
-    fn send(&mut self, bytes: &[u8], more: &[u8]) -> io::Result<usize> {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.interrupt()?;
-        let bytes = [bytes, more].concat();
         let size = self.sizes[self.writes % self.sizes.len()];
         self.writes += 1;
         let n = size.saturating_mul(16).min(bytes.len());
