@@ -1,7 +1,22 @@
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests: a panic is how they report")]
 
-use super::{http_date, imf_fixdate};
-use std::time::{Duration, UNIX_EPOCH};
+use super::{http_date, imf_fixdate, Date};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+#[test]
+fn a_date_is_made_anew_when_its_second_is_over() {
+    let (mut date, now) = (Date::default(), Instant::now());
+    date.renew(now);
+    let before = SystemTime::now() - Duration::from_secs(1);
+    assert!([http_date(before), http_date(SystemTime::now())].contains(&date.text), "{}", date.text);
+    let left = date.ends.unwrap() - now;
+    assert!(Duration::ZERO < left && left <= Duration::from_secs(1), "{left:?}");
+    date.text = String::from("kept");
+    date.renew(now + left - Duration::from_nanos(1));
+    assert_eq!(date.text, "kept");
+    date.renew(now + left);
+    assert_ne!(date.text, "kept");
+}
 
 #[test]
 fn a_date_is_that_of_the_calendar() {
