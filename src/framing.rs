@@ -4,7 +4,7 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::head::{absolute_target, after_token, field_line, is_authority, line_end, same, trim, Head};
+use super::head::{absolute_target, field_line, is_authority, line_end, same, split_token, trim, Head};
 use super::types::{refuse, refuse_if, Error};
 use super::Version;
 
@@ -31,16 +31,17 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
     let is_new = head.version == Version::Http11;
     let (mut terms, mut close, mut expects_more) = (Terms::default(), false, false);
     for (name, value) in head.headers.iter_bytes() {
-        if let Some(at) = names.iter().position(|it| it.len() == name.len() && same(name, it)) {
+        let is = |it: &str| it.len() == name.len() && same(name, it);
+        if let Some(at) = names.iter().position(|it| is(it)) {
             let former = values.get_mut(at).and_then(|slot| slot.replace(value));
             refuse_if(former.is_some(), 400, "a field came twice that must come once")?;
-        } else if same(name, "connection") {
+        } else if is("connection") {
             for option in list(value) {
                 close |= same(option, "close");
                 terms.keep_alive |= same(option, "keep-alive");
                 terms.upgrades |= same(option, "upgrade") && is_new; // RFC 9110 §7.8: not in HTTP/1.0
             }
-        } else if same(name, "expect") && is_new {
+        } else if is("expect") && is_new {
             // RFC 9110 §10.1.1: in HTTP/1.0 it is ignored; §5.6.1: so are the empty elements of a list.
             for expected in list(value) {
                 let is_continue = same(expected, "100-continue");
@@ -199,11 +200,11 @@ fn chunk(line: &[u8]) -> Result<(BodyState, usize), Error> {
 /// RFC 9112 §7.1.1: `;name`, `;name=token` or `;name="text"`, with the white space that older clients send. They mean
 /// nothing here; but one that is no extension, such as an open quote, might end elsewhere for another reader.
 fn after_extension(text: &[u8]) -> Option<&[u8]> {
-    let rest = after_token(trim(trim(text).strip_prefix(b";")?))?;
+    let (_, rest) = split_token(trim(trim(text).strip_prefix(b";")?))?;
     match trim(rest).strip_prefix(b"=").map(trim) {
         None => Some(rest),
         Some([b'"', quoted @ ..]) => after_quoted(quoted),
-        Some(value) => after_token(value),
+        Some(value) => split_token(value).map(|(_, rest)| rest),
     }
 }
 
