@@ -3,7 +3,7 @@
 //! 1. Accepting and registering happen under one lock, so no socket is open but unknown.
 //! 2. The listener lives inside `Stage::Accepting`; leaving that stage closes the port. The stage is the stop flag: it
 //!    moves under the lock only, and only forward. While the accept loop waits in the kernel it has the listener too, so
-//!    a stop waits for it to come out. What it has accepted by then it registers under the lock, or drops it there.
+//!    a stop waits for it to come out. What it has accepted by then it registers under the lock, or drops.
 //! 3. Only dropping a `Registration` takes a connection out, and it closes the socket while it holds the lock. So a
 //!    stop finds every socket that is open, and an empty map means nobody is left.
 //! 4. A stop first moves the stage, then cuts or tells each connection. A connection first changes its own state, then
@@ -54,6 +54,7 @@ pub(crate) struct Registry {
     /// Rung when threads that wait for another connection should look.
     pub(crate) work: Condvar,
     /// Held by the accept loop while it waits in the kernel. For `inner`, a stop would queue behind all that it has cut.
+    /// Lock order: the loop takes either under the other, so nobody else may hold one of them and wait for the other.
     in_kernel: Mutex<()>,
 }
 
@@ -189,7 +190,7 @@ impl Handle {
 
     /// Accepts in the kernel, without the lock.
     fn wait_for_client(&self, inner: MutexGuard<'_, Inner>, listener: Arc<Listener>) {
-        let in_kernel = self.registry.in_kernel.lock();
+        let _in_kernel = self.registry.in_kernel.lock(); // dropped last, after the client that a destroy does not let in
         drop(inner);
         let accepted = listener.socket.accept();
         if self.phase() != Phase::Destroyed {
@@ -200,7 +201,6 @@ impl Handle {
             }
         }
         drop(listener);
-        drop(in_kernel);
     }
 
     /// Accepts one client if one waits; or says how long to wait, which a stop interrupts.

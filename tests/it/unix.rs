@@ -353,6 +353,22 @@ fn no_client_of_a_unix_socket_is_lost_when_it_is_drained_under_load() {
     assert!(late <= 4, "{late} too late: more than chance holds up in that moment");
 }
 
+/// While the accept loop lets go of a destroyed server's port before it did so of a client that it had just accepted,
+/// one client in two hundred still had a connection.
+#[test]
+fn a_client_that_is_accepted_at_the_moment_of_a_destroy_is_cut_when_that_returns() {
+    let place = Place::new();
+    for round in 0..500 {
+        let running = Server::builder().bind_unix(place.socket()).unwrap().spawn(site).unwrap();
+        thread::sleep(Duration::from_micros(300)); // so that most rounds find it waiting in the kernel
+        let mut client = UnixStream::connect(place.socket()).unwrap();
+        running.destroy();
+        client.set_nonblocking(true).unwrap();
+        let read = client.read(&mut [0]).map_err(|error| error.kind());
+        assert_ne!(read, Err(ErrorKind::WouldBlock), "its connection is open, round {round}");
+    }
+}
+
 #[test]
 fn a_path_is_free_again_at_once_after_a_destroy() {
     let place = Place::new();
