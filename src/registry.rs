@@ -197,7 +197,7 @@ impl Handle {
             let mut inner = self.registry.lock();
             let _ = listener.socket.set_nonblocking(true); // if it fails, an accept under the lock lasts for a second
             if let (Ok(client), true) = (accepted, self.phase() != Phase::Destroyed) {
-                let _ = self.admit(&mut inner, Ok(client)); // an error comes again
+                let _ = self.admit(&mut inner, Ok(client)); // it tells of its errors; one of the wait comes again
             }
         }
         drop(listener);

@@ -165,7 +165,7 @@ impl Stream {
 
 /// How much longer a transfer may be blocked: every byte earns its part of a second. A handler's own time is free.
 struct Pace {
-    /// Zero: all is fast enough, and no clock is read. So it is for heads, which have a time of their own.
+    /// Zero: all is fast enough, and no clock is read. So it is unless a request has a body: heads have their own time.
     rate: u32,
     left: Duration,
 }
