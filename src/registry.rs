@@ -190,7 +190,7 @@ impl Handle {
 
     /// Accepts in the kernel, without the lock.
     fn wait_for_client(&self, inner: MutexGuard<'_, Inner>, listener: Arc<Listener>) {
-        let _in_kernel = self.registry.in_kernel.lock(); // dropped last, after the client that a destroy does not let in
+        let _in_kernel = self.registry.in_kernel.lock(); // dropped last, after a client that comes too late
         drop(inner);
         let accepted = listener.socket.accept();
         if self.phase() != Phase::Destroyed {
