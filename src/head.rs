@@ -70,8 +70,8 @@ impl Head {
     /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
     fn request_line(&mut self, line: &[u8], has_transport: bool) -> Result<(), Error> {
         let line = std::str::from_utf8(line).unwrap_or_default(); // an empty one is refused below
-        let (method, rest) = split_at(line, [b' '; 2]);
-        let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), [b' '; 2]);
+        let (method, rest) = split_at(line, b" ");
+        let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), b" ");
         let version = rest.strip_prefix(' ').unwrap_or_default();
         refuse_if(target.is_empty() || version.is_empty(), 400, "the request line is not `method target version`")?;
         refuse_if(!is_token(method.as_bytes()), 400, "the method is not a token")?;
@@ -89,7 +89,7 @@ impl Head {
             None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
             None => return refuse(400, "the target is not a path"),
         };
-        let (path, query) = split_at(local, [b'?'; 2]);
+        let (path, query) = split_at(local, b"?");
         let is_raw = !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES);
         refuse_if(is_raw, 400, "a byte in the target (perhaps a `%`) is not encoded")?;
         let path = match path {
@@ -108,22 +108,22 @@ impl Head {
 
     /// Without its `?`.
     pub(crate) fn query(&self) -> Option<&str> {
-        split_at(&self.target, [b'?'; 2]).1.strip_prefix('?')
+        split_at(&self.target, b"?").1.strip_prefix('?')
     }
 }
 
 /// The authority of a target in absolute form with that scheme, and what follows it.
 pub(crate) fn absolute_target(target: &str) -> Option<(bool, &str, &str)> {
-    let (scheme, rest) = split_at(target, *b":/");
+    let (scheme, rest) = split_at(target, b":/");
     let is_https = same(scheme.as_bytes(), "https");
     let is_either = is_https || same(scheme.as_bytes(), "http");
-    let (host, local) = split_at(rest.strip_prefix("://").filter(|_| is_either)?, *b"/?");
+    let (host, local) = split_at(rest.strip_prefix("://").filter(|_| is_either)?, b"/?");
     Some((is_https, host, local))
 }
 
-/// What stands before the first of either byte, and the rest.
-fn split_at(text: &str, [one, other]: [u8; 2]) -> (&str, &str) {
-    text.split_at(text.bytes().position(|byte| byte == one || byte == other).unwrap_or(text.len()))
+/// What stands before the first of these bytes, and the rest.
+fn split_at<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
+    text.split_at(text.bytes().position(|byte| stops.contains(&byte)).unwrap_or(text.len()))
 }
 
 /// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
@@ -224,7 +224,7 @@ pub(crate) fn is_authority(text: &str) -> bool {
             (ip.parse::<std::net::Ipv6Addr>().is_ok(), port)
         }
         None => {
-            let (name, port) = split_at(text, [b':'; 2]);
+            let (name, port) = split_at(text, b":");
             (!name.is_empty() && is_encoded(name, NAME_BYTES), port)
         }
     };
@@ -284,7 +284,7 @@ pub(crate) fn split_token(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// What may not stand in a field value: all controls but the tab (RFC 9110 §5.5).
 pub(crate) fn is_control(byte: &u8) -> bool {
-    (*byte < b' ' && *byte != b'\t') || *byte == 127
+    byte.is_ascii_control() && *byte != b'\t'
 }
 
 #[cfg(test)]
