@@ -2,7 +2,8 @@
 //!
 //! 1. Whatever happens here, panics included, the thread ends by ending its registration.
 //! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
-//! 3. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
+//! 3. While anything of a response is in the output buffer, the connection is in no state that makes room for others.
+//! 4. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
 //!    reset the connection and destroy the response on its way. It need not if that is short and the client wanted the end.
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
@@ -78,7 +79,7 @@ pub(crate) fn serve_over(
 
 /// Ends a connection for which there is no thread, without waiting for it.
 pub(crate) fn turn_away(server: &Handle, error: io::Error) {
-    if let Some((mut tcp, _registration)) = server.registry.take_job(true) {
+    if let Some((mut tcp, _registration)) = server.registry.take_job_without_thread() {
         let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
                     Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
         if server.registry.config.transport.is_none() && tcp.set_nonblocking(true).is_ok() {
@@ -115,7 +116,8 @@ struct Connection<'a> {
 impl Connection<'_> {
     /// Serves until the connection ends, or leaves HTTP.
     fn serve(&mut self, handler: &Handler<'_>) -> Result<Takeover, CloseReason> {
-        if self.registration.life.refused {
+        let life = &self.registration.life;
+        if life.is_refused() && !self.registration.handle.registry.find_place(life) {
             return Err(self.refuse(Error::new(503, "too many connections, try again soon")));
         }
         let mut waits_as = ConnectionState::New;
@@ -148,12 +150,11 @@ impl Connection<'_> {
                 return Ok(());
             }
             if waiting {
-                self.body.stream.flush()?;
-                self.body.stream.rest();
                 if waited.is_none() {
-                    life.enter_at(self.asked, waits_as, None)?;
+                    self.become_dispensable(self.asked, waits_as)?;
                     self.renew_head();
                 }
+                self.body.stream.rest();
                 // A drain that came before that line has not found this connection idle. A new one has its second.
                 if waits_as == ConnectionState::Idle {
                     if self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
@@ -162,7 +163,7 @@ impl Connection<'_> {
                     self.give_way();
                 }
             } else if began.is_none() {
-                life.enter(ConnectionState::Head)?;
+                self.become_dispensable(self.asked, ConnectionState::Head)?;
                 began = Some(self.asked);
             }
             let since = began.unwrap_or(*waited.get_or_insert(self.asked));
@@ -265,6 +266,14 @@ impl Connection<'_> {
         Ok(false)
     }
 
+    /// Enters a state in which the connection may be cut to make room for another one, once all output has been written.
+    fn become_dispensable(&mut self, since: Instant, state: ConnectionState) -> Result<(), CloseReason> {
+        self.body.stream.flush()?;
+        self.registration.life.enter_at(since, state, None)?;
+        self.registration.handle.registry.offer_place();
+        Ok(())
+    }
+
     fn begin_response(&mut self) -> Result<(), CloseReason> {
         let now = Instant::now();
         self.body.stream.date.renew(now);
@@ -286,7 +295,7 @@ impl Connection<'_> {
         let (terms, stream) = (&self.body.terms, &mut self.body.stream);
         let is_last_word = !terms.keep_alive && self.head.method == "GET" && terms.length == Some(0);
         let closed = match is_short && is_last_word && stream.buffered().is_empty() {
-            true => stream.flush(),
+            true => self.become_dispensable(Instant::now(), ConnectionState::Closing),
             false => self.close(),
         };
         Err(match self.body.failure {
@@ -380,9 +389,8 @@ impl Connection<'_> {
 
     /// Sends the rest, and waits until the client has had the time to read it.
     fn close(&mut self) -> Result<(), CloseReason> {
-        self.registration.life.enter(ConnectionState::Closing)?;
+        self.become_dispensable(Instant::now(), ConnectionState::Closing)?;
         let stream = &mut self.body.stream;
-        stream.flush()?;
         let began = Instant::now();
         stream.transport.shut_down(Shutdown::Write);
         let mut read: usize = 0;

@@ -1,8 +1,10 @@
 //! What stops a server and tells what it is doing, from any thread.
 
-use super::registry::{left, Registry, Stage};
+use super::registry::{current_thread_id, Polled, Registry, Stage};
+use super::sync::{time_until, wait, wait_while};
 use super::{life::waits, CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
-use std::sync::{atomic::Ordering, Arc, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{atomic::Ordering, Arc};
 use std::time::{Duration, Instant};
 
 /// How long a connection that has not spoken may still begin after a drain: its request may be on its way.
@@ -60,16 +62,29 @@ impl Handle {
     pub fn destroy(&self) -> usize {
         let mut inner = self.registry.lock();
         let mut cut = 0;
+        let mut closing = None;
         if !matches!(inner.stage, Stage::Destroyed) {
             self.registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
-            inner.leave(Stage::Destroyed);
-            (inner.deadline, inner.silence_ends) = (None, None);
+            closing = self.registry.leave_accepting(&mut inner, Stage::Destroyed);
+            inner.deadline = None;
+            inner.silence_ends = None;
             cut = inner.end(CloseReason::Destroyed, None, |_| true);
-            inner.cut = (!inner.has_ended()).then_some(cut);
+            if !inner.has_ended() {
+                inner.cut = Some(cut);
+            }
         }
-        let _queue = std::mem::take(&mut inner.queue); // no thread will come for them; dropping them takes the lock
+        // Connections that no thread will come for. Dropping them takes the lock, and may block: where there is an accept
+        // loop, that does it.
+        let mut unserved = VecDeque::new();
+        if inner.serving.is_none() {
+            unserved = std::mem::take(&mut inner.queue);
+        }
         drop(inner);
-        self.registry.tell_of_stop();
+        if let Some(closing) = closing {
+            closing.listener.close();
+        }
+        self.registry.announce_stop();
+        drop(unserved);
         cut
     }
 
@@ -97,42 +112,60 @@ impl Handle {
     /// ```
     pub fn shutdown(&self, grace: Duration) -> Outcome {
         self.drain_until(Instant::now().checked_add(grace)); // `None`: later than the clock goes
+        let thread = current_thread_id();
         loop {
             let inner = self.registry.lock();
-            let left = left(inner.deadline);
-            if inner.is_own_thread() {
+            let time = time_until(inner.deadline);
+            if inner.is_own_thread(thread) {
                 return Outcome::Pending; // the accept loop keeps the clock
             } else if inner.has_ended() || matches!(inner.stage, Stage::Destroyed) {
                 return inner.cut.map_or(Outcome::Drained, |cut| Outcome::Destroyed { cut });
-            } else if left == Duration::ZERO {
+            } else if time == Duration::ZERO {
                 drop(inner);
                 self.destroy();
             } else {
-                drop(self.registry.news.wait_timeout(inner, left));
+                drop(wait(&self.registry.news, inner, time));
             }
         }
     }
 
     fn drain_until(&self, deadline: Option<Instant>) {
-        let mut inner = self.registry.lock();
+        let registry = &self.registry;
+        let mut inner = registry.lock();
+        // A Unix socket's file goes first, so that nobody else comes while those are accepted who have come.
+        let hiding = registry.listener(&inner);
+        drop(inner);
+        if let Some(hiding) = hiding {
+            hiding.listener.socket.hide();
+        }
+        let mut closing = None;
+        inner = registry.lock();
         if !inner.is_stopped() {
-            self.registry.phase.store(1, Ordering::SeqCst);
+            registry.phase.store(1, Ordering::SeqCst);
             let is_idle = |state| state == ConnectionState::Idle;
             inner.end(CloseReason::Drained, None, is_idle); // first, as they leave places for the backlog
             if let Stage::Accepting(listener) = &mut inner.stage {
-                listener.socket.hide();
                 let _ = listener.socket.set_nonblocking(true); // the accept loop may be waiting
             }
-            let mut backlog = 0..MAX_BACKLOG;
-            while backlog.next().is_some() && self.poll(&mut inner).is_none() {}
-            inner.leave(Stage::Draining);
+            for _ in 0..MAX_BACKLOG {
+                if let Polled::Wait(_) = self.poll(&mut inner) {
+                    break;
+                }
+            }
+            closing = registry.leave_accepting(&mut inner, Stage::Draining);
+            if let Some(closing) = &closing {
+                closing.listener.shut_down();
+            }
             inner.silence_ends = Instant::now().checked_add(SILENT_GRACE);
         }
         if !matches!(inner.stage, Stage::Destroyed) {
             inner.deadline = inner.deadline.into_iter().chain(deadline).min();
         }
+        let discarded = std::mem::take(&mut inner.discarded);
         drop(inner);
-        self.registry.tell_of_stop();
+        drop(closing);
+        registry.announce_stop();
+        drop(discarded);
     }
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.
@@ -158,12 +191,12 @@ impl Handle {
 
     /// As [`wait`](Handle::wait), for a limited time; `false` if that was not enough.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let thread = current_thread_id();
         let inner = self.registry.lock();
-        if inner.is_own_thread() {
+        if inner.is_own_thread(thread) {
             return false;
         }
-        let woken = self.registry.news.wait_timeout_while(inner, timeout, |inner| !inner.has_ended());
-        !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        wait_while(&self.registry.news, inner, timeout, |inner| !inner.has_ended()).has_ended()
     }
 
     /// How far the server's life has come.
