@@ -2,8 +2,10 @@
 //!
 //! 1. Whatever happens here, panics included, the thread ends by ending its registration.
 //! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
-//! 3. While anything of a response is in the output buffer, the connection is in no state that makes room for others.
-//! 4. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
+//! 3. No response without `Connection: close` is on the wire before its request has been received whole. Whoever shares
+//!    the connection with others, as a proxy does, might send the next request instead of the rest.
+//! 4. While anything of a response is in the output buffer, the connection is in no state that makes room for others.
+//! 5. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
 //!    reset the connection and destroy the response on its way. It need not if that is short and the client wanted the end.
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
@@ -229,9 +231,9 @@ impl Connection<'_> {
             panicked = Err(tell_panic(registration, panic));
             Response::from(StatusCode::INTERNAL_SERVER_ERROR).closing()
         });
-        self.begin_response()?;
         if let Payload::Upgrade(protocol, takeover) = response.payload {
             response.payload = Payload::NONE;
+            self.begin_response()?;
             if self.switch(protocol, &mut response)? {
                 return Ok(Some(takeover));
             }
@@ -285,12 +287,20 @@ impl Connection<'_> {
         self.config.tell(|| Event::Responded { id, status, bytes, time: self.asked.elapsed() });
     }
 
-    /// Sends the response, then reads what is left of the body or ends the connection.
+    /// Receives what is left of the body, if the connection can go on then. Sends the response, and ends the connection
+    /// if it cannot.
     fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
-        let wanted = self.body.may_go_on() && !response.closing;
+        let mut received = Ok(());
+        if !response.closing && !self.is_draining() {
+            received = self.body.receive_rest();
+        }
+        self.begin_response()?;
+        // Asked after the rest has been received: a drain may have begun meanwhile.
+        let is_draining = self.is_draining();
+        let is_wanted = self.body.terms.keep_alive && self.body.failure.is_none() && !response.closing;
         let is_short = matches!(&response.payload, Payload::Bytes(bytes) if bytes.len() <= SHORT_BYTES);
-        if self.respond(response, wanted && !self.is_draining())? {
-            return self.body.finish(LINGER_TIME); // it has sent the response before it waits
+        if self.respond(response, is_wanted && self.body.is_complete() && !is_draining)? {
+            return Ok(());
         }
         let (terms, stream) = (&self.body.terms, &mut self.body.stream);
         let is_last_word = !terms.keep_alive && self.head.method == "GET" && terms.length == Some(0);
@@ -298,12 +308,15 @@ impl Connection<'_> {
             true => self.become_dispensable(Instant::now(), ConnectionState::Closing),
             false => self.close(),
         };
+        if let Err(reason) = received {
+            return closed.and(Err(reason));
+        }
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => closed.err().unwrap_or(CloseReason::PeerLost),
             Some(status) => CloseReason::Refused(status),
             None if closed.is_err() => return closed, // it has not had all of it
-            None if wanted && self.is_draining() => CloseReason::Drained,
+            None if is_wanted && is_draining => CloseReason::Drained,
             None => CloseReason::Completed,
         })
     }

@@ -16,6 +16,7 @@
 mod bodies;
 mod cases;
 mod client;
+mod early_answers;
 mod generated;
 mod history;
 mod http;
