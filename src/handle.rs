@@ -5,10 +5,14 @@ use super::sync::{time_until, wait, wait_while};
 use super::{life::waits, CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
 use std::collections::VecDeque;
 use std::sync::{atomic::Ordering, Arc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a connection that has not spoken may still begin after a drain: its request may be on its way.
 pub(crate) const SILENT_GRACE: Duration = Duration::from_secs(1);
+
+/// The stack of the thread that keeps a deadline, on which nothing of the user's runs.
+const CLOCK_STACK_SIZE: usize = 64 * 1024;
 
 /// How many clients a drain takes out of the backlog at most: as many as systems queue by default.
 const MAX_BACKLOG: usize = 4096;
@@ -36,7 +40,8 @@ pub enum Outcome {
         /// How many connections were cut. Their handlers may still be running.
         cut: usize,
     },
-    /// Called on one of the server's own threads, which cannot wait. The drain has begun; the deadline will be kept.
+    /// Called on one of the server's own threads, which cannot wait. The drain has begun, and a thread of its own keeps the
+    /// deadline. (If the system has no thread for that, the accepting one keeps it, unless the event hook holds that up.)
     Pending,
 }
 
@@ -117,7 +122,9 @@ impl Handle {
             let inner = self.registry.lock();
             let time = time_until(inner.deadline);
             if inner.is_own_thread(thread) {
-                return Outcome::Pending; // the accept loop keeps the clock
+                drop(inner);
+                self.start_clock();
+                return Outcome::Pending;
             } else if inner.has_ended() || matches!(inner.stage, Stage::Destroyed) {
                 return inner.cut.map_or(Outcome::Drained, |cut| Outcome::Destroyed { cut });
             } else if time == Duration::ZERO {
@@ -126,6 +133,39 @@ impl Handle {
             } else {
                 drop(wait(&self.registry.news, inner, time));
             }
+        }
+    }
+
+    /// Starts a thread that keeps the deadline, unless there is one. The accept loop looks at the deadline as well, but the
+    /// event hook, or a thread-local's destructor on a thread that it joins, may hold it up.
+    fn start_clock(&self) {
+        let mut inner = self.registry.lock();
+        if inner.has_clock || inner.deadline.is_none() {
+            return;
+        }
+        inner.has_clock = true;
+        drop(inner);
+        let handle = self.clone();
+        let clock = thread::Builder::new().name(String::from("hardstop-deadline"));
+        let clock = clock.stack_size(CLOCK_STACK_SIZE).spawn(move || handle.keep_deadline());
+        let mut inner = self.registry.lock();
+        match clock {
+            Ok(clock) => inner.clock = Some(clock),
+            Err(_) => inner.has_clock = false, // the accept loop keeps it
+        }
+    }
+
+    /// Destroys the server at the deadline, unless every connection ends before.
+    fn keep_deadline(&self) {
+        let mut inner = self.registry.lock();
+        while !inner.lives.is_empty() && !matches!(inner.stage, Stage::Destroyed) {
+            let time = time_until(inner.deadline);
+            if time.is_zero() {
+                drop(inner);
+                self.destroy();
+                return;
+            }
+            inner = wait(&self.registry.news, inner, time);
         }
     }
 

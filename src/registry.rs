@@ -26,7 +26,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::{self, ScopedJoinHandle, ThreadId};
+use std::thread::{self, JoinHandle, ScopedJoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 /// How many clients at a time are told with a 503 that no place is free.
@@ -102,6 +102,10 @@ pub(crate) struct Inner {
     /// When a `shutdown` ends in a destroy, and when a drain ends those that have not spoken.
     pub(crate) deadline: Option<Instant>,
     pub(crate) silence_ends: Option<Instant>,
+    /// The thread that keeps the deadline of a `shutdown` on one of the server's own threads; and whether it has been
+    /// started, which it is without the lock.
+    pub(crate) clock: Option<JoinHandle<()>>,
+    pub(crate) has_clock: bool,
     /// When to look next for transports that take too long.
     watch_at: Option<Instant>,
     /// Whether somebody has the handler, and once its accept loop has begun, on which thread.

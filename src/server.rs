@@ -349,4 +349,9 @@ fn accept_loop(server: &Handle, handler: &Handler<'_>) {
         // A scope alone would return before the system's threads are gone.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
+    // Every connection has ended, and so has the thread that keeps a deadline, or it is about to.
+    let clock = server.registry.lock().clock.take();
+    if let Some(clock) = clock {
+        let _ = clock.join(); // nothing in it panics
+    }
 }
