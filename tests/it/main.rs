@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod mended;
 mod ordinary;
+mod places;
 mod responses;
 mod rude;
 mod stops;
