@@ -77,6 +77,11 @@ settings! {
     stack_size(usize): usize = 256 * 1024;
     /// The permissions of the file that [`bind_unix`](Builder::bind_unix) makes, such as `0o600`; unless set, those that
     /// the process gives new files. To connect, a client must be allowed to write to it.
+    ///
+    /// Nobody can connect before the file has them. For that, the socket is made in a new directory of mode 0700 beside
+    /// the path, named `.hs` and eight digits, and gets its name with a hard link; then the directory is removed. So the
+    /// process must be allowed to make one, the path may be some bytes shorter than without a mode, tools such as `ss`
+    /// show the first name, and where there are no hard links (as for apps on Android) `bind_unix` fails and says so.
     socket_mode(impl Into<Option<u32>>): Option<u32> = None;
 }
 
