@@ -54,7 +54,7 @@ pub(crate) fn serve_over(
     let served = catch_unwind(AssertUnwindSafe(|| {
         let stream = Box::new(Stream::new(open(&registration)?, config, &registration.life));
         let _watch; // dropped after the connection, whose transport says goodbye
-        let (body, head) = (Body::new(stream, config.body_timeout), Arc::default());
+        let (body, head) = (Body::new(stream, config), Arc::default());
         let (asked, yields_at) = (Instant::now(), Instant::now());
         let mut connection = Connection { body, registration: &registration, config, head, asked, yields_at };
         let served = connection.serve(handler);
