@@ -319,6 +319,7 @@ impl Connection<'_> {
             (true, Version::Http10) => "Connection: keep-alive\r\n", // RFC 9112 §9.3: else it waits for the end
             (true, Version::Http11) => "",
         };
+        self.body.stream.flush_if_full()?;
         response.push_head(&mut self.body.stream, framing, connection);
         let payload = response.payload;
         let sent = catch_unwind(AssertUnwindSafe(|| {
