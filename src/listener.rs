@@ -81,6 +81,7 @@ pub(crate) use self::unix::UnixSocket;
 
 #[cfg(unix)]
 mod unix {
+    use super::super::sync::lock;
     use super::{Accept, Accepted};
     use std::collections::hash_map::RandomState;
     use std::fs::{self, DirBuilder, Permissions};
@@ -91,14 +92,15 @@ mod unix {
     use std::os::unix::io::OwnedFd;
     use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
     use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::Mutex;
 
     /// A socket in the file system. Dropping it removes the file, unless another one has taken its place.
     pub(crate) struct UnixSocket {
         listener: UnixListener,
         path: PathBuf,
         file: Option<FileId>,
-        is_hidden: AtomicBool,
+        /// Held while the file is removed: who comes meanwhile must not go on before it is gone.
+        is_hidden: Mutex<bool>,
     }
 
     /// The device and the inode of a file, which tell it from another file that has taken its name.
@@ -125,7 +127,7 @@ mod unix {
                 Err(error) => return Err(cannot_listen(&whole, &error)),
             };
             let file = socket_file(&whole);
-            Ok(UnixSocket { listener, path: whole, file, is_hidden: AtomicBool::new(false) })
+            Ok(UnixSocket { listener, path: whole, file, is_hidden: Mutex::new(false) })
         }
     }
 
@@ -140,9 +142,11 @@ mod unix {
         }
 
         fn hide(&self) {
-            if let Some(file) = self.file.filter(|_| !self.is_hidden.swap(true, SeqCst)) {
+            let mut is_hidden = lock(&self.is_hidden);
+            if let (Some(file), false) = (self.file, *is_hidden) {
                 remove(&self.path, file);
             }
+            *is_hidden = true;
         }
 
         #[cfg(target_os = "linux")]
