@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
             let _ = sender.send((u64::from(*id), Instant::now()));
         }
     });
-    let server = server.listener(listener)?.spawn(|req| match req.path() {
+    let server = server.bind_listener(listener)?.spawn(|req| match req.path() {
         "/large" => Response::bytes("application/octet-stream", &[0; 50_000_000][..]),
         _ => Response::text("hello"),
     })?;

@@ -58,7 +58,7 @@ impl Tally {
                 self.open -= 1;
                 format!("{reason:?}")
             }
-            Event::Request { .. } | Event::Responded { .. } | Event::Failed { .. } => return,
+            Event::Request { .. } | Event::Responded { .. } | Event::RequestFailed { .. } => return,
             rare => format!("{rare:?}").split(' ').take(1).collect(),
         };
         *self.counts.entry(name).or_default() += 1;

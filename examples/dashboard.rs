@@ -47,7 +47,7 @@ fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Respons
             Response::html(page.replace("ROWS", &rows(&handle))).with_header("X-Frame-Options", "DENY")
         }
         ("GET", "/events") => Response::stream(move |body| {
-            while !token.wait_stop_timeout(Duration::from_millis(250)) {
+            while !token.wait_for_stop(Duration::from_millis(250)) {
                 write!(body, "retry: 500\ndata: {generation}\ndata: {me}\ndata: {}\n\n", rows(&handle))?;
                 body.flush()?;
             }

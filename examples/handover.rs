@@ -32,10 +32,10 @@ fn main() -> io::Result<()> {
     let control = Server::builder().socket_mode(0o600).bind_unix(format!("{control}.{generation}"))?;
 
     let name = me.clone();
-    let running = Server::builder().listener(listener)?.spawn(move |_| {
+    let running = Server::builder().bind_listener(listener)?.spawn(move |_| {
         let response = Response::text(format!("{name}\n"));
         if LEAVING.load(SeqCst) {
-            response.closing()
+            response.with_close()
         } else {
             response
         }

@@ -64,7 +64,7 @@ fn answer(req: &Request<'_>, host: &str, state: &str, tell: &SyncSender<Answer>)
         (None, None) => return error(400, "there is neither a code nor an error"),
     };
     let _ = tell.try_send(answer); // if a browser sends it twice, the first one counts
-    let page = Response::html(PAGE.replace("TEXT", text)).closing();
+    let page = Response::html(PAGE.replace("TEXT", text)).with_close();
     Ok(page.with_header("Cache-Control", "no-store").with_header("Referrer-Policy", "no-referrer"))
 }
 

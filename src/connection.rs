@@ -229,7 +229,7 @@ impl Connection<'_> {
         let mut panicked = Ok(());
         let mut response = called.unwrap_or_else(|panic| {
             panicked = Err(tell_panic(registration, panic));
-            Response::from(StatusCode::INTERNAL_SERVER_ERROR).closing()
+            Response::from(StatusCode::INTERNAL_SERVER_ERROR).with_close()
         });
         if let Payload::Upgrade(protocol, takeover) = response.payload {
             response.payload = Payload::NONE;
@@ -332,7 +332,7 @@ impl Connection<'_> {
             mem::replace(&mut response, Error::Io(error).into())
         });
         if let Some(error) = response.failure.take() {
-            self.config.tell(|| Event::Failed { id: self.registration.life.id, error });
+            self.config.tell(|| Event::RequestFailed { id: self.registration.life.id, error });
         }
         let (status, version) = (response.status, self.head.version);
         let framing = Framing::of(&response, version);
@@ -379,7 +379,7 @@ impl Connection<'_> {
             (_, Err(reason)) => Err(reason),
             (Ok(()), Ok(())) => Ok(bytes),
             (Err(error), Ok(())) => {
-                self.config.tell(|| Event::Failed { id: self.registration.life.id, error });
+                self.config.tell(|| Event::RequestFailed { id: self.registration.life.id, error });
                 is_whole.then_some(bytes).ok_or(CloseReason::ResponseFailed)
             }
         }

@@ -37,13 +37,17 @@ pub enum Event {
     #[non_exhaustive]
     Responded { id: ConnectionId, status: StatusCode, bytes: u64, time: Duration },
     /// A connection has left HTTP for that protocol; the [`Upgraded`](super::Upgraded) is handed over next.
+    #[non_exhaustive]
     Upgraded { id: ConnectionId, protocol: String },
     /// The hook of [`Builder::transport`](super::Builder::transport) or its handshake failed. `Closed` follows.
+    #[non_exhaustive]
     TransportFailed { id: ConnectionId, error: BoxError },
     /// A request was refused, its handler returned an [`Error`], or its response could not be sent as it was made.
-    Failed { id: ConnectionId, error: Error },
+    #[non_exhaustive]
+    RequestFailed { id: ConnectionId, error: Error },
     /// A handler panicked, or the reader or closure of its response, or a transport. The client gets a 500, or an early
     /// end if the response has begun; the server goes on. The message is empty if the panic had no text.
+    #[non_exhaustive]
     HandlerPanicked { id: ConnectionId, message: String },
     /// A connection is gone. If a thread that panics drops an [`Upgraded`](super::Upgraded) stream, the accepting thread
     /// reports it, within a second. The last event about it, with its history: how many requests it made, how many bytes
@@ -51,12 +55,16 @@ pub enum Event {
     #[non_exhaustive]
     Closed { id: ConnectionId, reason: CloseReason, requests: u64, received: u64, sent: u64, duration: Duration },
     /// A client could not be accepted, for example for want of descriptors. The next try is at most a second later.
+    #[non_exhaustive]
     AcceptFailed { error: io::Error },
     /// A connection got no thread. It was sent away, with a 503 where that could be done at once.
+    #[non_exhaustive]
     SpawnFailed { error: io::Error },
     /// A client was dropped without an answer: all connections were busy, and enough others were just being told so.
-    TurnedAway { peer: Option<SocketAddr> },
+    #[non_exhaustive]
+    Rejected { peer: Option<SocketAddr> },
     /// The event hook panicked, and is told so. If it panics again, nobody is told.
+    #[non_exhaustive]
     HookPanicked { message: String },
 }
 
@@ -90,9 +98,9 @@ pub enum CloseReason {
     /// [`Handle::drain`](super::Handle::drain) found it waiting, or let a response be its last.
     Drained,
     /// [`Handle::close_idle`](super::Handle::close_idle) found it waiting for a request.
-    IdleClosed,
+    ClosedIdle,
     /// [`Handle::close`](super::Handle::close) named it.
-    HandleClosed,
+    ClosedByHandle,
     /// A new connection needed its place: it had waited longest, for a request, the rest of a head, or its last end.
     Evicted,
     /// It came while every place was taken, and was told so with a 503.

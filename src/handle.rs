@@ -212,12 +212,12 @@ impl Handle {
     ///
     /// A request on its way to one of them is lost, as whenever a server ends a connection; clients send it again.
     pub fn close_idle(&self) -> usize {
-        self.registry.lock().end(CloseReason::IdleClosed, None, waits)
+        self.registry.lock().end(CloseReason::ClosedIdle, None, waits)
     }
 
     /// Cuts one connection, whatever it is doing; `false` if it is not open any more.
     pub fn close(&self, id: ConnectionId) -> bool {
-        self.registry.lock().end(CloseReason::HandleClosed, Some(id), |_| true) > 0
+        self.registry.lock().end(CloseReason::ClosedByHandle, Some(id), |_| true) > 0
     }
 
     /// Waits until the server has been stopped and nobody is left: every connection's thread has let go of the handler,

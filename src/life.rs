@@ -291,7 +291,7 @@ impl CancelToken {
     }
 
     /// Sleeps until the connection is cut or the server drains, at most for that time; `true` if either has happened.
-    pub fn wait_stop_timeout(&self, timeout: Duration) -> bool {
+    pub fn wait_for_stop(&self, timeout: Duration) -> bool {
         self.life.sleep(timeout, &|| self.is_draining())
     }
 }

@@ -416,7 +416,7 @@ impl Handle {
         let max = self.registry.config.max_connections;
         let refused = self.phase() == Phase::Accepting && !inner.make_room(max);
         if refused && inner.lives.iter().filter(|life| life.is_refused()).count() >= MAX_REFUSALS {
-            inner.reports.push_back(Event::TurnedAway { peer });
+            inner.reports.push_back(Event::Rejected { peer });
             inner.discarded.push(stream);
             return Ok(());
         }

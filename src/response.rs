@@ -138,11 +138,11 @@ impl Response {
 
     /// Adds a field; one of the same name stays, except for `Content-Type`, which is replaced.
     ///
-    /// `Connection: close` is the same as [`closing`](Response::closing). Its other values, `Keep-Alive`, `TE`,
+    /// `Connection: close` is the same as [`closing`](Response::with_close). Its other values, `Keep-Alive`, `TE`,
     /// `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are the library's own: they are left out.
     ///
     /// A name that is no token, or a value with a control byte (a line end, above all), cannot be sent. The response
-    /// leaves as a 500 then, and [`Event::Failed`](super::Event::Failed) says why.
+    /// leaves as a 500 then, and [`Event::RequestFailed`](super::Event::RequestFailed) says why.
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
         let (name, value) = (name.as_ref(), value.as_ref());
         let is = |other: &str| same(name, other);
@@ -164,7 +164,7 @@ impl Response {
     }
 
     /// Ends the connection after this response, with `Connection: close`.
-    pub fn closing(self) -> Response {
+    pub fn with_close(self) -> Response {
         Response { closing: true, ..self }
     }
 

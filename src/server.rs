@@ -145,7 +145,7 @@ impl Builder {
     ///
     /// # Errors
     /// When a setting makes no sense, or the listener cannot be made nonblocking.
-    pub fn listener(self, listener: TcpListener) -> io::Result<Server> {
+    pub fn bind_listener(self, listener: TcpListener) -> io::Result<Server> {
         self.open(listener, true)
     }
 

@@ -84,7 +84,7 @@ fn the_figures_are_those_of_what_has_happened() {
         ("hardstop_responses_total{class=\"2xx\"}", completed + 2.0),
         ("hardstop_responses_total{class=\"4xx\"}", 1.0),
         ("hardstop_response_seconds_count", completed + 3.0),
-        ("hardstop_troubles_total{what=\"Failed\"}", 1.0),
+        ("hardstop_troubles_total{what=\"RequestFailed\"}", 1.0),
     ];
     for (name, want) in table {
         assert_eq!(figures.get(name), Some(&want), "{name} in {figures:?}");

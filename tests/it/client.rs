@@ -19,7 +19,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) fn open(builder: Builder, naps: bool) -> Server {
     let server = match naps {
         false => builder.bind("127.0.0.1:0"),
-        true => builder.listener(TcpListener::bind("127.0.0.1:0").unwrap()),
+        true => builder.bind_listener(TcpListener::bind("127.0.0.1:0").unwrap()),
     };
     server.unwrap()
 }
@@ -190,7 +190,7 @@ pub(crate) enum Fact {
     HookPanicked(String),
     AcceptFailed,
     SpawnFailed,
-    TurnedAway,
+    Rejected,
     Other,
 }
 
@@ -205,7 +205,7 @@ impl Fact {
             Event::HookPanicked { message, .. } => Fact::HookPanicked(message.clone()),
             Event::AcceptFailed { .. } => Fact::AcceptFailed,
             Event::SpawnFailed { .. } => Fact::SpawnFailed,
-            Event::TurnedAway { .. } => Fact::TurnedAway,
+            Event::Rejected { .. } => Fact::Rejected,
             _ => Fact::Other,
         }
     }

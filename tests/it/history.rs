@@ -19,9 +19,9 @@ pub(crate) fn chronicle() -> (impl Fn(&Event) + Send + Sync + 'static, Receiver<
             Event::Responded { id, status, bytes, .. } => {
                 format!("{id} responded {}, {bytes}", status.as_u16())
             }
-            Event::Upgraded { id, protocol } => format!("{id} upgraded to {protocol}"),
-            Event::Failed { id, error } => format!("{id} failed: {error}"),
-            Event::HandlerPanicked { id, message } => format!("{id} panicked: {message}"),
+            Event::Upgraded { id, protocol, .. } => format!("{id} upgraded to {protocol}"),
+            Event::RequestFailed { id, error, .. } => format!("{id} failed: {error}"),
+            Event::HandlerPanicked { id, message, .. } => format!("{id} panicked: {message}"),
             Event::Closed { id, reason, requests, received, sent, .. } => {
                 format!("{id} closed {reason:?}, {requests}, {received}, {sent}")
             }
@@ -288,7 +288,7 @@ fn a_wait_for_a_stop_ends_on_a_cut_too() {
         let (sender, told) = mpsc::channel();
         let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
             let token = request.cancel_token();
-            let is_told = token.wait_stop_timeout(LONG);
+            let is_told = token.wait_for_stop(LONG);
             sender.send((is_told, token.is_cancelled())).unwrap();
             "never sent"
         });
@@ -310,7 +310,7 @@ fn a_stream_of_events_ends_by_itself_in_a_drain_and_is_cut_by_a_destroy() {
         let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
             let (token, sender) = (request.cancel_token(), sender.clone());
             Response::stream(move |body| {
-                while !token.wait_stop_timeout(SHORT) {
+                while !token.wait_for_stop(SHORT) {
                     body.write_all(b"data: tick\n\n")?;
                     body.flush()?;
                 }

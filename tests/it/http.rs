@@ -54,7 +54,7 @@ fn a_field_is_its_first_value_and_that_only_if_it_is_text() {
 #[test]
 fn a_handler_can_end_a_connection_after_its_response() {
     let server = serve(|req| match req.path() {
-        "/end" => Response::text("").closing(),
+        "/end" => Response::text("").with_close(),
         "/field" => Response::text("").with_header("connection", "Close"),
         _ => Response::text(""),
     });

@@ -27,7 +27,7 @@ pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {
     Ok(match request.path() {
         "/body" => Response::text(request.body().read_to_text()?),
         "/sleep" => Response::text(format!("cut: {}", token.wait_timeout(LONG))),
-        "/until-stop" => Response::text(format!("told: {}", token.wait_stop_timeout(LONG))),
+        "/until-stop" => Response::text(format!("told: {}", token.wait_for_stop(LONG))),
         "/flood" => Response::stream(|body| loop {
             body.write_all(&[b'x'; 65536])?;
         }),
@@ -861,11 +861,11 @@ fn closed_tells_why() {
             client.say("TP/1.1\r\nHost: x\r\n\r\n");
             Some(client)
         }),
-        (CloseReason::IdleClosed, other, GET, ConnectionState::Idle, |handle, client| {
+        (CloseReason::ClosedIdle, other, GET, ConnectionState::Idle, |handle, client| {
             assert_eq!(handle.close_idle(), 1);
             Some(client)
         }),
-        (CloseReason::HandleClosed, other, SLEEP, ConnectionState::Handling, |handle, client| {
+        (CloseReason::ClosedByHandle, other, SLEEP, ConnectionState::Handling, |handle, client| {
             assert!(handle.close(handle.connections()[0].id));
             Some(client)
         }),

@@ -360,7 +360,7 @@ fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
         assert!(error.to_string().starts_with(want), "{error}");
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = new().max_headers(0).listener(listener).unwrap_err();
+    let error = new().max_headers(0).bind_listener(listener).unwrap_err();
     assert!(error.to_string().starts_with("max_headers"), "{error}");
     let (server, _events) = observed(new().max_body_bytes(0), count);
     let mut client = Client::connect(server.local_addr());

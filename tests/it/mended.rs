@@ -21,7 +21,7 @@ fn a_last_response_arrives_whole_though_the_client_has_sent_more() {
     let running = server.unwrap().spawn(move |_| {
         called.lock().unwrap().send(()).unwrap();
         let _ = gate.lock().unwrap().recv_timeout(SOON);
-        Response::bytes("text/plain", vec![b'x'; 1_000_000]).closing()
+        Response::bytes("text/plain", vec![b'x'; 1_000_000]).with_close()
     });
     let running = running.unwrap();
     let mut client = Client::connect(running.local_addr());

@@ -60,12 +60,12 @@ const LARGE: usize = 20_000;
 fn answer(request: &mut Request<'_>) -> Result<Response, hardstop::Error> {
     Ok(match request.path() {
         "/read" => Response::text(request.body().read_to_text()?),
-        "/stream" => Response::stream(|body| body.write_all(SMALL.as_bytes())).closing(),
+        "/stream" => Response::stream(|body| body.write_all(SMALL.as_bytes())).with_close(),
         "/large" => Response::stream(|body| {
             body.write_all(&[b'x'; LARGE / 2])?;
             body.write_all(&[b'x'; LARGE / 2])
         })
-        .closing(),
+        .with_close(),
         "/bytes" => Response::bytes("text/plain", vec![b'x'; 5 * LARGE]),
         "/reader" => Response::reader(io::repeat(b'x').take(5 * LARGE as u64), 5 * LARGE as u64),
         _ => Response::text(SMALL),

@@ -221,7 +221,7 @@ fn refused_clients_that_do_not_read_hold_nobody_up() {
         assert_eq!(new.response().status, 200, "a place was free");
         let told = facts.so_far();
         if began.elapsed() < Duration::from_millis(900) {
-            assert!(told.contains(&Fact::TurnedAway), "{told:?}");
+            assert!(told.contains(&Fact::Rejected), "{told:?}");
             let ended = |fact: &Fact| matches!(fact, Fact::Closed(2..=9, _));
             assert!(!told.iter().any(ended), "somebody did not linger: {told:?}");
             return;

@@ -163,7 +163,7 @@ fn in_a_drain_those_whose_turn_comes_later_have_their_second_then() {
 fn an_upgraded_connection_does_not_hold_up_a_backlog_in_a_drain() {
     let (gate, arrivals, open) = Gate::new();
     let busy = move |event: &Event| {
-        if matches!(event, Event::TurnedAway { .. }) {
+        if matches!(event, Event::Rejected { .. }) {
             gate.pass(); // on the accept loop's thread, so that it accepts nobody
         }
     };
@@ -318,9 +318,9 @@ fn a_drain_does_not_fire_the_token_but_ends_its_wait_for_a_stop() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
         let token = request.cancel_token();
-        let early = (token.is_draining(), token.wait_stop_timeout(SHORT));
+        let early = (token.is_draining(), token.wait_for_stop(SHORT));
         sender.send(early).unwrap();
-        let told = (token.is_draining(), token.wait_stop_timeout(LONG));
+        let told = (token.is_draining(), token.wait_for_stop(LONG));
         sender.send(told).unwrap();
         sender.send((token.is_cancelled(), token.wait_timeout(SHORT))).unwrap();
         "hello"
@@ -570,7 +570,7 @@ fn a_pending_shutdown_keeps_its_deadline_while_a_hook_holds_the_accepting_thread
         record(event);
         match event {
             Event::Opened { id, .. } if u64::from(*id) > 1 => held.pass(),
-            Event::TurnedAway { .. } => {
+            Event::Rejected { .. } => {
                 let handle = cell.lock().unwrap().clone().unwrap();
                 let shutdown = handle.shutdown(Duration::from_millis(200));
                 *seen.lock().unwrap() = Some(shutdown);

@@ -625,8 +625,8 @@ fn a_drain_ends_a_handshake_that_waits_to_write_too() {
 #[test]
 fn close_idle_and_close_cut_a_handshake() {
     let stops: [(Stop, &str); 2] = [
-        (Handle::close_idle, "Closed IdleClosed"),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed HandleClosed"),
+        (Handle::close_idle, "Closed ClosedIdle"),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed ClosedByHandle"),
     ];
     for (stop, reason) in stops {
         let (running, events) = never_ready(true);
@@ -641,8 +641,8 @@ fn close_idle_and_close_cut_a_handshake() {
 #[test]
 fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
     let stops: [(Stop, &str); 2] = [
-        (Handle::close_idle, "Closed IdleClosed"),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed HandleClosed"),
+        (Handle::close_idle, "Closed ClosedIdle"),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed ClosedByHandle"),
     ];
     for (stop, reason) in stops {
         let (running, events) = observed(over(EAGER), echo);

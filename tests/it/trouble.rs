@@ -203,10 +203,10 @@ fn clients_beyond_eight_refusals_are_turned_away_and_told_of() {
     let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
     let mut refused: Vec<Client> = (0..8).map(|_| Client::connect(addr)).collect();
     facts.wait_for(|fact| *fact == Fact::Opened(9));
-    assert!(!facts.so_far().contains(&Fact::TurnedAway));
+    assert!(!facts.so_far().contains(&Fact::Rejected));
     let mut ninth = Client::connect(addr);
     ninth.expect_end();
-    facts.wait_for(|fact| *fact == Fact::TurnedAway);
+    facts.wait_for(|fact| *fact == Fact::Rejected);
     is_held.store(false, SeqCst);
     for client in &mut refused {
         assert_eq!(client.response().status, 503);

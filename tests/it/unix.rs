@@ -179,7 +179,7 @@ fn two_clients_of_a_unix_socket_are_two_connections() {
     assert_eq!(ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(), [1, 2]);
     assert!(running.handle().close(ids[0]));
     first.expect_end();
-    assert_eq!(facts.reason(1), CloseReason::HandleClosed);
+    assert_eq!(facts.reason(1), CloseReason::ClosedByHandle);
     second.say(GET);
     assert_eq!(second.response().status, 200);
 }
@@ -215,7 +215,7 @@ fn close_cuts_every_state_over_a_unix_socket() {
         let id = running.handle().connections()[0].id;
         assert!(running.handle().close(id), "{name}");
         client.expect_end();
-        assert_eq!(facts.reason(number), CloseReason::HandleClosed, "{name}");
+        assert_eq!(facts.reason(number), CloseReason::ClosedByHandle, "{name}");
     }
     answered(&place.socket());
 }
@@ -231,7 +231,7 @@ fn close_idle_cuts_those_that_wait_over_a_unix_socket() {
     assert_eq!(running.handle().close_idle(), 2);
     silent.expect_end();
     idle.expect_end();
-    assert_eq!(facts.reason(1), CloseReason::IdleClosed);
+    assert_eq!(facts.reason(1), CloseReason::ClosedIdle);
     busy.say("56789");
     assert_eq!(busy.response().text(), "123456789");
     answered(&place.socket());

@@ -67,7 +67,7 @@ fn an_upgrade_is_a_101_that_frames_nothing_and_keeps_the_handlers_fields() {
             .with_header("Content-Length", "5")
             .with_header("Transfer-Encoding", "chunked")
             .with_header("Connection", "close")
-            .closing()
+            .with_close()
     });
     let running = running.unwrap();
     let mut client = Client::connect(running.local_addr());
@@ -181,7 +181,7 @@ fn an_upgrade_that_the_client_has_not_offered_is_a_400_and_the_connection_goes_o
     }
     assert!(!taken.load(SeqCst));
     let failed = |fact: &&Fact| **fact == Fact::Other;
-    until("each is told as `Failed`", || facts.so_far().iter().filter(failed).count() == 2 * table.len());
+    until("each is told as `RequestFailed`", || facts.so_far().iter().filter(failed).count() == 2 * table.len());
 }
 
 #[test]
@@ -282,7 +282,7 @@ type Cut = fn(&Handle);
 /// The ways to cut a connection, and what it is told to have ended with.
 const CUTS: [(Cut, CloseReason); 3] = [
     (|handle| assert_eq!(handle.destroy(), 1), CloseReason::Destroyed),
-    (|handle| assert!(handle.close(handle.connections()[0].id)), CloseReason::HandleClosed),
+    (|handle| assert!(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
     (
         |handle| {
             let outcome = handle.shutdown(SHORT);
@@ -386,9 +386,9 @@ fn a_drain_tells_an_upgraded_stream_and_leaves_it_alone() {
     let (running, facts, streams) = moving(Server::builder());
     let mut client = upgraded(running.local_addr());
     let (mut stream, token) = streams.recv_timeout(SOON).unwrap();
-    assert!(!token.is_draining() && !token.wait_stop_timeout(SHORT));
+    assert!(!token.is_draining() && !token.wait_for_stop(SHORT));
     thread::scope(|scope| {
-        let told = scope.spawn(|| token.wait_stop_timeout(LONG));
+        let told = scope.spawn(|| token.wait_for_stop(LONG));
         running.handle().drain();
         assert!(told.join().unwrap());
     });

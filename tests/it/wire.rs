@@ -62,7 +62,7 @@ pub(crate) fn observed<R: Into<Response>>(
     let sender = Mutex::new(sender);
     let server = builder.on_event(move |event| {
         let told = match event {
-            Event::Failed { error, .. } => format!("Failed {error}"),
+            Event::RequestFailed { error, .. } => format!("Failed {error}"),
             Event::HandlerPanicked { message, .. } => format!("HandlerPanicked {message}"),
             Event::Closed { reason, .. } => format!("Closed {reason:?}"),
             other => format!("{other:?}"),

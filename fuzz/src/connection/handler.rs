@@ -107,7 +107,7 @@ fn answer(body: &Body, how: &str) -> Response {
         "large" => Response::text(text.repeat(2000)),
         "pieces" => Response::reader(Cursor::new(text.repeat(5000)), None),
         "upgrade" => Response::text(text).with_status(426).with_header("Upgrade", "h2c"),
-        "close" => Response::text(text).closing(),
+        "close" => Response::text(text).with_close(),
         "error" => Error::new(404, text).into(),
         "bad" => Response::text(text).with_header("A", "b\r\nc: d"),
         "100" | "204" | "205" | "304" | "599" => Response::text(text).with_status(how.parse::<u16>().unwrap()),
