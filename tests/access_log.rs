@@ -1,14 +1,4 @@
 //! The example of an access log, run as the process that a user runs, its lines checked one by one.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
 #[allow(dead_code, reason = "it is run as a process; its calendar is called here")]
 #[path = "../examples/access_log.rs"]

@@ -1,7 +1,6 @@
 //! The countdown example, run as the process that a user runs, its log checked line by line.
 //!
 //! Every process here ends by itself after seconds, so nothing has to be killed when a test fails.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

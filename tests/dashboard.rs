@@ -1,14 +1,4 @@
 //! The example of a dashboard, run as the process that a user runs, with clients for the pages that are open.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]

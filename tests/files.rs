@@ -1,15 +1,4 @@
 //! The example that serves files, run as the process that a user runs: what it serves, and above all what it does not.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
-#![allow(clippy::incompatible_msrv, reason = "only the library has to build with the oldest compiler")]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]

@@ -3,17 +3,6 @@
 //! Whatever becomes of a test, its processes end with it: see `Family`.
 
 #![cfg(unix)]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::incompatible_msrv,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail, and only the library has to build with the oldest compiler"
-)]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]

@@ -1,16 +1,6 @@
 //! What a server costs while nobody asks it, in processes of their own whose threads are counted.
 
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/alone.rs"]

@@ -3,19 +3,6 @@
 //! Everything about a request follows from its number, so that a response tells whose it is and whether it is whole.
 //! What was first is decided by stamps, counted from 0 in each round, and not by clocks.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
-
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]
 mod client;

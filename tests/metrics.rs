@@ -1,14 +1,4 @@
 //! The example of metrics, run as the process that a user runs, and its figures compared with what was done to it.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    clippy::arithmetic_side_effects,
-    reason = "tests: a panic is how they fail"
-)]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]

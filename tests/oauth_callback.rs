@@ -1,16 +1,6 @@
 //! The example of a redirect to a command-line tool, run as the process that a user runs, with a client for the browser.
 //!
 //! Every process here ends by itself when its time is over, so nothing has to be killed when a test fails.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]

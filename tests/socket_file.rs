@@ -2,13 +2,6 @@
 //! directory, and giving new files all permissions.
 
 #![cfg(unix)]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests: a panic is how they fail"
-)]
 
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/alone.rs"]

@@ -1,10 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests: a panic is how they report"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "the numbers of a test are small")]
 
 use super::super::Builder;
 use super::{terms, BodyDecoder, BodyState, Head};

@@ -1,18 +1,5 @@
 //! What the library promises, seen from outside: one module for each topic.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
-#![allow(clippy::incompatible_msrv, reason = "only the library has to build with the oldest compiler")]
-
 mod bodies;
 mod cases;
 mod client;

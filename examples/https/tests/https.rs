@@ -1,13 +1,4 @@
 //! What the library promises, over TLS. `cargo test -- --nocapture` prints how long a destroy takes.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests: a panic is how they fail"
-)]
 
 #[allow(dead_code, reason = "shared with the library's own tests")]
 #[path = "../../../tests/it/client.rs"]
