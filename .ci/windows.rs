@@ -1,19 +1,20 @@
-//! The tests that .ci/extra/windows runs: all of tests/it but those that need ureq (`ordinary`), look at the repository
-//! (`tidy`), or only say how bytes are parsed, which no system changes (`cases`, `generated`).
+//! The tests that .ci/extra/windows runs: all of tests/it but those that need ureq (`ureq_client`), look at the
+//! repository (`tidy`), or only say how bytes are parsed, which no system changes (`cases`, `generated`).
+
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 #[path = "../tests/it"]
 mod it {
     pub(crate) mod bodies;
-    pub(crate) mod client;
+    pub(crate) mod failures;
+    pub(crate) mod hostile_clients;
     pub(crate) mod http;
     pub(crate) mod lifecycle;
     pub(crate) mod limits;
-    pub(crate) mod mended;
+    pub(crate) mod regressions;
     pub(crate) mod responses;
-    pub(crate) mod rude;
     pub(crate) mod stops;
-    pub(crate) mod trouble;
-    pub(crate) mod wire;
 }
 
-use it::{client, lifecycle, wire}; // where the others look for them
+use it::lifecycle; // where the others look for it

@@ -2,18 +2,13 @@
 
 #![cfg(unix)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, CpuTime};
-use client::{open, recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::Server;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
+use support::client::{open, recorder, until, Client, Fact, Facts, GET, SOON};
+use support::isolated_process::{is_alone, CpuTime};
 
 const SHORT: Duration = Duration::from_millis(50);
 const FEW: &str = "ulimit -n 40";

@@ -2,15 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, threads_and_descriptors};
-use client::{recorder, until, Client, Fact, GET, SOON};
 use hardstop::{Handle, Running, Server};
 use std::collections::HashSet;
 use std::fs;
@@ -22,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::client::{recorder, until, Client, Fact, GET, SOON};
+use support::isolated_process::{is_alone, threads_and_descriptors};
 
 /// How often all threads of this process have gone to sleep so far.
 fn naps() -> usize {

@@ -3,15 +3,8 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, kib, threads_and_descriptors as count};
-use client::{until, Client, GET, SOON};
 use hardstop::{Response, Running, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,6 +12,8 @@ use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
+use support::client::{until, Client, GET, SOON};
+use support::isolated_process::{is_alone, kib, threads_and_descriptors as count};
 
 #[test]
 fn no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined() {

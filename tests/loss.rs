@@ -3,11 +3,8 @@
 //! Everything about a request follows from its number, so that a response tells whose it is and whether it is whole.
 //! What was first is decided by stamps, counted from 0 in each round, and not by clocks.
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use client::{open, SOON};
 use hardstop::{Error, Event, Outcome, Request, Response, Running, Server};
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -18,6 +15,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
+use support::client::{open, GET, SOON};
 
 const CLIENTS: usize = 32;
 
@@ -597,7 +595,7 @@ fn a_handler_that_streams_events_ends_soon_after_a_destroy() {
         let running = running.unwrap();
         let mut client = TcpStream::connect(running.local_addr()).unwrap();
         client.set_read_timeout(Some(SOON)).unwrap();
-        client.write_all(client::GET.as_bytes()).unwrap();
+        client.write_all(GET.as_bytes()).unwrap();
         let mut events = BufReader::new(client).lines();
         let is_event = |line: io::Result<String>| line.unwrap().starts_with("data: ");
         assert!(events.any(is_event));

@@ -3,18 +3,13 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, kib};
-use client::{until, Client, GET};
 use hardstop::{Builder, Error, Request, Response, Running, Server};
 use std::io::{repeat, Read, Write};
 use std::time::Duration;
+use support::client::{until, Client, GET};
+use support::isolated_process::{is_alone, kib};
 
 /// One heap for all threads, so that memory which is free is used again; and large pieces go back to the system.
 const ONE_HEAP: &str = "export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072";

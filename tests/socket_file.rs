@@ -3,11 +3,8 @@
 
 #![cfg(unix)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
+mod support;
 
-use alone::is_alone;
 use hardstop::Server;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -18,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use std::{env, fs, process, thread};
+use support::isolated_process::is_alone;
 
 /// A fresh directory, which goes with all that is in it.
 struct Place(PathBuf);

@@ -2,18 +2,13 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, kib, CpuTime};
-use client::{recorder, until, Client, Fact, GET, SOON};
 use hardstop::{Response, Server};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::client::{recorder, until, Client, Fact, GET, SOON};
+use support::isolated_process::{is_alone, kib, CpuTime};
 
 #[test]
 fn without_threads_the_server_says_so_and_serves_those_it_has() {

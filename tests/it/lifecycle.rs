@@ -1,6 +1,6 @@
 //! The promises about the life of a server, each as a test. Stops that are not a destroy: `stops.rs`.
 
-use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::{
     Builder, CloseReason, ConnectionState, Error, Handle, Outcome, Phase, Request, Response, Running, Server,
     StatusCode,

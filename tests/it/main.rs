@@ -1,24 +1,25 @@
 //! What the library promises, seen from outside: one module for each topic.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod bodies;
 mod cases;
-mod client;
 mod early_answers;
+mod events;
+mod failures;
 mod generated;
-mod history;
+mod hostile_clients;
 mod http;
 mod lifecycle;
 mod limits;
-mod mended;
-mod ordinary;
 mod places;
+mod regressions;
 mod responses;
-mod rude;
 mod stops;
 mod tidy;
 mod transport;
-mod trouble;
 #[cfg(unix)]
 mod unix;
 mod upgrade;
-mod wire;
+mod ureq_client;

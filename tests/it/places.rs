@@ -1,7 +1,7 @@
 //! Who makes room when every place is taken, and who is refused.
 
-use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use crate::lifecycle::{assert_ends, Gate};
+use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

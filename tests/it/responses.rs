@@ -1,7 +1,7 @@
 //! Responses: what a handler returns, and what becomes of it on the wire.
 
-use crate::client::{Client, SOON};
-use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
+use crate::support::client::{Client, SOON};
+use crate::support::dialogue::{dialogue, last_words, observed, serve, statuses, wait_for};
 use hardstop::{Error, Response, Running, Server, StatusCode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};

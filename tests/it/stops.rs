@@ -1,7 +1,7 @@
 //! The stops that are gentler than a destroy, what a handle tells, and the storm.
 
-use crate::client::{open, recorder, until, Client, Fact, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, LONG, SHORT, SLEEP};
+use crate::support::client::{open, recorder, until, Client, Fact, GET, SOON};
 use hardstop::{CloseReason, ConnectionState, Event, Handle, Outcome, Phase, Request, Response, Running, Server};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

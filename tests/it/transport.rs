@@ -3,9 +3,9 @@
 //! Each of them says goodbye when it is dropped, so every orderly end can be told from a cut; and one of them changes
 //! every byte, so that a plain byte would be seen.
 
-use crate::client::{until, SOON};
 use crate::lifecycle::{assert_ends, site, FLOOD, HALF_BODY, LONG, SHORT};
-use crate::wire::{observed, statuses, wait_for};
+use crate::support::client::{until, SOON};
+use crate::support::dialogue::{observed, statuses, wait_for};
 use hardstop::{
     Builder, CancelToken, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response, Running, Server,
     Upgraded,

@@ -1,8 +1,8 @@
 //! Connections that have left HTTP: what `Response::upgrade`, `Upgraded` and `Lease` promise.
 
-use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
-use crate::history::chronicle;
+use crate::events::chronicle;
 use crate::lifecycle::{assert_ends, Gate, LONG, SHORT};
+use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::{
     Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Request, Response, Running,
     Server, Upgraded,

@@ -1,10 +1,9 @@
 //! What the library promises, over TLS. `cargo test -- --nocapture` prints how long a destroy takes.
 
-#[allow(dead_code, reason = "shared with the library's own tests")]
-#[path = "../../../tests/it/client.rs"]
-mod client;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
 
-use client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Outcome, Phase};
 use hardstop::{Request, Response, Running, Server, StatusCode};
 use hardstop_https::{provider, SelfSigned, Tls};

@@ -51,8 +51,9 @@ impl CpuTime {
     }
 
     pub(crate) fn so_far(&mut self) -> Duration {
-        let Some(file) = &mut self.0 else {
-            return Duration::ZERO;
+        let file = match &mut self.0 {
+            Some(file) => file,
+            None => return Duration::ZERO,
         };
         let mut stat = String::new();
         file.rewind().unwrap();

@@ -1,13 +1,7 @@
 //! The example that serves files, run as the process that a user runs: what it serves, and above all what it does not.
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
-#[path = "it/example.rs"]
-mod example;
-
-use client::{Answer, Client};
-use example::Example;
+use crate::support::client::{Answer, Client};
+use crate::support::example::{path, Example};
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
@@ -555,7 +549,7 @@ fn no_foreign_page_may_load_what_is_served() {
 fn what_is_no_directory_is_said_at_the_start() {
     let site = Site::new("start", |root| fs::create_dir(root.join("dir")).unwrap());
     let begin = |dir: &std::ffi::OsStr| {
-        let mut command = Command::new(example::path("files"));
+        let mut command = Command::new(path("files"));
         command.arg(dir).arg("127.0.0.1:0").stdin(std::process::Stdio::null()).output().unwrap()
     };
     for name in ["secret", "nothing"] {

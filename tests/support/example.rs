@@ -1,8 +1,6 @@
 //! Runs an example as the process that a user runs. It ends by itself when its stdin does, so also when a test fails.
 
-#![allow(dead_code, reason = "shared with those who need more of it")]
-
-use crate::client::SOON;
+use crate::support::client::SOON;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;

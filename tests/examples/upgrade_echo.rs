@@ -1,13 +1,7 @@
 //! The example of an upgrade, run as the process that a user runs.
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
-#[path = "it/example.rs"]
-mod example;
-
-use client::{Client, GET};
-use example::Example;
+use crate::support::client::{Client, GET};
+use crate::support::example::Example;
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::thread;

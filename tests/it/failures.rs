@@ -1,8 +1,8 @@
 //! Promise 9: what goes wrong is told, and neither ends the server, nor spins, nor leaks a connection.
 //! What happens without descriptors or threads: `tests/descriptors.rs`, `tests/threads.rs`.
 
-use crate::client::{recorder, until, Client, Fact, GET};
 use crate::lifecycle::{assert_ends, bring, serve, site, SLEEP};
+use crate::support::client::{recorder, until, Client, Fact, GET};
 use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Event, Response, Server};
 use std::io::{self, Read};
 use std::panic::panic_any;

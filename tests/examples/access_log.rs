@@ -1,17 +1,12 @@
 //! The example of an access log, run as the process that a user runs, its lines checked one by one.
 
 #[allow(dead_code, reason = "it is run as a process; its calendar is called here")]
-#[path = "../examples/access_log.rs"]
+#[path = "../../examples/access_log.rs"]
 mod access_log;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
-#[path = "it/example.rs"]
-mod example;
 
+use crate::support::client::Client;
+use crate::support::example::Example;
 use access_log::date;
-use client::Client;
-use example::Example;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[test]

@@ -1,8 +1,8 @@
 //! What was wrong once, each with the test that showed it.
 
-use crate::client::{recorder, until, Client, Fact, GET, SOON};
 use crate::lifecycle::Gate;
-use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
+use crate::support::client::{recorder, until, Client, Fact, GET, SOON};
+use crate::support::dialogue::{dialogue, last_words, observed, serve, statuses, wait_for};
 use hardstop::{ConnectionState, Error, Request, Response, Server, StatusCode};
 use std::io::{self, Read, Write};
 use std::sync::mpsc::channel;

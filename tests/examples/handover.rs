@@ -2,13 +2,8 @@
 //!
 //! Whatever becomes of a test, its processes end with it: see `Family`.
 
-#![cfg(unix)]
-
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
-
-use client::{until, Answer, Client, GET, SOON};
+use crate::support::client::{until, Answer, Client, GET, SOON};
+use crate::support::example::path;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -28,9 +23,7 @@ use std::time::Duration;
 type Name = (u32, u32);
 
 fn example() -> PathBuf {
-    // Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples/handover")
+    path("handover")
 }
 
 /// The first generation and all that descend from it: a process group, which a shell kills when this is dropped

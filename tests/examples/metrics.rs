@@ -1,16 +1,11 @@
 //! The example of metrics, run as the process that a user runs, and its figures compared with what was done to it.
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
-#[path = "it/example.rs"]
-mod example;
 #[allow(dead_code, reason = "it is run as a process; its hook is called here")]
-#[path = "../examples/metrics.rs"]
+#[path = "../../examples/metrics.rs"]
 mod metrics;
 
-use client::{until, Client, GET, SOON};
-use example::Example;
+use crate::support::client::{until, Client, GET, SOON};
+use crate::support::example::Example;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What is told of a connection's history: by `Responded` and `Closed`, by the list of connections, by its token.
 
-use crate::client::{until, Client, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, site, Gate, LONG, SHORT};
+use crate::support::client::{until, Client, GET, SOON};
 use hardstop::{ConnectionState, Error, Event, Outcome, Request, Response, Running, Server, Version};
 use std::io::{Read, Write};
 use std::sync::mpsc::{self, Receiver};

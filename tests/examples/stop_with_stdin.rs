@@ -1,13 +1,7 @@
 //! The example that ends with its stdin, run as the process that a user runs.
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
-#[path = "it/example.rs"]
-mod example;
-
-use client::{until, Client};
-use example::Example;
+use crate::support::client::{until, Client};
+use crate::support::example::Example;
 use std::env;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -53,7 +47,7 @@ const PARENT: &str = "PARENT_OF_STOP_WITH_STDIN";
 #[test]
 fn it_ends_with_a_parent_that_is_killed() {
     let mut parent = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "a_parent"])
+        .args(["--exact", "--nocapture", "stop_with_stdin::a_parent"])
         .env(PARENT, "")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -2,13 +2,8 @@
 //!
 //! Every process here ends by itself when its time is over, so nothing has to be killed when a test fails.
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
-#[path = "it/example.rs"]
-mod example;
-
-use client::{Answer, Client, SOON};
+use crate::support::client::{Answer, Client, SOON};
+use crate::support::example::path;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -29,7 +24,7 @@ struct Tool {
 
 impl Tool {
     fn start(args: &[&str]) -> Tool {
-        let mut child = Command::new(example::path("oauth_callback"))
+        let mut child = Command::new(path("oauth_callback"))
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -163,7 +158,7 @@ fn a_wait_ends_with_its_time() {
 #[test]
 fn what_is_no_number_of_seconds_is_said_and_not_taken_for_another_one() {
     for text in ["https://id.example/authorize", "-1", "1.5", ""] {
-        let output = Command::new(example::path("oauth_callback")).arg(text).output().unwrap();
+        let output = Command::new(path("oauth_callback")).arg(text).output().unwrap();
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{text}: {output:?}");
         assert!(output.stderr.starts_with(b"oauth_callback: the seconds to wait: "), "{text}: {output:?}");
     }

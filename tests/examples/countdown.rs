@@ -2,6 +2,7 @@
 //!
 //! Every process here ends by itself after seconds, so nothing has to be killed when a test fails.
 
+use crate::support::example::path;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -13,17 +14,13 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Starts it. What comes back is its stdout as it is printed, then its stderr, then its exit code.
 fn countdown(args: &[&str]) -> Receiver<String> {
-    // Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
-    let test = std::env::current_exe().unwrap();
-    let name = format!("countdown{}", std::env::consts::EXE_SUFFIX);
-    let example = test.ancestors().nth(2).unwrap().join("examples").join(name);
-    let mut child = Command::new(example)
+    let mut child = Command::new(path("countdown"))
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("a whole `cargo test` builds the example, `cargo test --test countdown` does not");
+        .expect("a whole `cargo test` builds the examples, `cargo test --test` does not");
     let (log, lines) = mpsc::channel();
     thread::spawn(move || {
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());

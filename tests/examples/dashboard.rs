@@ -1,16 +1,11 @@
 //! The example of a dashboard, run as the process that a user runs, with clients for the pages that are open.
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
 #[allow(dead_code, reason = "it is run as a process; its check is called here")]
-#[path = "../examples/dashboard.rs"]
+#[path = "../../examples/dashboard.rs"]
 mod dashboard;
-#[path = "it/example.rs"]
-mod example;
 
-use client::{until, Answer, Client};
-use example::Example;
+use crate::support::client::{until, Answer, Client};
+use crate::support::example::Example;
 use std::net::SocketAddr;
 
 const GONE: &str = "generation 1 is gone, with its threads and sockets; the program goes on";
@@ -322,7 +317,7 @@ fn a_foreign_page_opens_no_websocket() {
 
 #[test]
 fn the_check_of_the_dashboard_is_the_one_in_the_readme() {
-    let (example, readme) = (include_str!("../examples/dashboard.rs"), include_str!("../README.md"));
+    let (example, readme) = (include_str!("../../examples/dashboard.rs"), include_str!("../../README.md"));
     let start = example.find("/// Refuses what a foreign page").unwrap();
     let length = example[start..].find("\n}\n").unwrap() + 3;
     let check = example[start..start + length].replace("pub(crate) fn", "fn");

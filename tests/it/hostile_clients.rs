@@ -1,8 +1,8 @@
 //! Clients that reset, leave half-way, never read or never stop: each comes to its end, and nobody else notices.
 
-use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, FLOOD, HALF_BODY, LONG, SHORT, SLEEP};
-use crate::wire::{last_words, statuses};
+use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use crate::support::dialogue::{last_words, statuses};
 use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Response, Running, Server, StatusCode};
 use std::io::Write;
 use std::net::Shutdown;
@@ -139,7 +139,7 @@ fn a_client_that_has_ended_its_own_side_gets_its_answers() {
 #[test]
 fn a_client_that_has_ended_its_own_side_gets_a_large_answer_whole() {
     const LENGTH: usize = 20_000_000;
-    let running = crate::wire::serve(|request| match request.path() {
+    let running = crate::support::dialogue::serve(|request| match request.path() {
         "/bytes" => Response::bytes("a/b", vec![b'x'; LENGTH]),
         _ => Response::stream(|body| body.write_all(&vec![b'x'; LENGTH])),
     });
@@ -154,7 +154,7 @@ fn a_client_that_has_ended_its_own_side_gets_a_large_answer_whole() {
 
 #[test]
 fn ten_thousand_pipelined_requests_are_answered_in_their_order() {
-    let running = crate::wire::serve(|request| String::from(request.path()));
+    let running = crate::support::dialogue::serve(|request| String::from(request.path()));
     let mut client = Client::connect(running.local_addr());
     let request = |n| format!("GET /{n} HTTP/1.1\r\nHost: x\r\n\r\n");
     let requests: String = (0..10_000).map(request).collect();

@@ -1,6 +1,6 @@
 //! What the tests of HTTP share: whole dialogues in literal bytes, and a record of the events.
 
-use crate::client::SOON;
+use crate::support::client::SOON;
 use hardstop::{Builder, Event, Request, Response, Running, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
