@@ -7,8 +7,11 @@ mod support;
 use hardstop::Server;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
-use support::client::{open, recorder, until, Client, Fact, Facts, GET, SOON};
+use support::client::Client;
 use support::isolated_process::{is_alone, CpuTime};
+use support::recorder::{recorder, Fact, Facts};
+use support::server::open;
+use support::{until, GET, SOON};
 
 const SHORT: Duration = Duration::from_millis(50);
 const FEW: &str = "ulimit -n 40";

@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::client::{recorder, until, Client, Fact, GET, SOON};
+use support::client::Client;
 use support::isolated_process::{is_alone, threads_and_descriptors};
+use support::recorder::{recorder, Fact};
+use support::{until, GET, SOON};
 
 /// How often all threads of this process have gone to sleep so far.
 fn naps() -> usize {

@@ -12,8 +12,9 @@ use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
-use support::client::{until, Client, GET, SOON};
+use support::client::Client;
 use support::isolated_process::{is_alone, kib, threads_and_descriptors as count};
+use support::{until, GET, SOON};
 
 #[test]
 fn no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined() {

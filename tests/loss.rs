@@ -15,7 +15,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
-use support::client::{open, GET, SOON};
+use support::server::open;
+use support::{GET, SOON};
 
 const CLIENTS: usize = 32;
 

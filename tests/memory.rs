@@ -8,8 +8,9 @@ mod support;
 use hardstop::{Builder, Error, Request, Response, Running, Server};
 use std::io::{repeat, Read, Write};
 use std::time::Duration;
-use support::client::{until, Client, GET};
+use support::client::Client;
 use support::isolated_process::{is_alone, kib};
+use support::{until, GET};
 
 /// One heap for all threads, so that memory which is free is used again; and large pieces go back to the system.
 const ONE_HEAP: &str = "export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072";

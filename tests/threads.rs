@@ -7,8 +7,10 @@ mod support;
 use hardstop::{Response, Server};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::client::{recorder, until, Client, Fact, GET, SOON};
+use support::client::Client;
 use support::isolated_process::{is_alone, kib, CpuTime};
+use support::recorder::{recorder, Fact};
+use support::{until, GET, SOON};
 
 #[test]
 fn without_threads_the_server_says_so_and_serves_those_it_has() {

@@ -4,8 +4,9 @@
 #[path = "../../examples/dashboard.rs"]
 mod dashboard;
 
-use crate::support::client::{until, Answer, Client};
+use crate::support::client::{Answer, Client};
 use crate::support::example::Example;
+use crate::support::until;
 use std::net::SocketAddr;
 
 const GONE: &str = "generation 1 is gone, with its threads and sockets; the program goes on";

@@ -2,8 +2,9 @@
 //!
 //! Whatever becomes of a test, its processes end with it: see `Family`.
 
-use crate::support::client::{until, Answer, Client, GET, SOON};
+use crate::support::client::{Answer, Client};
 use crate::support::example::path;
+use crate::support::{until, GET, SOON};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

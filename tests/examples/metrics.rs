@@ -4,8 +4,9 @@
 #[path = "../../examples/metrics.rs"]
 mod metrics;
 
-use crate::support::client::{until, Client, GET, SOON};
+use crate::support::client::Client;
 use crate::support::example::Example;
+use crate::support::{until, GET, SOON};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,8 +2,9 @@
 //!
 //! Every process here ends by itself when its time is over, so nothing has to be killed when a test fails.
 
-use crate::support::client::{Answer, Client, SOON};
+use crate::support::client::{Answer, Client};
 use crate::support::example::path;
+use crate::support::SOON;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};

@@ -1,7 +1,8 @@
 //! The example that ends with its stdin, run as the process that a user runs.
 
-use crate::support::client::{until, Client};
+use crate::support::client::Client;
 use crate::support::example::Example;
+use crate::support::until;
 use std::env;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;

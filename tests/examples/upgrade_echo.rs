@@ -1,7 +1,8 @@
 //! The example of an upgrade, run as the process that a user runs.
 
-use crate::support::client::{Client, GET};
+use crate::support::client::Client;
 use crate::support::example::Example;
+use crate::support::GET;
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::thread;

@@ -1,7 +1,9 @@
 //! Request bodies: how long they are, how they are read, and what becomes of those that are not.
 
-use crate::support::client::{Client, SOON};
-use crate::support::dialogue::{dialogue, last_words, observed, serve, statuses, undated, wait_for};
+use crate::support::client::Client;
+use crate::support::dialogue::{dialogue, last_words, statuses, undated};
+use crate::support::server::{observed, serve, wait_for};
+use crate::support::SOON;
 use hardstop::{Error, Request, Response, Running, Server};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -30,7 +30,7 @@ mod limits;
 mod request_line;
 mod target;
 
-use crate::support::client::{until, SOON};
+use crate::support::{until, SOON};
 use hardstop::{ConnectionState, Error, Event, Request, Running, Server, Version};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{ErrorKind, Read, Write};

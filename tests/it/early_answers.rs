@@ -3,8 +3,10 @@
 //! RFC 9112 §9.3 and §9.6: whoever shares such a connection with others, as a proxy does, may send the next request on
 //! it. That would be taken for the rest of the body. So no response leaves that does not say `Connection: close`.
 
-use crate::support::client::{recorder, until, Client, Fact, GET, SOON};
-use crate::support::dialogue::{observed, wait_for};
+use crate::support::client::Client;
+use crate::support::recorder::{recorder, Fact};
+use crate::support::server::{observed, wait_for};
+use crate::support::{until, GET, SOON};
 use hardstop::{Error, Request, Response, Server};
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,11 +1,11 @@
 //! What is told of a connection's history: by `Responded` and `Closed`, by the list of connections, by its token.
 
-use crate::lifecycle::{assert_ends, bring, site, Gate, LONG, SHORT};
-use crate::support::client::{until, Client, GET, SOON};
-use hardstop::{ConnectionState, Error, Event, Outcome, Request, Response, Running, Server, Version};
+use crate::support::client::Client;
+use crate::support::server::{bring, site};
+use crate::support::{until, GET, SHORT, SOON};
+use hardstop::{ConnectionState, Error, Event, Request, Response, Running, Server, Version};
 use std::io::{Read, Write};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -225,112 +225,4 @@ fn the_request_event_has_the_head_as_it_came() {
     assert_eq!(version, Version::Http11);
     let field = |name: &str, value: &[u8]| (String::from(name), value.to_vec());
     assert_eq!(fields, [field("hOST", b"x"), field("A", b"b\xff"), field("A", b"c")]);
-}
-
-// The list.
-
-#[test]
-fn connections_tells_what_is_asked_for_until_it_has_been_answered() {
-    const DELETE: &str = "DELETE /a%20b?c HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut sent = 0;
-    let (gate, arrivals, open) = Gate::new();
-    let gate = Arc::new(gate);
-    let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| {
-        let gate = Arc::clone(&gate);
-        gate.pass();
-        Response::stream(move |body| {
-            body.write_all(b"hello")?;
-            gate.pass();
-            Ok(())
-        })
-    });
-    let running = running.unwrap();
-    let (handle, addr) = (running.handle(), running.local_addr());
-    let mut client = Client::connect(addr);
-    let info = || handle.connections()[0].clone();
-    let mut last = Instant::now();
-    for number in 1..=2 {
-        client.say(DELETE);
-        for state in [ConnectionState::Handling, ConnectionState::Responding] {
-            arrivals.recv_timeout(SOON).unwrap();
-            let info = info();
-            assert_eq!((info.state, info.requests), (state, number));
-            assert_eq!(info.received, number * DELETE.len() as u64);
-            assert_eq!(info.method.as_deref(), Some("DELETE"));
-            assert_eq!(info.path.as_deref(), Some("/a b"));
-            assert!(last <= info.since && info.opened <= info.since);
-            last = info.since;
-            open.send(()).unwrap();
-        }
-        let answer = client.response();
-        assert_eq!(answer.text(), "hello");
-        sent += answer.head.len() + "5\r\nhello\r\n0\r\n\r\n".len();
-        until("it is idle", || info().state == ConnectionState::Idle);
-        let info = info();
-        assert_eq!((info.requests, info.method, info.path), (number, None, None));
-        assert_eq!(info.sent, sent as u64);
-        assert_eq!(info.peer, client.stream.local_addr().ok());
-    }
-    client.say("GET / HT");
-    until("a head has begun", || info().state == ConnectionState::Head);
-    assert_eq!((info().method, info().path), (None, None));
-}
-
-// The token; its waits in handlers that are cut or drained: `lifecycle.rs` and `stops.rs`.
-
-#[test]
-fn a_wait_for_a_stop_ends_on_a_cut_too() {
-    let cuts: [fn(&Running); 2] = [
-        |running| assert_eq!(running.destroy(), 1),
-        |running| assert!(running.handle().close(running.handle().connections()[0].id)),
-    ];
-    for cut in cuts {
-        let (sender, told) = mpsc::channel();
-        let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
-            let token = request.cancel_token();
-            let is_told = token.wait_for_stop(LONG);
-            sender.send((is_told, token.is_cancelled())).unwrap();
-            "never sent"
-        });
-        let running = running.unwrap();
-        let (handle, addr) = (running.handle(), running.local_addr());
-        let mut client = bring(&handle, addr, GET, ConnectionState::Handling);
-        cut(&running);
-        assert_eq!(told.recv_timeout(SOON).unwrap(), (true, true));
-        client.expect_end();
-        running.destroy();
-        assert_ends(&running);
-    }
-}
-
-#[test]
-fn a_stream_of_events_ends_by_itself_in_a_drain_and_is_cut_by_a_destroy() {
-    for drains in [true, false] {
-        let (sender, ended) = mpsc::channel();
-        let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
-            let (token, sender) = (request.cancel_token(), sender.clone());
-            Response::stream(move |body| {
-                while !token.wait_for_stop(SHORT) {
-                    body.write_all(b"data: tick\n\n")?;
-                    body.flush()?;
-                }
-                let _ = sender.send(token.is_cancelled());
-                body.write_all(b"data: last\n\n")
-            })
-        });
-        let running = running.unwrap();
-        let mut client = Client::connect(running.local_addr());
-        client.say(GET);
-        client.stream.peek(&mut [0]).unwrap();
-        if drains {
-            assert_eq!(running.shutdown(LONG), Outcome::Drained);
-            assert!(!ended.recv_timeout(SOON).unwrap());
-            let events = client.response().text(); // in chunks, which it would not end if it were cut
-            assert!(events.ends_with("data: tick\n\ndata: last\n\n"), "{events}");
-        } else {
-            assert_eq!(running.destroy(), 1);
-        }
-        client.expect_end();
-        assert_ends(&running);
-    }
 }

@@ -1,8 +1,10 @@
 //! Promise 9: what goes wrong is told, and neither ends the server, nor spins, nor leaks a connection.
 //! What happens without descriptors or threads: `tests/descriptors.rs`, `tests/threads.rs`.
 
-use crate::lifecycle::{assert_ends, bring, serve, site, SLEEP};
-use crate::support::client::{recorder, until, Client, Fact, GET};
+use crate::support::client::Client;
+use crate::support::recorder::{recorder, Fact};
+use crate::support::server::{assert_ends, bring, serve_site, site, SLEEP};
+use crate::support::{until, GET};
 use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Event, Response, Server};
 use std::io::{self, Read};
 use std::panic::panic_any;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 #[test]
 fn a_panicking_handler_is_answered_with_500_and_the_server_goes_on() {
-    let (running, facts) = serve(Server::builder());
+    let (running, facts) = serve_site(Server::builder());
     let mut client = Client::connect(running.local_addr());
     client.say("GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
     let answer = client.response();
@@ -105,7 +107,7 @@ fn a_panicking_hook_is_told_so_and_stops_nothing() {
 
 #[test]
 fn the_connection_that_has_been_idle_longest_makes_room() {
-    let (running, facts) = serve(Server::builder().max_connections(3));
+    let (running, facts) = serve_site(Server::builder().max_connections(3));
     let (handle, addr) = (running.handle(), running.local_addr());
     let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
     let mut first = bring(&handle, addr, GET, ConnectionState::Idle);
@@ -131,7 +133,7 @@ fn the_connection_that_has_been_idle_longest_makes_room() {
 /// Else as many slow heads as there are places would keep everybody out.
 #[test]
 fn a_slow_head_makes_room_when_nobody_is_idle() {
-    let (running, facts) = serve(Server::builder().max_connections(3));
+    let (running, facts) = serve_site(Server::builder().max_connections(3));
     let (handle, addr) = (running.handle(), running.local_addr());
     let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
     let mut slow = bring(&handle, addr, "GET / HT", ConnectionState::Head);
@@ -156,7 +158,7 @@ fn a_slow_head_makes_room_when_nobody_is_idle() {
 #[test]
 fn a_connection_that_lingers_makes_room() {
     for _ in 0..10 {
-        let (running, facts) = serve(Server::builder().max_connections(1));
+        let (running, facts) = serve_site(Server::builder().max_connections(1));
         let mut lingering = Client::connect(running.local_addr());
         lingering.say("\n");
         assert_eq!(lingering.response().status, 400);
@@ -170,7 +172,7 @@ fn a_connection_that_lingers_makes_room() {
 
 #[test]
 fn a_client_for_whom_no_place_is_free_is_told_to_come_again() {
-    let (running, facts) = serve(Server::builder().max_connections(1));
+    let (running, facts) = serve_site(Server::builder().max_connections(1));
     let (handle, addr) = (running.handle(), running.local_addr());
     let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
     let mut new = Client::connect(addr);
@@ -219,7 +221,7 @@ fn clients_beyond_eight_refusals_are_turned_away_and_told_of() {
 
 #[test]
 fn a_connection_that_gets_no_thread_is_told_of_and_sent_away() {
-    let (running, facts) = serve(Server::builder().stack_size(usize::MAX / 4)); // no such stack exists
+    let (running, facts) = serve_site(Server::builder().stack_size(usize::MAX / 4)); // no such stack exists
     let addr = running.local_addr();
     for _ in 0..3 {
         let mut client = Client::connect(addr);

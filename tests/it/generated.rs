@@ -1,7 +1,7 @@
 //! Random legal requests: what a handler sees of each is what was generated.
 
 use crate::support::client::Client;
-use crate::support::dialogue::serve;
+use crate::support::server::serve;
 use hardstop::{Error, Request, Response, Version};
 use std::fmt::Write as _;
 use std::net::SocketAddr;

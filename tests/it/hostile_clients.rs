@@ -1,8 +1,11 @@
 //! Clients that reset, leave half-way, never read or never stop: each comes to its end, and nobody else notices.
 
-use crate::lifecycle::{assert_ends, bring, serve, site, Gate, FLOOD, HALF_BODY, LONG, SHORT, SLEEP};
-use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use crate::support::client::Client;
 use crate::support::dialogue::{last_words, statuses};
+use crate::support::gate::Gate;
+use crate::support::recorder::{recorder, Fact, Facts};
+use crate::support::server::{assert_ends, bring, serve, serve_site, site, FLOOD, HALF_BODY, SLEEP};
+use crate::support::{until, GET, LONG, SHORT, SOON};
 use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Response, Running, Server, StatusCode};
 use std::io::Write;
 use std::net::Shutdown;
@@ -45,7 +48,7 @@ fn a_reset_in_the_middle_of_anything_is_told_as_what_it_is() {
         (String::from(unread), Closing, Completed, "after the last response"),
     ];
     for (say, state, want, why) in table {
-        let (running, facts) = serve(Server::builder());
+        let (running, facts) = serve_site(Server::builder());
         reset(bring(&running.handle(), running.local_addr(), &say, state));
         assert_goes_on(&running, &facts, want, why);
     }
@@ -61,7 +64,7 @@ fn an_unread_body_that_does_not_come_whole_is_told() {
         (|mut client| client.expect_end(), CloseReason::BodyTimeout, "silence"),
     ];
     for (leave, want, why) in table {
-        let (running, facts) = serve(Server::builder().body_timeout(Duration::from_millis(500)));
+        let (running, facts) = serve_site(Server::builder().body_timeout(Duration::from_millis(500)));
         let mut client = Client::connect(running.local_addr());
         // The first answer leaves when the rest of the second request is awaited.
         client.say(&format!("{GET}POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"));
@@ -129,7 +132,7 @@ fn a_client_that_has_ended_its_own_side_gets_its_answers() {
         (post("Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"), vec![100, 400], bad, "no body, and it may go on"),
     ];
     for (say, want, reason, why) in table {
-        let (running, facts) = serve(Server::builder());
+        let (running, facts) = serve_site(Server::builder());
         let said = last_words(running.local_addr(), &[say.as_bytes()]);
         assert_eq!(statuses(&said), want, "{why}");
         assert_goes_on(&running, &facts, reason, why);
@@ -139,7 +142,7 @@ fn a_client_that_has_ended_its_own_side_gets_its_answers() {
 #[test]
 fn a_client_that_has_ended_its_own_side_gets_a_large_answer_whole() {
     const LENGTH: usize = 20_000_000;
-    let running = crate::support::dialogue::serve(|request| match request.path() {
+    let running = serve(|request| match request.path() {
         "/bytes" => Response::bytes("a/b", vec![b'x'; LENGTH]),
         _ => Response::stream(|body| body.write_all(&vec![b'x'; LENGTH])),
     });
@@ -154,7 +157,7 @@ fn a_client_that_has_ended_its_own_side_gets_a_large_answer_whole() {
 
 #[test]
 fn ten_thousand_pipelined_requests_are_answered_in_their_order() {
-    let running = crate::support::dialogue::serve(|request| String::from(request.path()));
+    let running = serve(|request| String::from(request.path()));
     let mut client = Client::connect(running.local_addr());
     let request = |n| format!("GET /{n} HTTP/1.1\r\nHost: x\r\n\r\n");
     let requests: String = (0..10_000).map(request).collect();
@@ -201,7 +204,7 @@ fn a_pipelining_flood_whose_answers_are_not_read_is_ended() {
 #[test]
 fn refused_clients_that_do_not_read_hold_nobody_up() {
     for _ in 0..10 {
-        let (running, facts) = serve(Server::builder().max_connections(1));
+        let (running, facts) = serve_site(Server::builder().max_connections(1));
         let (handle, addr) = (running.handle(), running.local_addr());
         let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
         let busy = handle.connections()[0].id;

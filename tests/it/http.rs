@@ -1,7 +1,7 @@
 //! What the cases in `cases.rs` cannot show of requests: queries as values, what handlers say of the connection, events.
 
 use crate::support::client::Client;
-use crate::support::dialogue::{observed, serve, wait_for};
+use crate::support::server::{observed, serve, wait_for};
 use hardstop::{Response, Server};
 use std::net::SocketAddr;
 

@@ -1,7 +1,8 @@
 //! The limits and timeouts of the builder, each with its answer, and the errors of binding.
 
-use crate::support::client::{until, Client, SOON};
-use crate::support::dialogue::{observed, serve, wait_for};
+use crate::support::client::Client;
+use crate::support::server::{observed, serve, wait_for};
+use crate::support::{until, SOON};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Request, Response, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -4,19 +4,24 @@
 mod support;
 
 mod bodies;
+mod cancel_token;
 mod cases;
+mod close_reasons;
+mod connections;
 mod early_answers;
 mod events;
 mod failures;
 mod generated;
 mod hostile_clients;
 mod http;
-mod lifecycle;
 mod limits;
 mod places;
 mod regressions;
 mod responses;
-mod stops;
+mod stop_destroy;
+mod stop_drain;
+mod stop_shutdown;
+mod stop_wait;
 mod tidy;
 mod transport;
 #[cfg(unix)]

@@ -1,7 +1,10 @@
 //! Who makes room when every place is taken, and who is refused.
 
-use crate::lifecycle::{assert_ends, Gate};
-use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use crate::support::client::Client;
+use crate::support::gate::Gate;
+use crate::support::recorder::{recorder, Fact, Facts};
+use crate::support::server::assert_ends;
+use crate::support::{until, GET, SOON};
 use hardstop::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,8 +1,11 @@
 //! What was wrong once, each with the test that showed it.
 
-use crate::lifecycle::Gate;
-use crate::support::client::{recorder, until, Client, Fact, GET, SOON};
-use crate::support::dialogue::{dialogue, last_words, observed, serve, statuses, wait_for};
+use crate::support::client::Client;
+use crate::support::dialogue::{dialogue, last_words, statuses};
+use crate::support::gate::Gate;
+use crate::support::recorder::{recorder, Fact};
+use crate::support::server::{observed, serve, wait_for};
+use crate::support::{until, GET, SOON};
 use hardstop::{ConnectionState, Error, Request, Response, Server, StatusCode};
 use std::io::{self, Read, Write};
 use std::sync::mpsc::channel;
@@ -13,20 +16,17 @@ use std::time::{Duration, Instant};
 /// last response was lost.
 #[test]
 fn a_last_response_arrives_whole_though_the_client_has_sent_more() {
-    let (called, calls) = channel();
-    let (open, gate) = channel::<()>();
-    let (called, gate) = (Mutex::new(called), Mutex::new(gate));
+    let (gate, arrivals, open) = Gate::new();
     let (hook, facts) = recorder();
     let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
     let running = server.unwrap().spawn(move |_| {
-        called.lock().unwrap().send(()).unwrap();
-        let _ = gate.lock().unwrap().recv_timeout(SOON);
+        gate.pass();
         Response::bytes("text/plain", vec![b'x'; 1_000_000]).with_close()
     });
     let running = running.unwrap();
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
-    calls.recv_timeout(SOON).unwrap();
+    arrivals.recv_timeout(SOON).unwrap();
     client.say(GET);
     open.send(()).unwrap();
     facts.wait_for(|fact| *fact == Fact::Responded(1));

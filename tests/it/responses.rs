@@ -1,7 +1,9 @@
 //! Responses: what a handler returns, and what becomes of it on the wire.
 
-use crate::support::client::{Client, SOON};
-use crate::support::dialogue::{dialogue, last_words, observed, serve, statuses, wait_for};
+use crate::support::client::Client;
+use crate::support::dialogue::{dialogue, last_words, statuses};
+use crate::support::server::{observed, serve, wait_for};
+use crate::support::SOON;
 use hardstop::{Error, Response, Running, Server, StatusCode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};

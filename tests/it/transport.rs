@@ -3,9 +3,9 @@
 //! Each of them says goodbye when it is dropped, so every orderly end can be told from a cut; and one of them changes
 //! every byte, so that a plain byte would be seen.
 
-use crate::lifecycle::{assert_ends, site, FLOOD, HALF_BODY, LONG, SHORT};
-use crate::support::client::{until, SOON};
-use crate::support::dialogue::{observed, statuses, wait_for};
+use crate::support::dialogue::statuses;
+use crate::support::server::{assert_ends, observed, site, wait_for, FLOOD, HALF_BODY, SLEEP};
+use crate::support::{until, LONG, SHORT, SOON};
 use hardstop::{
     Builder, CancelToken, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response, Running, Server,
     Upgraded,
@@ -662,7 +662,7 @@ fn destroy_cuts_a_connection_over_a_transport_whatever_it_does() {
         ("", ConnectionState::New),
         ("GET / HT", ConnectionState::Head),
         (HALF_BODY, ConnectionState::Handling),
-        (crate::lifecycle::SLEEP, ConnectionState::Handling),
+        (SLEEP, ConnectionState::Handling),
         (FLOOD, ConnectionState::Responding),
         (GET, ConnectionState::Idle),
     ];

@@ -1,7 +1,9 @@
 //! The promises over a Unix socket: those about serving and stopping, and those about its file.
 
-use crate::lifecycle::{assert_ends, site, HALF_BODY, STATES};
-use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use crate::support::client::Client;
+use crate::support::recorder::{recorder, Fact, Facts};
+use crate::support::server::{assert_ends, site, HALF_BODY, STATES};
+use crate::support::{until, GET, SOON};
 use hardstop::{Builder, CloseReason, ConnectionState, Event, Outcome, Running, Server};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,8 +1,11 @@
 //! Connections that have left HTTP: what `Response::upgrade`, `Upgraded` and `Lease` promise.
 
 use crate::events::chronicle;
-use crate::lifecycle::{assert_ends, Gate, LONG, SHORT};
-use crate::support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use crate::support::client::Client;
+use crate::support::gate::Gate;
+use crate::support::recorder::{recorder, Fact, Facts};
+use crate::support::server::assert_ends;
+use crate::support::{until, GET, LONG, SHORT, SOON};
 use hardstop::{
     Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Request, Response, Running,
     Server, Upgraded,

@@ -1,7 +1,7 @@
 //! What an ordinary client does, as ureq does it.
 
-use crate::support::client::SOON;
-use crate::support::dialogue::serve;
+use crate::support::server::serve;
+use crate::support::SOON;
 use hardstop::{Error, Response, Server};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{channel, Receiver};

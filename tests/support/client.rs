@@ -1,28 +1,9 @@
-//! A client that speaks literal bytes, and a recorder of what a server's event hook is told.
+//! A client that speaks literal bytes.
 
-use hardstop::{Builder, CloseReason, Event, Server};
-use std::cell::RefCell;
+use super::{until, GET, SOON};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// The smallest whole request.
-pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/// The bound of every wait. It passes only when a promise is broken.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
-
-/// Opens a port: so that the server waits for its clients in the kernel, where that can be done, or so that it naps.
-pub(crate) fn open(builder: Builder, naps: bool) -> Server {
-    let server = match naps {
-        false => builder.bind("127.0.0.1:0"),
-        true => builder.bind_listener(TcpListener::bind("127.0.0.1:0").unwrap()),
-    };
-    server.unwrap()
-}
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -179,87 +160,10 @@ impl Answer {
     }
 }
 
-/// What an event said, to be compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fact {
-    Opened(u64),
-    Request(u64),
-    Responded(u64),
-    HandlerPanicked(u64, String),
-    Closed(u64, CloseReason),
-    HookPanicked(String),
-    AcceptFailed,
-    SpawnFailed,
-    Rejected,
-    Other,
-}
-
-impl Fact {
-    pub(crate) fn of(event: &Event) -> Fact {
-        match event {
-            Event::Opened { id, .. } => Fact::Opened(u64::from(*id)),
-            Event::Request { id, .. } => Fact::Request(u64::from(*id)),
-            Event::Responded { id, .. } => Fact::Responded(u64::from(*id)),
-            Event::HandlerPanicked { id, message, .. } => Fact::HandlerPanicked(u64::from(*id), message.clone()),
-            Event::Closed { id, reason, .. } => Fact::Closed(u64::from(*id), *reason),
-            Event::HookPanicked { message, .. } => Fact::HookPanicked(message.clone()),
-            Event::AcceptFailed { .. } => Fact::AcceptFailed,
-            Event::SpawnFailed { .. } => Fact::SpawnFailed,
-            Event::Rejected { .. } => Fact::Rejected,
-            _ => Fact::Other,
-        }
-    }
-}
-
-/// All that a server has told, in its order.
-#[derive(Debug)]
-pub(crate) struct Facts {
-    incoming: Receiver<Fact>,
-    seen: RefCell<Vec<Fact>>,
-}
-
-/// A hook for `Builder::on_event`, and what it records.
-pub(crate) fn recorder() -> (impl Fn(&Event) + Send + Sync + 'static, Facts) {
-    let (sender, incoming) = mpsc::channel();
-    let sender = Mutex::new(sender);
-    let seen = RefCell::default();
-    let hook = move |event: &Event| {
-        let _ = sender.lock().unwrap().send(Fact::of(event)); // the test may have ended
-    };
-    (hook, Facts { incoming, seen })
-}
-
-impl Facts {
-    /// What has been told so far.
-    pub(crate) fn so_far(&self) -> Vec<Fact> {
-        self.seen.borrow_mut().extend(self.incoming.try_iter());
-        self.seen.borrow().clone()
-    }
-
-    /// The first such fact, whether it is told already or comes soon.
-    pub(crate) fn wait_for(&self, wanted: impl Fn(&Fact) -> bool) -> Fact {
-        let mut found = None;
-        until("a fact is told", || {
-            found = self.so_far().into_iter().find(&wanted);
-            found.is_some()
-        });
-        found.unwrap()
-    }
-
-    /// Why the connection with that number ended.
-    pub(crate) fn reason(&self, number: u64) -> CloseReason {
-        match self.wait_for(|fact| matches!(fact, Fact::Closed(id, _) if *id == number)) {
-            Fact::Closed(_, reason) => reason,
-            other => panic!("only `Closed` was asked for, not {other:?}"),
-        }
-    }
-}
-
-/// Polls a fact that nobody tells, with a bound.
-pub(crate) fn until(what: &str, mut fact: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !fact() {
-        assert!(began.elapsed() < SOON, "it has never come true that {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
+/// Reads a response that says that it is the last one, and the end of the connection.
+pub(crate) fn assert_is_last(client: &mut Client) {
+    let answer = client.response();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    client.expect_end();
 }

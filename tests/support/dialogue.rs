@@ -1,11 +1,8 @@
-//! What the tests of HTTP share: whole dialogues in literal bytes, and a record of the events.
+//! Whole dialogues in literal bytes.
 
-use crate::support::client::SOON;
-use hardstop::{Builder, Event, Request, Response, Running, Server};
+use super::SOON;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc::{channel, Receiver};
-use std::sync::Mutex;
 
 /// What a server says to these bytes until it ends the connection by itself.
 pub(crate) fn dialogue(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
@@ -51,41 +48,4 @@ pub(crate) fn statuses(said: &str) -> Vec<u16> {
 pub(crate) fn undated(said: &str) -> String {
     let lines = said.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("Date: ")).collect()
-}
-
-/// A running server with all that is told about it: the variant's name, a space, and what it says.
-pub(crate) fn observed<R: Into<Response>>(
-    builder: Builder,
-    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-) -> (Running, Receiver<String>) {
-    let (sender, events) = channel();
-    let sender = Mutex::new(sender);
-    let server = builder.on_event(move |event| {
-        let told = match event {
-            Event::RequestFailed { error, .. } => format!("Failed {error}"),
-            Event::HandlerPanicked { message, .. } => format!("HandlerPanicked {message}"),
-            Event::Closed { reason, .. } => format!("Closed {reason:?}"),
-            other => format!("{other:?}"),
-        };
-        let _ = sender.lock().unwrap().send(told); // the test may have ended
-    });
-    let server = server.bind("127.0.0.1:0").unwrap();
-    (server.spawn(handler).unwrap(), events)
-}
-
-/// Waits for an event that begins like this.
-pub(crate) fn wait_for(events: &Receiver<String>, beginning: &str) -> String {
-    loop {
-        let event = events.recv_timeout(SOON);
-        let event = event.unwrap_or_else(|_| panic!("no {beginning:?} was told"));
-        if event.starts_with(beginning) {
-            return event;
-        }
-    }
-}
-
-/// A server with the default settings.
-pub(crate) fn serve<R: Into<Response>>(handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static) -> Running {
-    let server = Server::bind("127.0.0.1:0").unwrap();
-    server.spawn(handler).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Runs an example as the process that a user runs. It ends by itself when its stdin does, so also when a test fails.
 
-use crate::support::client::SOON;
+use super::SOON;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;

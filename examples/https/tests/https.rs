@@ -3,7 +3,9 @@
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use support::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use support::client::Client;
+use support::recorder::{Fact, Facts, recorder};
+use support::{GET, SOON, until};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Outcome, Phase};
 use hardstop::{Request, Response, Running, Server, StatusCode};
 use hardstop_https::{provider, SelfSigned, Tls};
