@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::time::{Duration, Instant};
 use support::client::Client;
 use support::isolated_process::{is_alone, CpuTime};
-use support::recorder::{recorder, Fact, Facts};
+use support::recorder::{recorder, Fact, Recorder};
 use support::server::open;
 use support::{until, GET, SOON};
 
@@ -23,13 +23,13 @@ fn hoard() -> Vec<File> {
 }
 
 /// One that naps does not wait in the kernel for its clients, in which it would keep a descriptor for the next.
-fn observed(naps: bool) -> (Server, Facts) {
+fn observed(naps: bool) -> (Server, Recorder) {
     let (record, facts) = recorder();
     (open(Server::builder().on_event(record), naps), facts)
 }
 
 /// How often it has been told that nobody can be accepted.
-fn failures(facts: &Facts) -> usize {
+fn failures(facts: &Recorder) -> usize {
     let told = facts.so_far();
     let failures = told.iter().filter(|fact| **fact == Fact::AcceptFailed);
     failures.count()
@@ -49,7 +49,7 @@ fn without_descriptors_a_server_that_naps_waits_and_serves_those_it_has() {
     }
 }
 
-fn waits_and_serves((server, facts): (Server, Facts)) {
+fn waits_and_serves((server, facts): (Server, Recorder)) {
     let running = server.spawn(|_| "hello").unwrap();
     let addr = running.local_addr();
     let mut kept = Client::answered(addr);

@@ -127,7 +127,7 @@ fn a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes() {
     let (before, _) = threads_and_descriptors();
     for number in 1..=20 {
         drop(Client::answered(running.local_addr()));
-        facts.wait_for(|fact| matches!(fact, Fact::Closed(id, _) if *id == number));
+        facts.wait_for(|fact| matches!(fact, Fact::Closed(id, ..) if *id == number));
     }
     let threads = served.lock().unwrap().len();
     assert!(threads < 10, "{threads} threads for 20 connections, one after the other");

@@ -2,9 +2,9 @@
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses, undated};
-use crate::support::server::{observed, serve, wait_for};
+use crate::support::server::{observed, serve};
 use crate::support::SOON;
-use hardstop::{Error, Request, Response, Running, Server};
+use hardstop::{CloseReason, Error, Request, Response, Running, Server, StatusCode};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
@@ -198,8 +198,8 @@ fn a_body_that_is_too_large_is_413() {
         if want == 413 {
             assert_eq!(answer.header("Connection").as_deref(), Some("close"), "{why}");
             client.expect_end();
-            let failed = wait_for(&events, "Failed");
-            assert!(failed.starts_with("Failed the body is larger than "), "{failed}");
+            let failed = events.take_failure();
+            assert!(failed.starts_with("the body is larger than "), "{failed}");
         }
     }
 }
@@ -286,19 +286,20 @@ fn an_unread_body_of_many_bytes_or_of_broken_chunks_ends_the_connection() {
     let (server, events) = observed(Server::builder(), echo);
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let size = format!("{:x}", smuggled.len());
+    let bad = CloseReason::Refused(StatusCode::BAD_REQUEST);
     let table = [
-        (post("/", "Content-Length: 262145\r\n", smuggled), "Completed"),
-        (post("/one", "Content-Length: 1000000\r\n", smuggled), "Completed"),
-        (chunked("/", &format!("40001\r\n{smuggled}")), "Completed"),
-        (chunked("/", &format!("{size}\r\n{smuggled}\r\n3ffff\r\n")), "Completed"),
-        (chunked("/", &format!("{size}\r\n{smuggled}x\r\n0\r\n\r\n")), "Refused(StatusCode(400))"),
-        (chunked("/", &format!("x\r\n{smuggled}\r\n0\r\n\r\n")), "Refused(StatusCode(400))"),
+        (post("/", "Content-Length: 262145\r\n", smuggled), CloseReason::Completed),
+        (post("/one", "Content-Length: 1000000\r\n", smuggled), CloseReason::Completed),
+        (chunked("/", &format!("40001\r\n{smuggled}")), CloseReason::Completed),
+        (chunked("/", &format!("{size}\r\n{smuggled}\r\n3ffff\r\n")), CloseReason::Completed),
+        (chunked("/", &format!("{size}\r\n{smuggled}x\r\n0\r\n\r\n")), bad),
+        (chunked("/", &format!("x\r\n{smuggled}\r\n0\r\n\r\n")), bad),
     ];
     for (request, reason) in table {
         let said = dialogue(server.local_addr(), request.clone() + GET);
         assert_eq!(statuses(&said), [200], "{request:?}: {said}");
         assert!(said.contains("\r\nConnection: close\r\n"), "{request:?}: {said}");
-        assert_eq!(wait_for(&events, "Closed"), format!("Closed {reason}"), "{request:?}");
+        assert_eq!(events.take_reason(), reason, "{request:?}");
     }
 }
 
@@ -331,7 +332,7 @@ fn a_client_may_go_on_sending_for_a_while_after_the_last_response() {
         }
         while endless && tcp.write_all(&[b'a'; 100_000]).is_ok() {}
         drop(tcp);
-        assert_eq!(wait_for(&events, "Closed"), "Closed Completed");
+        assert_eq!(events.take_reason(), CloseReason::Completed);
     }
 }
 
@@ -350,7 +351,7 @@ fn an_unread_body_beyond_the_limit_ends_the_connection_only_if_the_response_says
         drop(client);
     } else {
         client.expect_end();
-        assert_eq!(wait_for(&events, "Closed"), "Closed Completed");
+        assert_eq!(events.take_reason(), CloseReason::Completed);
     }
 }
 

@@ -39,8 +39,8 @@ fn each_opened_is_followed_by_one_closed() {
     for fact in facts.so_far() {
         match fact {
             Fact::Opened(id) => assert!(open.insert(id) && !ended.contains(&id), "{id} twice"),
-            Fact::Closed(id, _) => assert!(open.remove(&id) && ended.insert(id), "{id} not open"),
-            Fact::Request(id) | Fact::Responded(id) | Fact::HandlerPanicked(id, _) => {
+            Fact::Closed(id, ..) => assert!(open.remove(&id) && ended.insert(id), "{id} not open"),
+            Fact::Request(id, _) | Fact::Responded(id, ..) | Fact::HandlerPanicked(id, _) => {
                 assert!(open.contains(&id), "{id} was told of while it was not open");
             }
             _ => {}

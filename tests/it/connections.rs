@@ -120,7 +120,7 @@ fn ids_count_from_one_and_are_never_used_again() {
     let (running, facts) = serve_site(Server::builder());
     for number in 1..=5 {
         drop(Client::connect(running.local_addr()));
-        facts.wait_for(|fact| matches!(fact, Fact::Closed(id, _) if *id == number));
+        facts.wait_for(|fact| matches!(fact, Fact::Closed(id, ..) if *id == number));
     }
 }
 

@@ -5,9 +5,9 @@
 
 use crate::support::client::Client;
 use crate::support::recorder::{recorder, Fact};
-use crate::support::server::{observed, wait_for};
+use crate::support::server::observed;
 use crate::support::{until, GET, SOON};
-use hardstop::{Error, Request, Response, Server};
+use hardstop::{CloseReason, Error, Request, Response, Server};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -115,7 +115,7 @@ fn a_small_rest_of_an_unread_body_is_received_and_the_connection_goes_on() {
             let mut client = Client::connect(running.local_addr());
             client.say(&head("POST", way, fields));
             client.say(first);
-            facts.wait_for(|fact| *fact == Fact::Request(id));
+            facts.wait_for(|fact| matches!(fact, Fact::Request(number, _) if *number == id));
             let rest = match declared(fields) {
                 Some(length) => rest.repeat((length - first.len()) / rest.len()),
                 None => String::from(rest),
@@ -210,7 +210,7 @@ fn a_rest_that_drips_is_awaited_for_the_body_timeout_in_all() {
         assert_eq!(response.text(), "ok");
         drips.join().unwrap();
         drop(client);
-        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout", "chunked: {chunked}");
+        assert_eq!(events.take_reason(), CloseReason::BodyTimeout, "chunked: {chunked}");
     }
 }
 
@@ -219,9 +219,9 @@ fn a_destroy_does_not_wait_for_the_rest_of_an_unread_body() {
     let (server, events) = observed(Server::builder(), |_| "ok");
     let mut client = Client::connect(server.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
-    wait_for(&events, "Request");
+    events.take_until(|fact| matches!(fact, Fact::Request(..)));
     assert_eq!(server.destroy(), 1);
     client.expect_end();
     assert!(server.handle().wait_timeout(SOON), "somebody is left");
-    assert_eq!(wait_for(&events, "Closed"), "Closed Destroyed");
+    assert_eq!(events.take_reason(), CloseReason::Destroyed);
 }

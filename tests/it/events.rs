@@ -1,36 +1,14 @@
 //! What is told of a connection's history: by `Responded` and `Closed`, by the list of connections, by its token.
 
 use crate::support::client::Client;
-use crate::support::server::{bring, site};
+use crate::support::recorder::{Fact, Recorder};
+use crate::support::server::{bring, observed, site};
 use crate::support::{until, GET, SHORT, SOON};
 use hardstop::{ConnectionState, Error, Event, Request, Response, Running, Server, Version};
 use std::io::{Read, Write};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self};
 use std::thread;
 use std::time::Instant;
-
-/// A hook that writes a line for each event, without its times.
-pub(crate) fn chronicle() -> (impl Fn(&Event) + Send + Sync + 'static, Receiver<String>) {
-    let (sender, lines) = mpsc::channel();
-    let hook = move |event: &Event| {
-        let line = match event {
-            Event::Opened { id, .. } => format!("{id} opened"),
-            Event::Request { id, method, target, .. } => format!("{id} asked {method} {target}"),
-            Event::Responded { id, status, bytes, .. } => {
-                format!("{id} responded {}, {bytes}", status.as_u16())
-            }
-            Event::Upgraded { id, protocol, .. } => format!("{id} upgraded to {protocol}"),
-            Event::RequestFailed { id, error, .. } => format!("{id} failed: {error}"),
-            Event::HandlerPanicked { id, message, .. } => format!("{id} panicked: {message}"),
-            Event::Closed { id, reason, requests, received, sent, .. } => {
-                format!("{id} closed {reason:?}, {requests}, {received}, {sent}")
-            }
-            other => format!("{other:?}"),
-        };
-        let _ = sender.send(line); // the test may have ended
-    };
-    (hook, lines)
-}
 
 /// What the tests' servers answer: `/stream` and `/long` of no known length, `/reader` of a known one.
 fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
@@ -50,20 +28,13 @@ fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
     })
 }
 
-fn told_of() -> (Running, Receiver<String>) {
-    let (hook, told) = chronicle();
-    let server = Server::builder().max_body_bytes(100).on_event(hook);
-    let running = server.bind("127.0.0.1:0").unwrap().spawn(pages);
-    (running.unwrap(), told)
+fn told_of() -> (Running, Recorder) {
+    observed(Server::builder().max_body_bytes(100), pages)
 }
 
 /// What is told up to the end of the connection.
-fn to_the_end(told: &Receiver<String>) -> Vec<String> {
-    let mut lines = Vec::new();
-    while !lines.last().map_or(false, |line: &String| line.contains(" closed ")) {
-        lines.push(told.recv_timeout(SOON).unwrap());
-    }
-    lines
+fn to_the_end(facts: &Recorder) -> Vec<String> {
+    facts.take_connection().iter().map(Fact::to_string).collect()
 }
 
 #[test]
@@ -99,7 +70,7 @@ fn responded_and_closed_count_what_has_come_and_gone() {
             "Refused(StatusCode(400)), 2",
         ),
     ];
-    let (running, told) = told_of();
+    let (running, facts) = told_of();
     for (number, (say, responses, end)) in (1..).zip(table) {
         let mut client = Client::connect(running.local_addr());
         client.say(&say);
@@ -108,7 +79,7 @@ fn responded_and_closed_count_what_has_come_and_gone() {
         drop(client);
         let text = String::from_utf8_lossy(&got);
         let refusal = text.rsplit("\r\n").next().unwrap().len();
-        let lines = to_the_end(&told);
+        let lines = to_the_end(&facts);
         let responded = lines.iter().filter(|line| line.contains(" responded "));
         let want = responses
             .iter()
@@ -121,13 +92,13 @@ fn responded_and_closed_count_what_has_come_and_gone() {
 
 #[test]
 fn a_client_that_breaks_off_leaves_no_responded_and_a_closed_with_what_it_had() {
-    let (running, told) = told_of();
+    let (running, facts) = told_of();
     let say = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = Client::connect(running.local_addr());
     client.say(say);
     client.take(1_000_000);
     drop(client); // with bytes that it has not read: a reset
-    let lines = to_the_end(&told);
+    let lines = to_the_end(&facts);
     assert_eq!(lines[..2], ["1 opened", "1 asked GET /flood"]);
     let last = lines.last().unwrap().strip_prefix("1 closed PeerLost, 1, ");
     let (received, sent) = last.expect(&lines[2]).split_once(", ").unwrap();
@@ -137,7 +108,7 @@ fn a_client_that_breaks_off_leaves_no_responded_and_a_closed_with_what_it_had() 
 
     // In the middle of a head: no request has been made.
     drop(bring(&running.handle(), running.local_addr(), "GET / HT", ConnectionState::Head));
-    let lines = to_the_end(&told);
+    let lines = to_the_end(&facts);
     assert!(lines.last().unwrap().contains(", 0, 8, "), "{lines:?}");
 
     // In the middle of a body, behind an answer that it has not read.
@@ -149,16 +120,16 @@ fn a_client_that_breaks_off_leaves_no_responded_and_a_closed_with_what_it_had() 
         open.iter().any(|info| info.requests == 2)
     });
     drop(client);
-    let lines = to_the_end(&told);
+    let lines = to_the_end(&facts);
     let want = format!("3 closed PeerLost, 2, {}, ", say.len());
     assert!(lines.last().unwrap().starts_with(&want), "{lines:?}");
 }
 
 #[test]
 fn a_connection_without_a_request_has_a_history_too() {
-    let (running, told) = told_of();
+    let (running, facts) = told_of();
     drop(Client::connect(running.local_addr()));
-    assert_eq!(to_the_end(&told), ["1 opened", "1 closed PeerClosed, 0, 0, 0"]);
+    assert_eq!(to_the_end(&facts), ["1 opened", "1 closed PeerClosed, 0, 0, 0"]);
 }
 
 #[test]

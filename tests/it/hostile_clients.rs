@@ -3,7 +3,7 @@
 use crate::support::client::Client;
 use crate::support::dialogue::{last_words, statuses};
 use crate::support::gate::Gate;
-use crate::support::recorder::{recorder, Fact, Facts};
+use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::{assert_ends, bring, serve, serve_site, site, FLOOD, HALF_BODY, SLEEP};
 use crate::support::{until, GET, LONG, SHORT, SOON};
 use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Response, Running, Server, StatusCode};
@@ -18,14 +18,14 @@ fn reset(client: Client) {
 }
 
 /// The server answers others, and its first connection has had one end, for this reason.
-fn assert_goes_on(running: &Running, facts: &Facts, want: CloseReason, why: &str) {
+fn assert_goes_on(running: &Running, facts: &Recorder, want: CloseReason, why: &str) {
     assert_eq!(facts.reason(1), want, "{why}");
     let mut other = Client::connect(running.local_addr());
     other.say(GET);
     assert_eq!(other.response().status, 200, "{why}");
     running.destroy();
     assert_ends(running);
-    let ends = |fact: &&Fact| matches!(fact, Fact::Closed(1, _));
+    let ends = |fact: &&Fact| matches!(fact, Fact::Closed(1, ..));
     assert_eq!(facts.so_far().iter().filter(ends).count(), 1, "{why}");
 }
 
@@ -225,7 +225,7 @@ fn refused_clients_that_do_not_read_hold_nobody_up() {
         let told = facts.so_far();
         if began.elapsed() < Duration::from_millis(900) {
             assert!(told.contains(&Fact::Rejected), "{told:?}");
-            let ended = |fact: &Fact| matches!(fact, Fact::Closed(2..=9, _));
+            let ended = |fact: &Fact| matches!(fact, Fact::Closed(2..=9, ..));
             assert!(!told.iter().any(ended), "somebody did not linger: {told:?}");
             return;
         } // else they have had their second, on a machine that is busy

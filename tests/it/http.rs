@@ -1,8 +1,8 @@
 //! What the cases in `cases.rs` cannot show of requests: queries as values, what handlers say of the connection, events.
 
 use crate::support::client::Client;
-use crate::support::server::{observed, serve, wait_for};
-use hardstop::{Response, Server};
+use crate::support::server::{observed, serve};
+use hardstop::{CloseReason, Response, Server};
 use std::net::SocketAddr;
 
 /// Sends a request line and a Host; gives the status code, and the body if it is 200 or the reason.
@@ -114,9 +114,8 @@ fn a_refusal_says_why_in_one_line_and_ends_the_connection() {
         assert!(text.ends_with('\n') && text.lines().count() == 1, "{text:?}");
         client.expect_end();
         drop(client); // or the server would linger
-        let (failed, why) = (wait_for(&events, "Failed"), text.trim_end());
-        assert!(why.ends_with(&failed["Failed ".len()..]), "{failed}: {why}");
-        let closed = format!("Closed Refused(StatusCode({want}))");
-        assert_eq!(wait_for(&events, "Closed"), closed);
+        let failed = events.take_failure();
+        assert!(text.trim_end().ends_with(&failed), "{failed}: {text}");
+        assert_eq!(events.take_reason(), CloseReason::Refused(want.into()));
     }
 }

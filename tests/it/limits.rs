@@ -1,7 +1,8 @@
 //! The limits and timeouts of the builder, each with its answer, and the errors of binding.
 
 use crate::support::client::Client;
-use crate::support::server::{observed, serve, wait_for};
+use crate::support::recorder::Fact;
+use crate::support::server::{observed, serve};
 use crate::support::{until, SOON};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Request, Response, Server};
 use std::io::{ErrorKind, Read, Write};
@@ -50,7 +51,7 @@ fn a_head_that_takes_too_long_is_408() {
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
-        assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+        assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
     }
 }
 
@@ -62,7 +63,7 @@ fn an_empty_line_begins_no_request() {
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na\r\n");
     assert_eq!(client.response().status, 200);
     client.expect_end();
-    assert_eq!(wait_for(&events, "Closed"), "Closed IdleTimeout");
+    assert_eq!(events.take_reason(), CloseReason::IdleTimeout);
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn a_head_that_drips_is_408_too() {
     let (server, events) = observed(Server::builder().header_timeout(SHORT * 2), count);
     let said = drip(server.local_addr(), "GET /");
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
-    assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+    assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn the_head_timeout_counts_for_each_request_anew() {
     client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET");
     assert_eq!(client.response().status, 200);
     assert_eq!(client.response().status, 408, "the pipelined half of a head");
-    assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+    assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn a_connection_without_a_request_ends_silently() {
             assert_eq!(client.response().status, 200);
         }
         client.expect_end();
-        assert_eq!(wait_for(&events, "Closed"), "Closed IdleTimeout");
+        assert_eq!(events.take_reason(), CloseReason::IdleTimeout);
     }
 }
 
@@ -122,7 +123,7 @@ fn a_body_without_progress_is_408() {
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
-        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+        assert_eq!(events.take_reason(), CloseReason::BodyTimeout);
     }
 }
 
@@ -150,7 +151,7 @@ fn a_body_that_drips_is_408() {
         }
     });
     for _ in table {
-        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+        assert_eq!(events.take_reason(), CloseReason::BodyTimeout);
     }
 }
 
@@ -172,8 +173,8 @@ fn what_makes_progress_is_given_time_if_there_is_no_rate() {
         sending.say("a");
         reading.stream.read_exact(&mut [0; 200_000]).unwrap();
     }
-    let told: Vec<String> = events.try_iter().collect();
-    let ended = |event: &String| event.starts_with("Closed");
+    let told = events.so_far();
+    let ended = |fact: &Fact| matches!(fact, Fact::Closed(..));
     assert!(!told.iter().any(ended), "{told:?}");
     assert_eq!(sending.response().text(), "70");
 }
@@ -191,7 +192,7 @@ fn a_response_that_is_not_taken_ends_the_connection() {
         let (server, events) = observed(builder, move |_| make());
         let mut client = Client::connect(server.local_addr());
         client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n"); // and reads nothing
-        assert_eq!(wait_for(&events, "Closed"), "Closed WriteTimeout");
+        assert_eq!(events.take_reason(), CloseReason::WriteTimeout);
     }
 }
 
@@ -209,7 +210,7 @@ fn a_response_that_is_taken_drop_by_drop_ends_the_connection() {
             thread::sleep(SHORT / 4); // that is what makes it slow
         }
     });
-    assert_eq!(wait_for(&events, "Closed"), "Closed WriteTimeout");
+    assert_eq!(events.take_reason(), CloseReason::WriteTimeout);
     drop(server);
     dripping.join().unwrap();
 }

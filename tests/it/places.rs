@@ -2,7 +2,7 @@
 
 use crate::support::client::Client;
 use crate::support::gate::Gate;
-use crate::support::recorder::{recorder, Fact, Facts};
+use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::assert_ends;
 use crate::support::{until, GET, SOON};
 use hardstop::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server};
@@ -78,7 +78,7 @@ fn answer(request: &mut Request<'_>) -> Result<Response, hardstop::Error> {
 /// A server with one place, what it tells, when its first connection stops, and what lets that go on.
 struct OnePlace {
     running: Running,
-    facts: Facts,
+    facts: Recorder,
     arrivals: Receiver<()>,
     open: Sender<()>,
 }

@@ -4,9 +4,9 @@ use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses};
 use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact};
-use crate::support::server::{observed, serve, wait_for};
+use crate::support::server::{observed, serve};
 use crate::support::{until, GET, SOON};
-use hardstop::{ConnectionState, Error, Request, Response, Server, StatusCode};
+use hardstop::{CloseReason, ConnectionState, Error, Request, Response, Server, StatusCode};
 use std::io::{self, Read, Write};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ fn a_last_response_arrives_whole_though_the_client_has_sent_more() {
     arrivals.recv_timeout(SOON).unwrap();
     client.say(GET);
     open.send(()).unwrap();
-    facts.wait_for(|fact| *fact == Fact::Responded(1));
+    facts.wait_for(|fact| matches!(fact, Fact::Responded(1, ..)));
     until("nothing more is written", || {
         let connections = running.handle().connections();
         let state = connections.first().map(|info| info.state);
@@ -159,8 +159,8 @@ fn a_reader_that_panics_when_it_is_replaced_leaves_the_500_whole() {
     let said = dialogue(server.local_addr(), GET);
     assert_eq!(statuses(&said), [500]);
     assert!(said.ends_with("\r\n\r\n500 Internal Server Error\n"), "{said}");
-    wait_for(&events, "HandlerPanicked on purpose");
-    wait_for(&events, "Closed HandlerPanicked");
+    assert_eq!(events.take_panic(), "on purpose");
+    events.take_until_closed(CloseReason::HandlerPanicked);
 }
 
 /// It was read for ever, destroy or not.
@@ -169,7 +169,7 @@ fn a_reader_that_lies_about_what_it_has_read_fails() {
     let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, None));
     let said = dialogue(server.local_addr(), GET);
     assert_eq!(statuses(&said), [200]);
-    wait_for(&events, "Closed");
+    events.take_reason();
 }
 
 /// The decision was made before the hook was called, and stood.

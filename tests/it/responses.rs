@@ -2,9 +2,10 @@
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses};
-use crate::support::server::{observed, serve, wait_for};
+use crate::support::recorder::Fact;
+use crate::support::server::{observed, serve};
 use crate::support::SOON;
-use hardstop::{Error, Response, Running, Server, StatusCode};
+use hardstop::{CloseReason, Error, Response, Running, Server, StatusCode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -292,8 +293,8 @@ fn a_response_that_breaks_off_is_cut_and_reported() {
         assert_eq!(statuses(&said), [200], "nothing comes after half a response");
         let (_, sent) = said.split_once("\r\n\r\n").unwrap();
         assert_eq!(sent, body, "what was there, and no end of the body");
-        assert_eq!(wait_for(&events, "Failed"), format!("Failed {why}"));
-        assert_eq!(wait_for(&events, "Closed"), "Closed ResponseFailed");
+        assert_eq!(events.take_failure(), why);
+        assert_eq!(events.take_reason(), CloseReason::ResponseFailed);
     }
 }
 
@@ -318,11 +319,9 @@ fn a_reader_that_goes_on_after_its_length_is_reported() {
         let (server, events) = observed(Server::builder(), make);
         let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
         assert_eq!(statuses(&said), [200]);
-        // Every event begins with something: the first of these two is looked for.
-        let told = std::iter::repeat_with(|| wait_for(&events, ""));
-        let mut told = told.filter(|event| event.starts_with("Failed") || event.starts_with("Closed"));
-        let why = "Failed the response's reader went on after its length";
-        assert_eq!(told.next().unwrap(), why, "a length of {length}");
+        let first = events.take_until(|fact| matches!(fact, Fact::RequestFailed(..) | Fact::Closed(..)));
+        let why = "the response's reader went on after its length";
+        assert_eq!(first, Fact::RequestFailed(1, String::from(why)), "a length of {length}");
     }
 }
 
@@ -351,8 +350,8 @@ fn a_panic_is_a_500_or_an_early_end_and_the_server_goes_on() {
         assert_eq!(statuses(&said), [status], "{said}");
         assert!(said.ends_with(end), "{said}");
         assert_eq!(said.contains("\r\nConnection: close\r\n"), status == 500);
-        assert_eq!(wait_for(&events, "HandlerPanicked"), format!("HandlerPanicked {message}"));
-        assert_eq!(wait_for(&events, "Closed"), "Closed HandlerPanicked");
+        assert_eq!(events.take_panic(), message);
+        assert_eq!(events.take_reason(), CloseReason::HandlerPanicked);
     }
     let mut client = Client::connect(server.local_addr());
     client.say(&request("GET", "1.1"));
@@ -385,7 +384,7 @@ fn a_field_that_would_split_the_response_never_leaves() {
             assert_eq!(answer.status, 500);
             assert_eq!(answer.text(), "500 Internal Server Error\n");
             assert!(!answer.head.contains("Evil"), "{}", answer.head);
-            assert_eq!(wait_for(&events, "Failed"), format!("Failed {why}"));
+            assert_eq!(events.take_failure(), why);
         }
     }
 }
@@ -399,8 +398,7 @@ fn a_status_code_of_no_final_response_becomes_500() {
         for _ in 0..2 {
             client.say(&request("GET", "1.1"));
             assert_eq!(client.response().status, 500, "{status}");
-            let why = "Failed the status code is not from 200 to 599";
-            assert_eq!(wait_for(&events, "Failed"), why);
+            assert_eq!(events.take_failure(), "the status code is not from 200 to 599");
         }
     }
 }
@@ -554,7 +552,7 @@ fn what_a_body_fails_with_becomes_the_status() {
         let answer = client.response();
         assert_eq!((answer.status, answer.text().as_str()), (status, body));
         if let Some(why) = failed {
-            assert!(wait_for(&events, "Failed").starts_with(&format!("Failed {why}")));
+            assert!(events.take_failure().starts_with(why));
         }
     }
 }
@@ -599,7 +597,7 @@ fn a_file_that_shrinks_is_cut() {
     assert!(said.contains("\r\nContent-Length: 10\r\n"), "{said}");
     let (_, sent) = said.split_once("\r\n\r\n").unwrap();
     assert!("0123".starts_with(sent), "{sent:?} is not what was there");
-    wait_for(&events, "Failed the response's reader ended");
+    assert!(events.take_failure().starts_with("the response's reader ended"));
 }
 
 #[test]

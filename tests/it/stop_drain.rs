@@ -209,7 +209,7 @@ fn a_drain_makes_the_request_in_its_handler_the_last_of_those_that_are_pipelined
     assert_is_last(&mut client);
     drop(client); // it lingers for more
     assert_ends(&running);
-    let requests = |fact: &&Fact| **fact == Fact::Request(1);
+    let requests = |fact: &&Fact| matches!(fact, Fact::Request(1, _));
     assert_eq!(facts.so_far().iter().filter(requests).count(), 1);
 }
 

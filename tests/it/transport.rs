@@ -4,11 +4,12 @@
 //! every byte, so that a plain byte would be seen.
 
 use crate::support::dialogue::statuses;
-use crate::support::server::{assert_ends, observed, site, wait_for, FLOOD, HALF_BODY, SLEEP};
+use crate::support::recorder::{Fact, Recorder};
+use crate::support::server::{assert_ends, observed, site, FLOOD, HALF_BODY, SLEEP};
 use crate::support::{until, LONG, SHORT, SOON};
 use hardstop::{
-    Builder, CancelToken, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response, Running, Server,
-    Upgraded,
+    Builder, CancelToken, CloseReason, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response,
+    Running, Server, Upgraded,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -294,15 +295,6 @@ fn until_state(handle: &Handle, state: ConnectionState) {
     });
 }
 
-/// All that was told, up to the end of a connection.
-fn told(events: &Receiver<String>) -> Vec<String> {
-    let mut told = Vec::new();
-    while !told.last().map_or(false, |last: &String| last.starts_with("Closed")) {
-        told.push(events.recv_timeout(SOON).unwrap());
-    }
-    told
-}
-
 #[test]
 fn every_kind_of_request_and_response_goes_through_every_transport() {
     for (odd, name) in ALL {
@@ -331,9 +323,9 @@ fn every_kind_of_request_and_response_goes_through_every_transport() {
         assert!(heard.contains("\r\n999,\r\n0\r\n\r\nHTTP/1.1"), "{name}: {heard}");
         assert!(heard.ends_with("hello from /last<goodbye>"), "{name}");
         drop(peer); // the server would linger
-        let told = told(&events);
-        assert_eq!(told.last().unwrap(), "Closed Completed", "{name}");
-        let opened = told.iter().filter(|event| event.starts_with("Opened"));
+        let told = events.take_connection();
+        assert!(matches!(told.last(), Some(Fact::Closed(_, CloseReason::Completed, _))), "{name}: {told:?}");
+        let opened = told.iter().filter(|fact| matches!(fact, Fact::Opened(_)));
         assert_eq!(opened.count(), 1, "{name}");
     }
 }
@@ -343,16 +335,16 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
     type Set = fn(Builder) -> Builder;
     type Act = fn(&mut Peer, &Running);
     let as_ever: Set = |builder| builder;
-    let ends: [(Set, Act, &str, &[u16]); 10] = [
-        (as_ever, |peer, _| peer.say(LAST), "Completed", &[200]),
-        (as_ever, |peer, _| peer.say("nonsense\r\n\r\n"), "Refused(StatusCode(400))", &[400]),
+    let ends: [(Set, Act, CloseReason, &[u16]); 10] = [
+        (as_ever, |peer, _| peer.say(LAST), CloseReason::Completed, &[200]),
+        (as_ever, |peer, _| peer.say("nonsense\r\n\r\n"), CloseReason::Refused(400.into()), &[400]),
         (
             as_ever,
             |peer, _| {
                 peer.say("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n");
                 peer.say(&"x".repeat(2_000_000));
             },
-            "Refused(StatusCode(413))",
+            CloseReason::Refused(413.into()),
             &[413],
         ),
         (
@@ -362,10 +354,10 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
                 until_state(&running.handle(), ConnectionState::Idle);
                 running.handle().drain();
             },
-            "Drained",
+            CloseReason::Drained,
             &[200],
         ),
-        (as_ever, |_, running| running.handle().drain(), "Drained", &[]),
+        (as_ever, |_, running| running.handle().drain(), CloseReason::Drained, &[]),
         (
             as_ever,
             |peer, _| {
@@ -373,18 +365,18 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
                 peer.hear("hello from /");
                 peer.tcp.shutdown(Shutdown::Write).unwrap();
             },
-            "PeerClosed",
+            CloseReason::PeerClosed,
             &[200],
         ),
-        (|builder| builder.idle_timeout(SHORT), |_, _| {}, "IdleTimeout", &[]),
-        (|builder| builder.idle_timeout(SHORT * 10), |peer, _| peer.say(GET), "IdleTimeout", &[200]),
+        (|builder| builder.idle_timeout(SHORT), |_, _| {}, CloseReason::IdleTimeout, &[]),
+        (|builder| builder.idle_timeout(SHORT * 10), |peer, _| peer.say(GET), CloseReason::IdleTimeout, &[200]),
         (
             |builder| builder.header_timeout(SHORT * 10),
             |peer, _| peer.say("GET / HTTP/1.1\r\nHo"),
-            "HeadTimeout",
+            CloseReason::HeadTimeout,
             &[408],
         ),
-        (|builder| builder.body_timeout(SHORT), |peer, _| peer.say(HALF_BODY), "BodyTimeout", &[408]),
+        (|builder| builder.body_timeout(SHORT), |peer, _| peer.say(HALF_BODY), CloseReason::BodyTimeout, &[408]),
     ];
     let buffers = Odd { buffers: true, ..LAZY };
     for odd in [EAGER, buffers] {
@@ -393,11 +385,11 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
             let mut peer = Peer::connect(running.local_addr(), odd);
             act(&mut peer, &running);
             let heard = peer.hear_all();
-            assert_eq!(statuses(heard), answers, "{reason}");
-            assert!(heard.ends_with(GOODBYE), "{reason}: {heard}");
-            assert_eq!(heard.matches(GOODBYE).count(), 1, "{reason}: {heard}");
+            assert_eq!(statuses(heard), answers, "{reason:?}");
+            assert!(heard.ends_with(GOODBYE), "{reason:?}: {heard}");
+            assert_eq!(heard.matches(GOODBYE).count(), 1, "{reason:?}: {heard}");
             drop(peer); // the server would linger
-            assert_eq!(told(&events).last().unwrap(), &format!("Closed {reason}"));
+            assert_eq!(events.take_reason(), reason);
         }
     }
 }
@@ -413,11 +405,9 @@ fn a_hook_that_fails_ends_its_connection_with_its_error() {
         let mut peer = Peer::silent(running.local_addr(), PLAIN);
         peer.say(GET);
         peer.expect_cut();
-        let told = told(&events);
-        let what: Vec<_> = told.iter().filter_map(|event| event.split(' ').next()).collect();
-        assert_eq!(what, ["Opened", "TransportFailed", "Closed"], "{number}");
-        assert!(told[1].contains(why), "{told:?}");
-        assert_eq!(told[2], "Closed TransportFailed");
+        let told = events.take_connection();
+        assert_eq!(told[..2], [Fact::Opened(number), Fact::TransportFailed(number, String::from(why))]);
+        assert!(matches!(told[2..], [Fact::Closed(_, CloseReason::TransportFailed, _)]), "{told:?}");
     }
 }
 
@@ -429,12 +419,12 @@ fn a_handshake_that_fails_ends_its_connection() {
         peer.say(GET); // plain, to a server that speaks otherwise
         peer.expect_cut();
         assert_eq!(peer.heard, "");
-        let told = told(&events);
-        assert!(told[1].contains("no hello"), "{told:?}");
-        assert_eq!(told[2..], ["Closed TransportFailed"]);
+        let told = events.take_connection();
+        assert_eq!(told[1], Fact::TransportFailed(1, String::from("no hello")));
+        assert!(matches!(told[2..], [Fact::Closed(_, CloseReason::TransportFailed, _)]), "{told:?}");
         drop(Peer::silent(running.local_addr(), PLAIN)); // gone before it
-        wait_for(&events, "TransportFailed");
-        wait_for(&events, "Closed TransportFailed");
+        events.take_until(|fact| matches!(fact, Fact::TransportFailed(..)));
+        events.take_until_closed(CloseReason::TransportFailed);
         let mut peer = Peer::connect(running.local_addr(), odd);
         peer.say(LAST);
         assert_eq!(statuses(peer.hear_all()), [200]);
@@ -449,9 +439,10 @@ fn a_hook_that_panics_ends_its_connection_and_not_the_server() {
     };
     let (running, events) = observed(Server::builder().transport(hook), echo);
     Peer::silent(running.local_addr(), SCRAMBLED).expect_cut();
-    let told = told(&events);
-    assert!(told[1].starts_with("HandlerPanicked") && told[1].contains("on purpose"));
-    assert_eq!(told[2..], ["Closed HandlerPanicked"]);
+    let told = events.take_connection();
+    let message = matches!(&told[1], Fact::HandlerPanicked(1, message) if message.contains("on purpose"));
+    assert!(message, "{told:?}");
+    assert!(matches!(told[2..], [Fact::Closed(_, CloseReason::HandlerPanicked, _)]), "{told:?}");
     let mut peer = Peer::connect(running.local_addr(), SCRAMBLED);
     peer.say(LAST);
     assert_eq!(statuses(peer.hear_all()), [200]);
@@ -464,8 +455,9 @@ fn a_handshake_that_stands_still_ends_after_the_header_timeout() {
     for odd in [EAGER, LAZY] {
         let (running, events) = observed(over(odd).header_timeout(SHORT), echo);
         Peer::silent(running.local_addr(), odd).expect_cut();
-        let told = told(&events);
-        assert_eq!(told[1..], ["Closed HeadTimeout"], "no failure of the transport: {told:?}");
+        let told = events.take_connection();
+        let wanted = matches!(told[1..], [Fact::Closed(_, CloseReason::HeadTimeout, _)]);
+        assert!(wanted, "no failure of the transport: {told:?}");
     }
 }
 
@@ -477,19 +469,19 @@ fn a_client_that_drips_a_record_does_not_hold_a_connection() {
     let begin = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n";
     let head = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
     let head = &format!("{head}{}", "x".repeat(RECORD - 1 - head.len()));
-    let drips: [(Set, &str, &str); 3] = [
-        (|builder| builder.idle_timeout(LIMIT), "", "IdleTimeout"),
-        (|builder| builder.header_timeout(LIMIT), head, "HeadTimeout"),
-        (|builder| builder.body_timeout(LIMIT), begin, "BodyTimeout"),
+    let drips: [(Set, &str, CloseReason); 3] = [
+        (|builder| builder.idle_timeout(LIMIT), "", CloseReason::IdleTimeout),
+        (|builder| builder.header_timeout(LIMIT), head, CloseReason::HeadTimeout),
+        (|builder| builder.body_timeout(LIMIT), begin, CloseReason::BodyTimeout),
     ];
     for (set, before, reason) in drips {
         let (running, events) = observed(set(over(RECORDS)), echo);
         let mut peer = Peer::connect(running.local_addr(), RECORDS);
         peer.say(before);
         let took = peer.drip(&peer.encoded(&"x".repeat(RECORD * 2)));
-        println!("{reason} after {took:?}");
+        println!("{reason:?} after {took:?}");
         assert!(took < SOON, "{took:?}");
-        wait_for(&events, &format!("Closed {reason}"));
+        events.take_until_closed(reason);
     }
 }
 
@@ -504,7 +496,7 @@ fn a_client_that_drips_a_handshake_does_not_hold_a_connection() {
     let took = Peer::silent(running.local_addr(), PLAIN).drip(&[0; 1000]);
     println!("{took:?}");
     assert!(took < SOON, "{took:?}");
-    wait_for(&events, "Closed HeadTimeout");
+    events.take_until_closed(CloseReason::HeadTimeout);
 }
 
 #[test]
@@ -530,7 +522,7 @@ fn a_client_that_takes_a_response_in_drips_does_not_hold_a_connection() {
         thread::sleep(SHORT);
     }
     println!("{:?}", began.elapsed());
-    wait_for(&events, "Closed WriteTimeout");
+    events.take_until_closed(CloseReason::WriteTimeout);
 }
 
 /// A goodbye is not waited for longer than any other write, whatever the end has been.
@@ -567,7 +559,7 @@ fn a_client_that_takes_a_long_goodbye_in_drips_does_not_hold_a_connection() {
             assert!(began.elapsed() < SOON, "it still says goodbye after {say:?}");
             thread::sleep(SHORT);
         }
-        wait_for(&events, "Closed");
+        events.take_reason();
     }
 }
 
@@ -576,7 +568,7 @@ fn a_client_that_takes_a_long_goodbye_in_drips_does_not_hold_a_connection() {
 type Stop = fn(&Handle) -> usize;
 
 /// A server whose handshake never ends: it reads, or writes, more than the client ever gives or takes.
-fn never_ready(reads: bool) -> (Running, Receiver<String>) {
+fn never_ready(reads: bool) -> (Running, Recorder) {
     let hook = move |mut tcp: TcpStream, _| {
         loop {
             match reads {
@@ -604,8 +596,9 @@ fn destroy_cuts_a_handshake() {
         peer.expect_cut();
         assert_ends(&running);
         println!("{:?}", began.elapsed());
-        let told = told(&events);
-        assert_eq!(told[1..], ["Closed Destroyed"], "no failure of the transport: {told:?}");
+        let told = events.take_connection();
+        let wanted = matches!(told[1..], [Fact::Closed(_, CloseReason::Destroyed, _)]);
+        assert!(wanted, "no failure of the transport: {told:?}");
     }
 }
 
@@ -619,14 +612,15 @@ fn a_drain_ends_a_handshake_that_waits_to_write_too() {
     running.handle().drain();
     peer.expect_cut();
     assert_ends(&running);
-    assert_eq!(told(&events)[1..], ["Closed Drained"]);
+    let told = events.take_connection();
+    assert!(matches!(told[1..], [Fact::Closed(_, CloseReason::Drained, _)]), "{told:?}");
 }
 
 #[test]
 fn close_idle_and_close_cut_a_handshake() {
-    let stops: [(Stop, &str); 2] = [
-        (Handle::close_idle, "Closed ClosedIdle"),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed ClosedByHandle"),
+    let stops: [(Stop, CloseReason); 2] = [
+        (Handle::close_idle, CloseReason::ClosedIdle),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
     ];
     for (stop, reason) in stops {
         let (running, events) = never_ready(true);
@@ -634,15 +628,16 @@ fn close_idle_and_close_cut_a_handshake() {
         until_state(&running.handle(), ConnectionState::Handshake);
         assert_eq!(stop(&running.handle()), 1);
         peer.expect_cut();
-        assert_eq!(told(&events)[1..], [reason]);
+        let told = events.take_connection();
+        assert!(matches!(told[1..], [Fact::Closed(_, why, _)] if why == reason), "{reason:?}: {told:?}");
     }
 }
 
 #[test]
 fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
-    let stops: [(Stop, &str); 2] = [
-        (Handle::close_idle, "Closed ClosedIdle"),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed ClosedByHandle"),
+    let stops: [(Stop, CloseReason); 2] = [
+        (Handle::close_idle, CloseReason::ClosedIdle),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
     ];
     for (stop, reason) in stops {
         let (running, events) = observed(over(EAGER), echo);
@@ -652,7 +647,7 @@ fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
         until_state(&running.handle(), ConnectionState::Idle);
         assert_eq!(stop(&running.handle()), 1);
         peer.expect_cut();
-        wait_for(&events, reason);
+        events.take_until_closed(reason);
     }
 }
 
@@ -671,12 +666,12 @@ fn destroy_cuts_a_connection_over_a_transport_whatever_it_does() {
             let (running, events) = observed(over(odd), site);
             let mut peer = Peer::connect(running.local_addr(), odd);
             peer.say(say);
-            wait_for(&events, "Opened"); // one without a thread ends without events
+            events.take_until(|fact| matches!(fact, Fact::Opened(_))); // one without a thread ends without events
             until_state(&running.handle(), state);
             assert_eq!(running.destroy(), 1, "{state:?}");
             peer.expect_cut();
             assert_ends(&running);
-            wait_for(&events, "Closed Destroyed");
+            events.take_until_closed(CloseReason::Destroyed);
         }
     }
 }
@@ -701,7 +696,7 @@ fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
         assert!(heard.contains("\r\nConnection: close\r\n") && heard.ends_with(GOODBYE), "{heard}");
         silent.expect_cut();
         assert_ends(&running);
-        wait_for(&events, "Closed Drained");
+        events.take_until_closed(CloseReason::Drained);
     }
 }
 
@@ -714,7 +709,7 @@ fn a_shutdown_cuts_a_handshake_at_its_deadline() {
         assert_eq!(running.shutdown(SHORT), Outcome::Destroyed { cut: 1 });
         peer.expect_cut();
         assert_ends(&running);
-        wait_for(&events, "Closed Destroyed");
+        events.take_until_closed(CloseReason::Destroyed);
     }
 }
 
@@ -727,7 +722,7 @@ fn a_server_without_an_owner_cuts_its_handshakes() {
     drop(running);
     peer.expect_cut();
     assert!(handle.wait_timeout(SOON));
-    wait_for(&events, "Closed Destroyed");
+    events.take_until_closed(CloseReason::Destroyed);
 }
 
 // What else goes through it.
@@ -743,7 +738,7 @@ fn a_client_for_whom_there_is_no_place_is_told_so_through_the_transport() {
         let heard = refused.hear_all();
         assert_eq!(statuses(heard), [503]);
         assert!(heard.contains("\r\nRetry-After: 1\r\n") && heard.ends_with(GOODBYE), "{heard}");
-        wait_for(&events, "Closed Busy");
+        events.take_until_closed(CloseReason::Busy);
         busy.say("56789");
         busy.hear("123456789");
     }
@@ -783,7 +778,7 @@ fn the_hook_is_told_the_number_of_its_connection() {
 const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
 /// A server that leaves HTTP for what that does, and hands on its token.
-fn upgrades(odd: Odd, with: fn(Upgraded)) -> (Running, Receiver<String>, Receiver<CancelToken>) {
+fn upgrades(odd: Odd, with: fn(Upgraded)) -> (Running, Recorder, Receiver<CancelToken>) {
     let (sender, tokens) = mpsc::channel();
     let sender = Mutex::new(sender);
     let (running, events) = observed(over(odd), move |request| {
@@ -812,7 +807,7 @@ fn an_upgrade_goes_through_every_transport() {
         peer.hear("later");
         peer.tcp.shutdown(Shutdown::Write).unwrap();
         assert!(peer.hear_all().ends_with("\r\n\r\nearlylater<goodbye>"), "{name}");
-        assert_eq!(told(&events).last().unwrap(), "Closed Completed", "{name}");
+        assert_eq!(events.take_reason(), CloseReason::Completed, "{name}");
     }
 }
 
@@ -827,7 +822,7 @@ fn an_upgraded_connection_over_a_transport_is_cut() {
     assert!(token.wait_timeout(LONG));
     peer.expect_cut();
     assert_ends(&running);
-    wait_for(&events, "Closed Destroyed");
+    events.take_until_closed(CloseReason::Destroyed);
 }
 
 #[test]

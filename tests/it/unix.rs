@@ -1,7 +1,7 @@
 //! The promises over a Unix socket: those about serving and stopping, and those about its file.
 
 use crate::support::client::Client;
-use crate::support::recorder::{recorder, Fact, Facts};
+use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::{assert_ends, site, HALF_BODY, STATES};
 use crate::support::{until, GET, SOON};
 use hardstop::{Builder, CloseReason, ConnectionState, Event, Outcome, Running, Server};
@@ -41,13 +41,13 @@ impl Drop for Place {
     }
 }
 
-fn serve_with(builder: Builder, path: &Path) -> (Running, Facts) {
+fn serve_with(builder: Builder, path: &Path) -> (Running, Recorder) {
     let (hook, facts) = recorder();
     let server = builder.on_event(hook).bind_unix(path).unwrap();
     (server.spawn(site).unwrap(), facts)
 }
 
-fn serve(path: &Path) -> (Running, Facts) {
+fn serve(path: &Path) -> (Running, Recorder) {
     serve_with(Server::builder(), path)
 }
 
@@ -68,7 +68,7 @@ fn answered(path: &Path) -> Client {
 }
 
 /// A client that has said so much, and the number of its connection, which is the only one in that state.
-fn bring(of: &(Running, Facts), path: &Path, say: &str, state: ConnectionState) -> (Client, u64) {
+fn bring(of: &(Running, Recorder), path: &Path, say: &str, state: ConnectionState) -> (Client, u64) {
     let (running, facts) = of;
     loop {
         let open = |fact: &&Fact| matches!(fact, Fact::Opened(_));
@@ -83,7 +83,7 @@ fn bring(of: &(Running, Facts), path: &Path, say: &str, state: ConnectionState) 
             number = number.filter(|number| facts.so_far().contains(&Fact::Opened(*number)));
             // Those that linger end by themselves after a second, which may have been missed.
             let next = u64::try_from(before).unwrap() + 1;
-            is_over = facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(id, _) if *id == next));
+            is_over = facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(id, ..) if *id == next));
             number.is_some() || is_over
         });
         if let Some(number) = number {

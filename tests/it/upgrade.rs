@@ -1,14 +1,13 @@
 //! Connections that have left HTTP: what `Response::upgrade`, `Upgraded` and `Lease` promise.
 
-use crate::events::chronicle;
 use crate::support::client::Client;
 use crate::support::gate::Gate;
-use crate::support::recorder::{recorder, Fact, Facts};
-use crate::support::server::assert_ends;
+use crate::support::recorder::{recorder, Fact, Recorder};
+use crate::support::server::{assert_ends, observed};
 use crate::support::{until, GET, LONG, SHORT, SOON};
 use hardstop::{
-    Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Request, Response, Running,
-    Server, Upgraded,
+    Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Response, Running, Server,
+    Upgraded,
 };
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -22,7 +21,10 @@ use std::time::{Duration, Instant};
 const UPGRADE: &str = "GET /up%20there HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
 /// A server that gives whoever offers it an upgrade to that closure.
-fn taking(builder: Builder, take: impl Fn(Upgraded, CancelToken) + Clone + Send + Sync + 'static) -> (Running, Facts) {
+fn taking(
+    builder: Builder,
+    take: impl Fn(Upgraded, CancelToken) + Clone + Send + Sync + 'static,
+) -> (Running, Recorder) {
     let (hook, facts) = recorder();
     let server = builder.on_event(hook).bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| match request.header("Upgrade") {
@@ -36,7 +38,7 @@ fn taking(builder: Builder, take: impl Fn(Upgraded, CancelToken) + Clone + Send 
 }
 
 /// A server whose closures return at once, and move their streams to the test's thread, with their tokens.
-fn moving(builder: Builder) -> (Running, Facts, Receiver<(Upgraded, CancelToken)>) {
+fn moving(builder: Builder) -> (Running, Recorder, Receiver<(Upgraded, CancelToken)>) {
     let (sender, streams) = mpsc::channel();
     let (running, facts) = taking(builder, move |stream, token| {
         let _ = sender.send((stream, token)); // the test may have ended
@@ -183,7 +185,7 @@ fn an_upgrade_that_the_client_has_not_offered_is_a_400_and_the_connection_goes_o
         }
     }
     assert!(!taken.load(SeqCst));
-    let failed = |fact: &&Fact| **fact == Fact::Other;
+    let failed = |fact: &&Fact| matches!(fact, Fact::RequestFailed(..));
     until("each is told as `RequestFailed`", || facts.so_far().iter().filter(failed).count() == 2 * table.len());
 }
 
@@ -245,16 +247,14 @@ fn an_upgrade_that_cannot_be_sent_is_a_500() {
         ),
     ];
     for (make, why) in table {
-        let (hook, told) = chronicle();
-        let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
-        let running = server.unwrap().spawn(move |_| make()).unwrap();
+        let (running, facts) = observed(Server::builder(), move |_| make());
         let mut client = Client::connect(running.local_addr());
         client.say(UPGRADE);
         let answer = client.response();
         assert_eq!(answer.status, 500, "{why}");
         assert_eq!(answer.text(), "500 Internal Server Error\n", "{why}");
-        let told = [(); 3].map(|()| told.recv_timeout(SOON).unwrap());
-        assert_eq!(told[2], format!("1 failed: {why}"));
+        let told = [(); 3].map(|()| facts.take());
+        assert_eq!(told[2], Fact::RequestFailed(1, String::from(why)));
     }
 }
 
@@ -444,12 +444,12 @@ fn wait_waits_for_a_stream_that_has_outlived_its_thread() {
     assert!(!running.handle().wait_timeout(SHORT));
     thread::scope(|scope| {
         let joined = scope.spawn(|| running.join());
-        assert!(!facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(1, _))));
+        assert!(!facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(1, ..))));
         drop(stream);
         assert!(joined.join().unwrap());
     });
-    let closed = Fact::Closed(1, CloseReason::Completed);
-    assert!(facts.so_far().contains(&closed), "told before `join` returned");
+    let closed = |fact: &Fact| matches!(fact, Fact::Closed(1, CloseReason::Completed, _));
+    assert!(facts.so_far().iter().any(closed), "told before `join` returned");
 }
 
 #[test]
@@ -711,8 +711,9 @@ fn a_closure_that_panics_ends_its_connection_wherever_the_stream_is() {
         }
         assert_eq!(facts.reason(1), CloseReason::HandlerPanicked);
         let facts = facts.so_far();
-        let at = |fact: &Fact| facts.iter().position(|each| each == fact);
-        assert!(at(&panicked) < at(&Fact::Closed(1, CloseReason::HandlerPanicked)));
+        let panicked = facts.iter().position(|fact| *fact == panicked);
+        let closed = |fact: &Fact| matches!(fact, Fact::Closed(1, CloseReason::HandlerPanicked, _));
+        assert!(panicked < facts.iter().position(closed));
         drop(Client::answered(running.local_addr())); // the server goes on
         running.destroy();
         assert_ends(&running);
@@ -810,15 +811,12 @@ fn what_hooks_and_closures_do_to_the_server_dead_locks_nobody() {
 
 #[test]
 fn an_upgrade_is_told_of_as_a_response_then_a_change_then_an_end() {
-    let (hook, told) = chronicle();
-    let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
-    let running = server.unwrap().spawn(|_: &mut Request<'_>| {
+    let (running, facts) = observed(Server::builder(), |_| {
         Response::upgrade("echo", |mut stream| {
             assert_eq!(read_exact(&mut stream, 1010).len(), 1010);
             stream.write_all(&[b'x'; 5000]).unwrap();
         })
     });
-    let running = running.unwrap();
     let mut client = Client::connect(running.local_addr());
     client.say(&format!("{UPGRADE}{}", "a".repeat(10)));
     let head = client.head_response().head;
@@ -834,11 +832,11 @@ fn an_upgrade_is_told_of_as_a_response_then_a_change_then_an_end() {
         format!("1 closed Completed, 1, {received}, {sent}"),
     ];
     for line in want {
-        assert_eq!(told.recv_timeout(SOON).unwrap(), line);
+        assert_eq!(facts.take().to_string(), line);
     }
     running.destroy();
     assert_ends(&running);
-    told.try_recv().unwrap_err();
+    assert_eq!(facts.not_taken(), []);
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! Servers for tests, what they answer, and what has to hold when they end.
 
 use super::client::Client;
-use super::recorder::{recorder, Facts};
+use super::recorder::{recorder, Recorder};
 use super::{until, GET, LONG, SOON};
-use hardstop::{Builder, ConnectionState, Error, Event, Handle, Request, Response, Running, Server};
+use hardstop::{Builder, ConnectionState, Error, Handle, Request, Response, Running, Server};
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{channel, Receiver};
-use std::sync::Mutex;
 
 /// Opens a port: so that the server waits for its clients in the kernel, where that can be done, or so that it naps.
 pub(crate) fn open(builder: Builder, naps: bool) -> Server {
@@ -18,35 +16,14 @@ pub(crate) fn open(builder: Builder, naps: bool) -> Server {
     server.unwrap()
 }
 
-/// A running server with all that is told about it: the variant's name, a space, and what it says.
+/// A running server, with a record of its events.
 pub(crate) fn observed<R: Into<Response>>(
     builder: Builder,
     handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-) -> (Running, Receiver<String>) {
-    let (sender, events) = channel();
-    let sender = Mutex::new(sender);
-    let server = builder.on_event(move |event| {
-        let told = match event {
-            Event::RequestFailed { error, .. } => format!("Failed {error}"),
-            Event::HandlerPanicked { message, .. } => format!("HandlerPanicked {message}"),
-            Event::Closed { reason, .. } => format!("Closed {reason:?}"),
-            other => format!("{other:?}"),
-        };
-        let _ = sender.lock().unwrap().send(told); // the test may have ended
-    });
-    let server = server.bind("127.0.0.1:0").unwrap();
-    (server.spawn(handler).unwrap(), events)
-}
-
-/// Waits for an event that begins like this.
-pub(crate) fn wait_for(events: &Receiver<String>, beginning: &str) -> String {
-    loop {
-        let event = events.recv_timeout(SOON);
-        let event = event.unwrap_or_else(|_| panic!("no {beginning:?} was told"));
-        if event.starts_with(beginning) {
-            return event;
-        }
-    }
+) -> (Running, Recorder) {
+    let (hook, facts) = recorder();
+    let server = builder.on_event(hook).bind("127.0.0.1:0").unwrap();
+    (server.spawn(handler).unwrap(), facts)
 }
 
 /// A server with the default settings.
@@ -76,10 +53,8 @@ pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {
 }
 
 /// A running server that answers as [`site`] does, with a record of its events.
-pub(crate) fn serve_site(builder: Builder) -> (Running, Facts) {
-    let (hook, facts) = recorder();
-    let server = builder.on_event(hook).bind("127.0.0.1:0").unwrap();
-    (server.spawn(site).unwrap(), facts)
+pub(crate) fn serve_site(builder: Builder) -> (Running, Recorder) {
+    observed(builder, site)
 }
 
 /// A client that has said so much, whose connection is in that state.

@@ -4,7 +4,7 @@
 mod support;
 
 use support::client::Client;
-use support::recorder::{Fact, Facts, recorder};
+use support::recorder::{Fact, Recorder, recorder};
 use support::{GET, SOON, until};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Outcome, Phase};
 use hardstop::{Request, Response, Running, Server, StatusCode};
@@ -54,7 +54,7 @@ fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
 /// A server over TLS, what it tells, and what its clients need.
 struct Site {
     running: Running,
-    facts: Facts,
+    facts: Recorder,
     failures: Receiver<String>,
     pem: String,
     client: Arc<ClientConfig>,
@@ -150,9 +150,10 @@ impl Site {
         assert!(self.running.join());
         let facts = self.facts.so_far();
         for id in 1..=connections as u64 {
-            let count = |fact: Fact| facts.iter().filter(|each| **each == fact).count();
-            assert_eq!(count(Fact::Opened(id)), 1, "{id} in {facts:?}");
-            assert_eq!(count(Fact::Closed(id, why)), 1, "{id} in {facts:?}");
+            let opened = facts.iter().filter(|fact| **fact == Fact::Opened(id));
+            assert_eq!(opened.count(), 1, "{id} in {facts:?}");
+            let closed = |fact: &&Fact| matches!(fact, Fact::Closed(other, reason, _) if (*other, *reason) == (id, why));
+            assert_eq!(facts.iter().filter(closed).count(), 1, "{id} in {facts:?}");
         }
         let is_end = |fact: &&Fact| matches!(fact, Fact::Opened(_) | Fact::Closed(..));
         let ends = facts.iter().filter(is_end).count();
@@ -369,7 +370,7 @@ fn those_that_do_not_make_their_handshake_make_room() {
         let response = agent.get(site.url("/")).call();
         response.is_ok_and(|response| response.status() == 200)
     });
-    let is_evicted = |fact: &Fact| matches!(fact, Fact::Closed(1 | 2, CloseReason::Evicted));
+    let is_evicted = |fact: &Fact| matches!(fact, Fact::Closed(1 | 2, CloseReason::Evicted, _));
     site.facts.wait_for(is_evicted);
     drop(silent);
 }
