@@ -2,11 +2,11 @@
 
 #[allow(dead_code, reason = "it is run as a process; its calendar is called here")]
 #[path = "../../examples/access_log.rs"]
-mod access_log;
+mod example;
 
 use crate::support::client::Client;
 use crate::support::example::Example;
-use access_log::date;
+use example::date;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[test]

@@ -2,7 +2,7 @@
 
 #[allow(dead_code, reason = "it is run as a process; its check is called here")]
 #[path = "../../examples/dashboard.rs"]
-mod dashboard;
+mod example;
 
 use crate::support::client::{Answer, Client};
 use crate::support::example::Example;
@@ -297,7 +297,7 @@ fn its_own_page_is_served_through_a_forwarded_port() {
 #[test]
 fn a_foreign_page_opens_no_websocket() {
     let handler = |req: &mut hardstop::Request<'_>| -> Result<hardstop::Response, hardstop::Error> {
-        dashboard::refuse_foreign_pages(req)?;
+        example::refuse_foreign_pages(req)?;
         Ok(hardstop::Response::upgrade("websocket", drop))
     };
     let running = hardstop::Server::bind("127.0.0.1:0").unwrap().spawn(handler).unwrap();

@@ -2,7 +2,7 @@
 
 #[allow(dead_code, reason = "it is run as a process; its hook is called here")]
 #[path = "../../examples/metrics.rs"]
-mod metrics;
+mod example;
 
 use crate::support::client::Client;
 use crate::support::example::Example;
@@ -116,7 +116,7 @@ fn a_foreign_page_cannot_read_the_figures_under_its_own_name() {
 
 #[test]
 fn panics_are_counted_and_leave_their_messages_out() {
-    let metrics = Arc::new(metrics::Metrics::default());
+    let metrics = Arc::new(example::Metrics::default());
     let hook = Arc::clone(&metrics);
     let builder = hardstop::Server::builder().on_event(move |event| hook.note(event));
     let handler = |req: &mut hardstop::Request<'_>| {
@@ -142,7 +142,7 @@ fn panics_are_counted_and_leave_their_messages_out() {
 
 #[test]
 fn an_upgrade_is_a_response_and_no_trouble() {
-    let metrics = Arc::new(metrics::Metrics::default());
+    let metrics = Arc::new(example::Metrics::default());
     let hook = Arc::clone(&metrics);
     let builder = hardstop::Server::builder().on_event(move |event| hook.note(event));
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(|_| hardstop::Response::upgrade("echo", drop)).unwrap();

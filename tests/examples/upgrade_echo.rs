@@ -37,13 +37,13 @@ fn lines_come_back_and_a_stop_says_good_bye() {
 #[test]
 fn an_echo_ends_with_its_client() {
     let (example, addr) = Example::start("upgrade_echo");
+    assert_eq!(example.line(), "press Enter to stop");
     let mut client = Client::connect(addr);
     client.say(&format!("{UPGRADE}no end of line"));
     assert_eq!(client.head_response().status, 101);
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.take(14), b"no end of line");
     client.expect_end();
-    assert_eq!(example.line(), "press Enter to stop");
     assert_eq!(example.line(), "echo 1 has ended");
     assert_eq!(example.rest(), ["Drained"]);
 }

@@ -1,0 +1,163 @@
+//! Stops of handshakes, and of connections over a transport.
+
+use super::*;
+
+type Stop = fn(&Handle) -> usize;
+
+/// A server whose handshake never ends: it reads, or writes, more than the client ever gives or takes.
+fn never_ready(reads: bool) -> (Running, Recorder) {
+    let hook = move |mut tcp: TcpStream, _| {
+        loop {
+            match reads {
+                true => tcp.read_exact(&mut [0; 65536])?,
+                false => tcp.write_all(&[0; 65536])?,
+            }
+        }
+        #[allow(unreachable_code, reason = "it says of which type the hook would be")]
+        Ok(tcp)
+    };
+    observed(Server::builder().transport(hook), echo)
+}
+
+#[test]
+fn destroy_cuts_a_handshake() {
+    for reads in [true, false] {
+        let (running, events) = never_ready(reads);
+        let mut peer = Peer::silent(running.local_addr(), PLAIN);
+        until_state(&running.handle(), ConnectionState::Handshake);
+        if !reads {
+            thread::sleep(SHORT); // so that its write may be blocked
+        }
+        let began = Instant::now();
+        assert_eq!(running.destroy(), 1);
+        peer.expect_cut();
+        assert_ends(&running);
+        println!("{:?}", began.elapsed());
+        let told = events.take_connection();
+        let wanted = matches!(told[1..], [Fact::Closed(_, CloseReason::Destroyed, _)]);
+        assert!(wanted, "no failure of the transport: {told:?}");
+    }
+}
+
+/// One that waited to write was not woken by the end of its reading side, and had all of its `header_timeout`.
+#[test]
+fn a_drain_ends_a_handshake_that_waits_to_write_too() {
+    let (running, events) = never_ready(false);
+    let mut peer = Peer::silent(running.local_addr(), PLAIN);
+    until_state(&running.handle(), ConnectionState::Handshake);
+    thread::sleep(SHORT); // so that its write may be blocked
+    running.handle().drain();
+    peer.expect_cut();
+    assert_ends(&running);
+    let told = events.take_connection();
+    assert!(matches!(told[1..], [Fact::Closed(_, CloseReason::Drained, _)]), "{told:?}");
+}
+
+#[test]
+fn close_idle_and_close_cut_a_handshake() {
+    let stops: [(Stop, CloseReason); 2] = [
+        (Handle::close_idle, CloseReason::ClosedIdle),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
+    ];
+    for (stop, reason) in stops {
+        let (running, events) = never_ready(true);
+        let mut peer = Peer::silent(running.local_addr(), PLAIN);
+        until_state(&running.handle(), ConnectionState::Handshake);
+        assert_eq!(stop(&running.handle()), 1);
+        peer.expect_cut();
+        let told = events.take_connection();
+        assert!(matches!(told[1..], [Fact::Closed(_, why, _)] if why == reason), "{reason:?}: {told:?}");
+    }
+}
+
+#[test]
+fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
+    let stops: [(Stop, CloseReason); 2] = [
+        (Handle::close_idle, CloseReason::ClosedIdle),
+        (|handle| usize::from(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
+    ];
+    for (stop, reason) in stops {
+        let (running, events) = observed(over(EAGER), echo);
+        let mut peer = Peer::connect(running.local_addr(), EAGER);
+        peer.say(GET);
+        peer.hear("hello from /");
+        until_state(&running.handle(), ConnectionState::Idle);
+        assert_eq!(stop(&running.handle()), 1);
+        peer.expect_cut();
+        events.take_until_closed(reason);
+    }
+}
+
+#[test]
+fn destroy_cuts_a_connection_over_a_transport_whatever_it_does() {
+    let states = [
+        ("", ConnectionState::New),
+        ("GET / HT", ConnectionState::Head),
+        (HALF_BODY, ConnectionState::Handling),
+        (SLEEP, ConnectionState::Handling),
+        (FLOOD, ConnectionState::Responding),
+        (GET, ConnectionState::Idle),
+    ];
+    for odd in [EAGER, RECORDS] {
+        for (say, state) in states {
+            let (running, events) = observed(over(odd), site);
+            let mut peer = Peer::connect(running.local_addr(), odd);
+            peer.say(say);
+            events.take_until(|fact| matches!(fact, Fact::Opened(_))); // one without a thread ends without events
+            until_state(&running.handle(), state);
+            assert_eq!(running.destroy(), 1, "{state:?}");
+            peer.expect_cut();
+            assert_ends(&running);
+            events.take_until_closed(CloseReason::Destroyed);
+        }
+    }
+}
+
+#[test]
+fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
+    for odd in [EAGER, LAZY] {
+        let (running, events) = observed(over(odd), echo);
+        let mut silent = Peer::silent(running.local_addr(), odd);
+        until_state(&running.handle(), ConnectionState::Handshake);
+        let mut late = Peer::silent(running.local_addr(), odd);
+        until("both are in the handshake", || {
+            let open = running.handle().connections();
+            let shakes = |info: &&_| matches!(info, hardstop::ConnectionInfo { state: ConnectionState::Handshake, .. });
+            open.iter().filter(shakes).count() == 2
+        });
+        running.handle().drain();
+        late.shake();
+        late.say(GET);
+        let heard = late.hear_all();
+        assert_eq!(statuses(heard), [200]);
+        assert!(heard.contains("\r\nConnection: close\r\n") && heard.ends_with(GOODBYE), "{heard}");
+        silent.expect_cut();
+        assert_ends(&running);
+        events.take_until_closed(CloseReason::Drained);
+    }
+}
+
+#[test]
+fn a_shutdown_cuts_a_handshake_at_its_deadline() {
+    for reads in [true, false] {
+        let (running, events) = never_ready(reads);
+        let mut peer = Peer::silent(running.local_addr(), PLAIN);
+        until_state(&running.handle(), ConnectionState::Handshake);
+        assert_eq!(running.shutdown(SHORT), Outcome::Destroyed { cut: 1 });
+        peer.expect_cut();
+        assert_ends(&running);
+        events.take_until_closed(CloseReason::Destroyed);
+    }
+}
+
+#[test]
+fn a_server_without_an_owner_cuts_its_handshakes() {
+    let (running, events) = never_ready(true);
+    let handle = running.handle();
+    let mut peer = Peer::silent(running.local_addr(), PLAIN);
+    until_state(&handle, ConnectionState::Handshake);
+    drop(running);
+    peer.expect_cut();
+    assert!(handle.wait_timeout(SOON));
+    events.take_until_closed(CloseReason::Destroyed);
+}
