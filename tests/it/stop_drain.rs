@@ -4,8 +4,10 @@ use crate::support::client::{assert_is_last, Client};
 use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact};
 use crate::support::server::{assert_ends, bring, serve_site, site};
-use crate::support::{until, GET, SHORT, SOON};
+use crate::support::{until, GET, SOON};
 use hardstop::{ConnectionState, Event, Phase, Request, Response, Server};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self};
 use std::thread;
@@ -124,11 +126,36 @@ fn a_drain_serves_a_backlog_that_is_larger_than_its_places() {
     assert!(most.into_inner() <= 8, "more handlers than places");
 }
 
+/// A transport that says which connection is about to be read from.
+struct SaysReads {
+    tcp: TcpStream,
+    id: u64,
+    reads: mpsc::SyncSender<u64>,
+}
+
+impl Read for SaysReads {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let _ = self.reads.try_send(self.id); // the test may have ended, and listens to the first reads only
+        self.tcp.read(buf)
+    }
+}
+
+impl Write for SaysReads {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
 /// Their second was over before they had a thread, and what they sent after that was lost.
 #[test]
 fn in_a_drain_those_whose_turn_comes_later_have_their_second_then() {
-    let (hook, facts) = recorder();
-    let server = Server::builder().max_connections(1).on_event(hook).bind("127.0.0.1:0").unwrap();
+    let (sender, reads) = mpsc::sync_channel(99);
+    let transport = move |tcp, id| Ok(SaysReads { tcp, id: u64::from(id), reads: sender.clone() });
+    let server = Server::builder().max_connections(1).transport(transport).bind("127.0.0.1:0").unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
     let [mut first, mut second] = [(); 2].map(|()| Client::connect(addr).queued());
     handle.drain();
@@ -143,8 +170,7 @@ fn in_a_drain_those_whose_turn_comes_later_have_their_second_then() {
         first.say("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_is_last(&mut first);
         drop(first);
-        facts.wait_for(|fact| *fact == Fact::Opened(2));
-        thread::sleep(SHORT); // so that it is read from before there is anything
+        while reads.recv_timeout(SOON).unwrap() != 2 {} // it is read from before there is anything
         second.say(GET);
         assert_is_last(&mut second);
     });

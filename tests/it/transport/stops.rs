@@ -4,29 +4,38 @@ use super::*;
 
 type Stop = fn(&Handle) -> usize;
 
-/// A server whose handshake never ends: it reads, or writes, more than the client ever gives or takes.
-fn never_ready(reads: bool) -> (Running, Recorder) {
+/// A server whose handshake never ends: it reads, or writes, more than the client ever gives or takes. It says when
+/// nothing more can be written, so that the next write blocks.
+fn never_ready(reads: bool) -> (Running, Recorder, Receiver<()>) {
+    let (sender, full) = mpsc::sync_channel(9);
     let hook = move |mut tcp: TcpStream, _| {
-        loop {
-            match reads {
-                true => tcp.read_exact(&mut [0; 65536])?,
-                false => tcp.write_all(&[0; 65536])?,
+        if reads {
+            loop {
+                tcp.read_exact(&mut [0; 65536])?;
             }
+        }
+        tcp.set_nonblocking(true)?;
+        while tcp.write(&[0; 65536]).is_ok() {}
+        tcp.set_nonblocking(false)?;
+        let _ = sender.send(()); // the test may not ask
+        loop {
+            tcp.write_all(&[0; 65536])?;
         }
         #[allow(unreachable_code, reason = "it says of which type the hook would be")]
         Ok(tcp)
     };
-    observed(Server::builder().transport(hook), echo)
+    let (running, events) = observed(Server::builder().transport(hook), echo);
+    (running, events, full)
 }
 
 #[test]
 fn destroy_cuts_a_handshake() {
     for reads in [true, false] {
-        let (running, events) = never_ready(reads);
+        let (running, events, full) = never_ready(reads);
         let mut peer = Peer::silent(running.local_addr(), PLAIN);
         until_state(&running.handle(), ConnectionState::Handshake);
         if !reads {
-            thread::sleep(SHORT); // so that its write may be blocked
+            full.recv_timeout(SOON).unwrap();
         }
         let began = Instant::now();
         assert_eq!(running.destroy(), 1);
@@ -42,10 +51,10 @@ fn destroy_cuts_a_handshake() {
 /// One that waited to write was not woken by the end of its reading side, and had all of its `header_timeout`.
 #[test]
 fn a_drain_ends_a_handshake_that_waits_to_write_too() {
-    let (running, events) = never_ready(false);
+    let (running, events, full) = never_ready(false);
     let mut peer = Peer::silent(running.local_addr(), PLAIN);
     until_state(&running.handle(), ConnectionState::Handshake);
-    thread::sleep(SHORT); // so that its write may be blocked
+    full.recv_timeout(SOON).unwrap();
     running.handle().drain();
     peer.expect_cut();
     assert_ends(&running);
@@ -60,7 +69,7 @@ fn close_idle_and_close_cut_a_handshake() {
         (|handle| usize::from(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
     ];
     for (stop, reason) in stops {
-        let (running, events) = never_ready(true);
+        let (running, events, _full) = never_ready(true);
         let mut peer = Peer::silent(running.local_addr(), PLAIN);
         until_state(&running.handle(), ConnectionState::Handshake);
         assert_eq!(stop(&running.handle()), 1);
@@ -140,7 +149,7 @@ fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
 #[test]
 fn a_shutdown_cuts_a_handshake_at_its_deadline() {
     for reads in [true, false] {
-        let (running, events) = never_ready(reads);
+        let (running, events, _full) = never_ready(reads);
         let mut peer = Peer::silent(running.local_addr(), PLAIN);
         until_state(&running.handle(), ConnectionState::Handshake);
         assert_eq!(running.shutdown(SHORT), Outcome::Destroyed { cut: 1 });
@@ -152,7 +161,7 @@ fn a_shutdown_cuts_a_handshake_at_its_deadline() {
 
 #[test]
 fn a_server_without_an_owner_cuts_its_handshakes() {
-    let (running, events) = never_ready(true);
+    let (running, events, _full) = never_ready(true);
     let handle = running.handle();
     let mut peer = Peer::silent(running.local_addr(), PLAIN);
     until_state(&handle, ConnectionState::Handshake);
