@@ -36,15 +36,15 @@ fn failures(facts: &Recorder) -> usize {
 }
 
 #[test]
-fn without_descriptors_the_server_waits_and_serves_those_it_has() {
-    if is_alone("without_descriptors_the_server_waits_and_serves_those_it_has", FEW) {
+fn a_server_without_descriptors_keeps_serving_open_connections() {
+    if is_alone("a_server_without_descriptors_keeps_serving_open_connections", FEW) {
         waits_and_serves(observed(false));
     }
 }
 
 #[test]
-fn without_descriptors_a_server_that_naps_waits_and_serves_those_it_has() {
-    if is_alone("without_descriptors_a_server_that_naps_waits_and_serves_those_it_has", FEW) {
+fn a_polling_server_without_descriptors_keeps_serving_open_connections() {
+    if is_alone("a_polling_server_without_descriptors_keeps_serving_open_connections", FEW) {
         waits_and_serves(observed(true));
     }
 }
@@ -85,8 +85,8 @@ fn waits_and_serves((server, facts): (Server, Recorder)) {
 }
 
 #[test]
-fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
-    if !is_alone("a_connection_that_gets_no_second_descriptor_is_ended_and_told_of", FEW) {
+fn a_connection_without_a_second_descriptor_is_closed_and_reported() {
+    if !is_alone("a_connection_without_a_second_descriptor_is_closed_and_reported", FEW) {
         return;
     }
     let (server, facts) = observed(true);
@@ -106,8 +106,8 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
 /// The kernel had a descriptor for it when the wait began, and the server has kept the second one.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descriptor() {
-    let name = "a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descriptor";
+fn a_queued_client_is_not_lost_without_a_spare_descriptor() {
+    let name = "a_queued_client_is_not_lost_without_a_spare_descriptor";
     if !is_alone(name, FEW) {
         return;
     }
@@ -132,8 +132,8 @@ fn a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descripto
 
 /// Then every client can be accepted and none be kept, which is no reason for haste.
 #[test]
-fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
-    let name = "with_one_descriptor_left_each_client_that_comes_is_told_of_once";
+fn with_one_descriptor_left_each_client_is_reported_once() {
+    let name = "with_one_descriptor_left_each_client_is_reported_once";
     if !is_alone(name, FEW) {
         return;
     }
@@ -161,8 +161,8 @@ fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
 
 /// It said nothing, and the clients in the kernel's queue were lost without a word.
 #[test]
-fn a_drain_that_cannot_accept_those_who_wait_tells_it() {
-    if !is_alone("a_drain_that_cannot_accept_those_who_wait_tells_it", FEW) {
+fn a_drain_that_cannot_accept_queued_clients_reports_it() {
+    if !is_alone("a_drain_that_cannot_accept_queued_clients_reports_it", FEW) {
         return;
     }
     let (server, facts) = observed(false);

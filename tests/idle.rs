@@ -44,8 +44,8 @@ fn servers() -> [(Running, Client); 2] {
 }
 
 #[test]
-fn servers_that_nobody_asks_sleep() {
-    if !is_alone("servers_that_nobody_asks_sleep", "true") {
+fn idle_servers_sleep() {
+    if !is_alone("idle_servers_sleep", "true") {
         return;
     }
     let servers = servers();
@@ -63,8 +63,8 @@ fn servers_that_nobody_asks_sleep() {
 
 /// A child has a copy of every descriptor until it runs its program, so closing the listener is not enough.
 #[test]
-fn a_destroyed_port_is_closed_and_free_while_children_are_being_started() {
-    if !is_alone("a_destroyed_port_is_closed_and_free_while_children_are_being_started", "true") {
+fn a_destroyed_port_is_free_while_child_processes_start() {
+    if !is_alone("a_destroyed_port_is_free_while_child_processes_start", "true") {
         return;
     }
     let is_over = AtomicBool::new(false);
@@ -93,8 +93,8 @@ fn a_destroyed_port_is_closed_and_free_while_children_are_being_started() {
 
 /// It may last for a second, and a thread waits for another connection for three.
 #[test]
-fn a_stop_ends_every_wait_at_once() {
-    if !is_alone("a_stop_ends_every_wait_at_once", "true") {
+fn a_stop_wakes_every_waiting_thread_at_once() {
+    if !is_alone("a_stop_wakes_every_waiting_thread_at_once", "true") {
         return;
     }
     let stops: [fn(&Handle); 2] = [|handle| assert!(handle.destroy() < 2), Handle::drain];
@@ -111,8 +111,8 @@ fn a_stop_ends_every_wait_at_once() {
 }
 
 #[test]
-fn a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes() {
-    if !is_alone("a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes", "true") {
+fn a_thread_is_reused_and_ends_when_no_connection_comes() {
+    if !is_alone("a_thread_is_reused_and_ends_when_no_connection_comes", "true") {
         return;
     }
     let served = Arc::new(Mutex::new(HashSet::new()));

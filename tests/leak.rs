@@ -17,8 +17,8 @@ use support::isolated_process::{is_alone, kib, threads_and_descriptors as count}
 use support::{until, GET, SOON};
 
 #[test]
-fn no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined() {
-    let name = "no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined";
+fn a_joined_server_leaves_no_thread_and_no_descriptor() {
+    let name = "a_joined_server_leaves_no_thread_and_no_descriptor";
     if !is_alone(name, "true") {
         return;
     }
@@ -107,8 +107,8 @@ fn come_and_go(running: &Running) {
 }
 
 #[test]
-fn ten_thousand_rude_clients_leave_nothing_behind() {
-    if !is_alone("ten_thousand_rude_clients_leave_nothing_behind", "export MALLOC_ARENA_MAX=1") {
+fn ten_thousand_hostile_clients_leave_nothing_behind() {
+    if !is_alone("ten_thousand_hostile_clients_leave_nothing_behind", "export MALLOC_ARENA_MAX=1") {
         return;
     }
     let server = Server::bind("127.0.0.1:0").unwrap();
@@ -190,8 +190,8 @@ fn a_thousand_upgrades_leave_nothing_behind() {
 
 /// Answers are collected, but not for ever: who does not read them is not read from.
 #[test]
-fn pipelining_floods_take_no_memory_and_hold_nobody_up() {
-    let name = "pipelining_floods_take_no_memory_and_hold_nobody_up";
+fn pipelining_floods_use_no_memory_and_delay_no_other() {
+    let name = "pipelining_floods_use_no_memory_and_delay_no_other";
     if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
         return;
     }

@@ -123,8 +123,8 @@ fn a_body_takes_twice_its_size_however_it_is_sent() {
 
 /// By default a head has at most 16 KiB and 100 fields, so that each factor counts for as little.
 #[test]
-fn a_head_takes_a_few_times_its_size_beside_what_its_fields_take() {
-    if !is_alone("a_head_takes_a_few_times_its_size_beside_what_its_fields_take", ONE_HEAP) {
+fn a_head_takes_a_few_times_its_size_and_that_of_its_headers() {
+    if !is_alone("a_head_takes_a_few_times_its_size_and_that_of_its_headers", ONE_HEAP) {
         return;
     }
     let builder = Server::builder().header_timeout(None).max_head_bytes(1 << 30).max_headers(1 << 30);
@@ -185,8 +185,8 @@ fn responses_without_a_body_do_not_pile_up() {
 }
 
 #[test]
-fn a_connection_takes_little_memory_whatever_it_does() {
-    if !is_alone("a_connection_takes_little_memory_whatever_it_does", ONE_HEAP) {
+fn a_connection_takes_little_memory_in_every_state() {
+    if !is_alone("a_connection_takes_little_memory_in_every_state", ONE_HEAP) {
         return;
     }
     const CLIENTS: usize = 40;

@@ -13,8 +13,8 @@ use support::recorder::{recorder, Fact};
 use support::{until, GET, SOON};
 
 #[test]
-fn without_threads_the_server_says_so_and_serves_those_it_has() {
-    let name = "without_threads_the_server_says_so_and_serves_those_it_has";
+fn a_server_without_threads_reports_it_and_keeps_serving() {
+    let name = "a_server_without_threads_reports_it_and_keeps_serving";
     if !is_alone(name, "ulimit -v 1000000") {
         return;
     }
@@ -84,8 +84,8 @@ fn without_threads_the_server_says_so_and_serves_those_it_has() {
 
 /// Their stacks stayed until they were joined, which waited for a pause among the clients that come.
 #[test]
-fn a_thread_that_has_ended_leaves_its_place_to_the_next() {
-    let name = "a_thread_that_has_ended_leaves_its_place_to_the_next";
+fn an_ended_thread_frees_its_place() {
+    let name = "an_ended_thread_frees_its_place";
     if !is_alone(name, "ulimit -v 1500000") {
         return;
     }
@@ -113,8 +113,8 @@ fn a_thread_that_has_ended_leaves_its_place_to_the_next() {
 /// Regression: the dead thread of an upgraded stream that lived on elsewhere was joined when that ended, and until then
 /// its stack stayed.
 #[test]
-fn the_threads_of_upgraded_streams_that_live_on_leave_their_stacks() {
-    let name = "the_threads_of_upgraded_streams_that_live_on_leave_their_stacks";
+fn ended_threads_of_upgraded_streams_free_their_stacks() {
+    let name = "ended_threads_of_upgraded_streams_free_their_stacks";
     if !is_alone(name, "true") {
         return;
     }

@@ -67,7 +67,7 @@ fn each_response_is_a_line_in_the_combined_format() {
 }
 
 #[test]
-fn requests_of_one_connection_have_a_line_each_and_the_last_may_be_refused() {
+fn each_request_of_a_connection_has_a_line_even_a_refused_one() {
     let (example, addr) = Example::start("access_log");
     let mut client = Client::connect(addr);
     for path in ["/1", "/2", "/3"] {
@@ -84,7 +84,7 @@ fn requests_of_one_connection_have_a_line_each_and_the_last_may_be_refused() {
 }
 
 #[test]
-fn what_a_stop_breaks_off_is_logged_before_the_process_ends() {
+fn a_response_cut_by_a_stop_is_logged_before_the_process_ends() {
     let (example, addr) = Example::start("access_log");
     let mut client = Client::connect(addr);
     client.say("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -95,7 +95,7 @@ fn what_a_stop_breaks_off_is_logged_before_the_process_ends() {
 }
 
 #[test]
-fn dates_have_their_leap_days() {
+fn dates_have_leap_days() {
     let table = [
         (0, "01/Jan/1970:00:00:00 +0000"),
         (951_782_399, "28/Feb/2000:23:59:59 +0000"),

@@ -69,7 +69,7 @@ fn after_the_end(port: u16) -> [String; 6] {
 }
 
 #[test]
-fn countdown_closes_the_idle_and_destroys_the_open_and_goes_on() {
+fn countdown_closes_idle_connections_destroys_open_ones_and_goes_on() {
     let lines = countdown(&["--port", "0", "--from", "3", "--idle", "1"]);
     let port = listening(&lines);
 
@@ -105,7 +105,7 @@ fn countdown_without_a_connection_ends_at_once() {
 }
 
 #[test]
-fn countdown_says_which_port_is_busy() {
+fn countdown_names_a_busy_port() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port().to_string();
     let log = log_until(&countdown(&["--port", &port]), "");
@@ -115,7 +115,7 @@ fn countdown_says_which_port_is_busy() {
 }
 
 #[test]
-fn countdown_says_which_argument_is_wrong() {
+fn countdown_names_a_wrong_argument() {
     let table: &[(&[&str], &str)] = &[
         (&["--port"], "--port needs a number, not \"\""),
         (&["--port", "70000"], "--port needs a number, not \"70000\""),
@@ -134,7 +134,7 @@ fn countdown_says_which_argument_is_wrong() {
 }
 
 #[test]
-fn countdown_tells_its_options() {
+fn countdown_prints_its_options() {
     for args in [["--help"].as_slice(), &["-h"], &["--port", "0", "--help"]] {
         let log = log_until(&countdown(args), "");
         assert!(log[0].starts_with("usage: countdown "), "{log:?}");

@@ -120,7 +120,7 @@ fn a_drain_ends_all_pages_in_order_and_the_next_generation_serves_at_the_same_po
 }
 
 #[test]
-fn one_connection_is_cut_or_the_idle_ones_and_the_others_go_on() {
+fn cutting_one_connection_or_the_idle_ones_leaves_the_others() {
     let (example, addr) = Example::start("dashboard");
     let (mut first, mut second) = (Page::open(addr), Page::open(addr));
     let mut silent = Client::connect(addr);
@@ -138,7 +138,7 @@ fn one_connection_is_cut_or_the_idle_ones_and_the_others_go_on() {
 }
 
 #[test]
-fn the_page_has_its_table_without_javascript_and_nothing_from_elsewhere() {
+fn the_page_needs_no_javascript_and_no_foreign_resources() {
     let (example, addr) = Example::start("dashboard");
     let _one = Page::open(addr);
     let page = ask(addr, "GET", "/", &format!("Host: {addr}"));
@@ -158,7 +158,7 @@ fn the_page_has_its_table_without_javascript_and_nothing_from_elsewhere() {
 }
 
 #[test]
-fn a_page_of_another_name_is_refused_and_the_port_does_not_matter() {
+fn a_foreign_host_is_refused_whatever_its_port() {
     let (example, addr) = Example::start("dashboard");
     let mut page = Page::open(addr);
     let table = [
@@ -242,7 +242,7 @@ fn foreign(addr: SocketAddr) -> impl Iterator<Item = (String, &'static str)> {
 }
 
 #[test]
-fn a_request_of_a_foreign_page_is_refused_whatever_its_method() {
+fn a_foreign_origin_is_refused_whatever_the_method() {
     let (example, addr) = Example::start("dashboard");
     let mut page = Page::open(addr);
     for (fields, why) in foreign(addr) {
@@ -261,7 +261,7 @@ fn a_request_of_a_foreign_page_is_refused_whatever_its_method() {
 }
 
 #[test]
-fn only_get_and_head_may_come_without_an_origin_and_they_change_nothing() {
+fn only_get_and_head_work_without_an_origin_and_change_nothing() {
     let (example, addr) = Example::start("dashboard");
     let mut page = Page::open(addr);
     let here = format!("Host: {addr}");
@@ -279,7 +279,7 @@ fn only_get_and_head_may_come_without_an_origin_and_they_change_nothing() {
 }
 
 #[test]
-fn its_own_page_is_served_through_a_forwarded_port() {
+fn the_page_works_through_a_forwarded_port() {
     let (example, addr) = Example::start("dashboard");
     let mut page = Page::open(addr);
     // What the browser sends is passed on as it is by `ssh -L` and `docker -p`.
@@ -317,7 +317,7 @@ fn a_foreign_page_opens_no_websocket() {
 }
 
 #[test]
-fn the_check_of_the_dashboard_is_the_one_in_the_readme() {
+fn the_readme_shows_the_check_of_the_dashboard() {
     let (example, readme) = (include_str!("../../examples/dashboard.rs"), include_str!("../../README.md"));
     let start = example.find("/// Refuses what a foreign page").unwrap();
     let length = example[start..].find("\n}\n").unwrap() + 3;
@@ -326,7 +326,7 @@ fn the_check_of_the_dashboard_is_the_one_in_the_readme() {
 }
 
 #[test]
-fn what_a_client_asks_for_is_shown_as_text() {
+fn a_request_target_is_shown_as_text() {
     let (example, addr) = Example::start("dashboard");
     let mut page = Page::open(addr);
     // Its body does not come, so it is listed for a second after its answer.

@@ -59,7 +59,7 @@ fn write(path: impl AsRef<Path>, text: &str, seconds: u64) {
 }
 
 #[test]
-fn a_file_comes_with_its_type_and_a_directory_with_its_index() {
+fn a_file_has_its_content_type_and_a_directory_its_index() {
     let site = Site::new("types", |root| {
         fs::create_dir_all(root.join("a dir/empty")).unwrap();
         write(root.join("a dir/index.html"), "<p>index", 784_111_777);
@@ -114,7 +114,7 @@ fn a_file_comes_with_its_type_and_a_directory_with_its_index() {
 }
 
 #[test]
-fn a_part_is_sent_if_it_is_asked_for_as_the_rfc_has_it() {
+fn a_range_is_served_as_rfc_9110_has_it() {
     let site = Site::new("ranges", |root| {
         write(root.join("ten"), "0123456789", 784_111_777);
         write(root.join("empty"), "", 784_111_777);
@@ -187,7 +187,7 @@ fn a_part_is_sent_if_it_is_asked_for_as_the_rfc_has_it() {
 }
 
 #[test]
-fn what_a_client_has_is_not_sent_again() {
+fn an_unmodified_file_is_not_sent_again() {
     let site = Site::new("conditions", |root| write(root.join("file"), "old", 784_111_777));
     let first = site.get("/file");
     let tag = first.header("etag").unwrap();
@@ -255,7 +255,7 @@ fn what_a_client_has_is_not_sent_again() {
 }
 
 #[test]
-fn dates_are_those_of_the_calendar() {
+fn dates_match_the_calendar() {
     let table = [
         (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
         (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
@@ -277,7 +277,7 @@ fn dates_are_those_of_the_calendar() {
 }
 
 #[test]
-fn ten_thousand_files_and_those_with_odd_names_are_listed_in_their_order() {
+fn ten_thousand_files_and_odd_names_are_listed_in_order() {
     let odd = ["<img src=x onerror=alert(1)>", "\"quoted'", "a&amp;b", "50%25", "q?x#y", "ü 3"];
     let site = Site::new("list", |root| {
         fs::create_dir_all(root.join("many/sub")).unwrap();
@@ -310,7 +310,7 @@ fn ten_thousand_files_and_those_with_odd_names_are_listed_in_their_order() {
 }
 
 #[test]
-fn a_file_of_a_gibibyte_is_sent_without_being_held() {
+fn a_file_of_a_gibibyte_is_not_held_in_memory() {
     const GIB: u64 = 1 << 30;
     let site = Site::new("sparse", |root| File::create(root.join("large")).unwrap().set_len(GIB).unwrap());
     let head = site.ask("HEAD /large", "");
@@ -335,7 +335,7 @@ fn a_file_of_a_gibibyte_is_sent_without_being_held() {
 }
 
 #[test]
-fn what_is_no_directory_is_said_at_the_start() {
+fn a_root_that_is_not_a_directory_is_an_error_at_the_start() {
     let site = Site::new("start", |root| fs::create_dir(root.join("dir")).unwrap());
     let begin = |dir: &std::ffi::OsStr| {
         let mut command = Command::new(path("files"));

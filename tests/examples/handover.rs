@@ -195,7 +195,7 @@ fn kept_alive(addr: SocketAddr, tally: &Tally, stop: &AtomicBool) {
 }
 
 #[test]
-fn no_request_is_refused_or_lost_while_generations_follow_each_other() {
+fn no_request_is_refused_or_lost_during_handovers() {
     let family = Family::start(&example(), Stdio::null());
     let (tally, stop) = (Tally::default(), AtomicBool::new(false));
     let mut generations = vec![(1, family.first.id())];
@@ -226,7 +226,7 @@ fn no_request_is_refused_or_lost_while_generations_follow_each_other() {
 }
 
 #[test]
-fn a_predecessor_answers_what_has_begun_and_takes_no_more_commands() {
+fn a_predecessor_finishes_its_requests_and_takes_no_more_commands() {
     let family = Family::start(&example(), Stdio::null());
     let first = (1, family.first.id());
     let mut begun = Client::answered(family.addr);
@@ -244,7 +244,7 @@ fn a_predecessor_answers_what_has_begun_and_takes_no_more_commands() {
 }
 
 #[test]
-fn a_listener_as_stdin_is_served_and_nothing_else_is_taken_for_one() {
+fn only_a_listener_as_stdin_is_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let client = TcpStream::connect(addr).unwrap();
@@ -268,7 +268,7 @@ fn a_listener_as_stdin_is_served_and_nothing_else_is_taken_for_one() {
 }
 
 #[test]
-fn what_comes_over_the_port_is_no_command() {
+fn a_request_over_the_port_is_not_a_command() {
     let family = Family::start(&example(), Stdio::null());
     let first = (1, family.first.id());
     let fields =
@@ -287,7 +287,7 @@ fn what_comes_over_the_port_is_no_command() {
 }
 
 #[test]
-fn only_its_own_user_may_command_it_and_only_by_the_two_commands() {
+fn only_the_same_user_can_send_the_two_commands() {
     let family = Family::start(&example(), Stdio::null());
     let first = (1, family.first.id());
     let mode = fs::metadata(family.control(1)).unwrap().permissions().mode();
@@ -313,7 +313,7 @@ fn program_of_its_own(name: &str) -> (PathBuf, PathBuf) {
 }
 
 #[test]
-fn one_command_is_carried_out_at_a_time() {
+fn commands_run_one_at_a_time() {
     let (directory, program) = program_of_its_own("one");
     let family = Family::start(&program, Stdio::null());
     let first = (1, family.first.id());
@@ -359,7 +359,7 @@ fn a_successor_that_cannot_take_commands_does_not_serve() {
 }
 
 #[test]
-fn without_a_successor_the_predecessor_goes_on() {
+fn a_predecessor_goes_on_without_a_successor() {
     let (directory, program) = program_of_its_own("without");
     let family = Family::start(&program, Stdio::null());
     let first = (1, family.first.id());

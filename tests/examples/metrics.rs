@@ -43,7 +43,7 @@ fn scrape(addr: SocketAddr) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn the_figures_are_those_of_what_has_happened() {
+fn the_metrics_match_the_traffic() {
     let (example, addr) = Example::start("metrics");
     let mut kept = Client::answered(addr);
     kept.say("GET /there HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -85,7 +85,7 @@ fn the_figures_are_those_of_what_has_happened() {
 }
 
 #[test]
-fn a_foreign_page_cannot_read_the_figures_under_its_own_name() {
+fn a_request_with_a_foreign_host_gets_no_metrics() {
     let (example, addr) = Example::start("metrics");
     let table = [
         (addr.to_string(), 200),
@@ -115,7 +115,7 @@ fn a_foreign_page_cannot_read_the_figures_under_its_own_name() {
 }
 
 #[test]
-fn panics_are_counted_and_leave_their_messages_out() {
+fn panics_are_counted_without_their_messages() {
     let metrics = Arc::new(example::Metrics::default());
     let hook = Arc::clone(&metrics);
     let builder = hardstop::Server::builder().on_event(move |event| hook.note(event));
@@ -141,7 +141,7 @@ fn panics_are_counted_and_leave_their_messages_out() {
 }
 
 #[test]
-fn an_upgrade_is_a_response_and_no_trouble() {
+fn an_upgrade_counts_as_a_response_and_not_as_a_failure() {
     let metrics = Arc::new(example::Metrics::default());
     let hook = Arc::clone(&metrics);
     let builder = hardstop::Server::builder().on_event(move |event| hook.note(event));

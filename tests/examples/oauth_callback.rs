@@ -70,7 +70,7 @@ fn ended(code: i32, out: &str, err: &str) -> (i32, String, String) {
 }
 
 #[test]
-fn the_code_comes_and_the_page_arrives_though_a_second_connection_is_silent() {
+fn the_code_and_the_page_arrive_despite_a_silent_connection() {
     let tool = Tool::start(&[LONG]);
     let mut silent = Client::connect(tool.addr);
     assert_eq!(tool.opens, format!("http://{}/callback?code=demo&state={}", tool.addr, tool.state));
@@ -87,7 +87,7 @@ fn the_code_comes_and_the_page_arrives_though_a_second_connection_is_silent() {
 }
 
 #[test]
-fn the_silent_connection_is_not_waited_for() {
+fn a_silent_connection_does_not_delay_the_end() {
     // A drain alone would give it a second, each time.
     let began = Instant::now();
     for _ in 0..20 {
@@ -100,7 +100,7 @@ fn the_silent_connection_is_not_waited_for() {
 }
 
 #[test]
-fn what_is_no_answer_does_not_end_the_wait() {
+fn an_invalid_callback_does_not_end_the_wait() {
     let tool = Tool::start(&[LONG]);
     let table = [
         (400, "/callback?code=evil&state=0123456789abcdef0123456789abcdef"),
@@ -136,7 +136,7 @@ fn what_is_no_answer_does_not_end_the_wait() {
 }
 
 #[test]
-fn a_denial_is_told() {
+fn a_denial_is_reported() {
     let tool = Tool::start(&[LONG]);
     let _silent = Client::connect(tool.addr);
     let page = tool.ask("/callback?error=access_denied&error_description=%3Cb%3E&state=STATE");
@@ -147,7 +147,7 @@ fn a_denial_is_told() {
 }
 
 #[test]
-fn a_wait_ends_with_its_time() {
+fn the_wait_ends_after_its_timeout() {
     let tool = Tool::start(&["1", "https://id.example/authorize"]);
     let mut silent = Client::connect(tool.addr);
     assert_eq!(tool.ask("/callback?code=evil&state=0").status, 400, "does not end it, nor prolong it");
@@ -157,7 +157,7 @@ fn a_wait_ends_with_its_time() {
 }
 
 #[test]
-fn what_is_no_number_of_seconds_is_said_and_not_taken_for_another_one() {
+fn an_invalid_number_of_seconds_is_an_error() {
     for text in ["https://id.example/authorize", "-1", "1.5", ""] {
         let output = Command::new(path("oauth_callback")).arg(text).output().unwrap();
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{text}: {output:?}");
@@ -166,7 +166,7 @@ fn what_is_no_number_of_seconds_is_said_and_not_taken_for_another_one() {
 }
 
 #[test]
-fn the_address_to_open_asks_for_a_code_and_names_the_way_back() {
+fn the_address_to_open_requests_a_code_and_names_the_redirect() {
     let mut states = Vec::new();
     for (endpoint, joint) in [("https://id.example/authorize", '?'), ("https://id.example/authorize?tenant=1", '&')] {
         let tool = Tool::start(&["0", endpoint]);

@@ -16,7 +16,7 @@ fn busy(addr: SocketAddr) -> Client {
 }
 
 #[test]
-fn the_end_of_stdin_lets_a_response_be_finished_and_ends_the_rest() {
+fn the_end_of_stdin_drains_the_server() {
     let (mut example, addr) = Example::start("stop_with_stdin");
     let (mut idle, mut busy) = (Client::answered(addr), busy(addr));
     example.stop();
@@ -31,7 +31,7 @@ fn the_end_of_stdin_lets_a_response_be_finished_and_ends_the_rest() {
 }
 
 #[test]
-fn the_line_destroy_waits_for_nothing() {
+fn the_line_destroy_cuts_everything_at_once() {
     let (mut example, addr) = Example::start("stop_with_stdin");
     let (mut idle, mut busy) = (Client::answered(addr), busy(addr));
     example.say("another line");
@@ -46,7 +46,7 @@ fn the_line_destroy_waits_for_nothing() {
 const PARENT: &str = "PARENT_OF_STOP_WITH_STDIN";
 
 #[test]
-fn it_ends_with_a_parent_that_is_killed() {
+fn the_example_ends_when_its_parent_is_killed() {
     let mut parent = Command::new(env::current_exe().unwrap())
         .args(["--exact", "--nocapture", "stop_with_stdin::a_parent"])
         .env(PARENT, "")

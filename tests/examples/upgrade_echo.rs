@@ -11,7 +11,7 @@ use std::time::Duration;
 const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
 #[test]
-fn lines_come_back_and_a_stop_says_good_bye() {
+fn lines_are_echoed_and_a_stop_says_good_bye() {
     let (example, addr) = Example::start("upgrade_echo");
     assert_eq!(example.line(), "press Enter to stop");
     let mut client = Client::connect(addr);
@@ -71,7 +71,7 @@ fn a_stop_cuts_an_echo_whose_client_does_not_read() {
 }
 
 #[test]
-fn others_are_told_how_to_ask() {
+fn a_plain_request_gets_instructions() {
     let (example, addr) = Example::start("upgrade_echo");
     let ask = |say: &str| {
         let mut client = Client::connect(addr);
@@ -87,7 +87,7 @@ fn others_are_told_how_to_ask() {
 }
 
 #[test]
-fn a_page_in_a_browser_gets_no_echo() {
+fn a_request_with_an_origin_gets_no_echo() {
     let (example, addr) = Example::start("upgrade_echo");
     for origin in ["http://evil.example", "null", "", &format!("http://{addr}")] {
         let mut client = Client::connect(addr);

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self};
 use std::thread;
 
 #[test]
-fn a_drain_does_not_fire_the_token_but_ends_its_wait_for_a_stop() {
+fn drain_ends_wait_for_stop_without_firing_the_token() {
     let (sender, seen) = mpsc::sync_channel(9);
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
@@ -34,7 +34,7 @@ fn a_drain_does_not_fire_the_token_but_ends_its_wait_for_a_stop() {
 }
 
 #[test]
-fn a_long_stream_that_asks_whether_the_server_drains_ends_by_itself() {
+fn a_stream_that_polls_is_draining_ends_itself() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(|request| {
         let token = request.cancel_token();
@@ -60,7 +60,7 @@ fn a_long_stream_that_asks_whether_the_server_drains_ends_by_itself() {
 }
 
 #[test]
-fn a_wait_for_a_stop_ends_on_a_cut_too() {
+fn wait_for_stop_ends_on_a_cut_too() {
     let cuts: [fn(&Running); 2] = [
         |running| assert_eq!(running.destroy(), 1),
         |running| assert!(running.handle().close(running.handle().connections()[0].id)),
@@ -85,7 +85,7 @@ fn a_wait_for_a_stop_ends_on_a_cut_too() {
 }
 
 #[test]
-fn a_stream_of_events_ends_by_itself_in_a_drain_and_is_cut_by_a_destroy() {
+fn an_event_stream_ends_itself_on_drain_and_is_cut_by_destroy() {
     for drains in [true, false] {
         let (sender, ended) = mpsc::sync_channel(9);
         let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {

@@ -56,7 +56,7 @@ type Configure = fn(Builder) -> Builder;
 type Act = fn(&Handle, Client) -> Option<Client>;
 
 #[test]
-fn closed_tells_why() {
+fn closed_gives_the_reason() {
     let leave: Act = |_, _| None;
     let stay: Act = |_, client| Some(client);
     let other = |builder: Builder| builder;
@@ -135,7 +135,7 @@ fn leave_after_end(_: &Handle, mut client: Client) -> Option<Client> {
 }
 
 #[test]
-fn closed_tells_why_an_answer_was_the_last_one() {
+fn closed_gives_the_reason_for_a_last_response() {
     let rows = [
         (CloseReason::Completed, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
         (CloseReason::Completed, "GET / HTTP/1.0\r\n\r\n"),
@@ -154,7 +154,7 @@ fn closed_tells_why_an_answer_was_the_last_one() {
 }
 
 #[test]
-fn a_closed_event_is_the_last_word_even_when_nobody_waits() {
+fn closed_is_reported_after_the_owner_is_dropped() {
     let seen = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&seen);
     let builder = Server::builder().on_event(move |event| {

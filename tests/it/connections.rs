@@ -22,7 +22,7 @@ fn gated(gate: Gate) -> Running {
 }
 
 #[test]
-fn close_idle_cuts_those_that_wait_and_the_server_goes_on() {
+fn close_idle_cuts_waiting_connections_and_the_server_goes_on() {
     let (gate, arrivals, open) = Gate::new();
     let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
@@ -68,7 +68,7 @@ fn close_cuts_one_connection_once() {
 }
 
 #[test]
-fn connections_tells_who_is_there_and_what_they_do() {
+fn connections_lists_clients_and_their_states() {
     let (running, _facts) = serve_site(Server::builder());
     let (handle, addr) = (running.handle(), running.local_addr());
     assert_eq!(handle.connection_count(), 0);
@@ -96,7 +96,7 @@ fn connections_tells_who_is_there_and_what_they_do() {
 }
 
 #[test]
-fn connections_after_a_destroy_are_those_whose_handlers_run() {
+fn connections_after_destroy_lists_running_handlers() {
     let (gate, arrivals, open) = Gate::new();
     let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
@@ -116,7 +116,7 @@ fn connections_after_a_destroy_are_those_whose_handlers_run() {
 }
 
 #[test]
-fn ids_count_from_one_and_are_never_used_again() {
+fn ids_count_from_one_and_are_never_reused() {
     let (running, facts) = serve_site(Server::builder());
     for number in 1..=5 {
         drop(Client::connect(running.local_addr()));
@@ -125,7 +125,7 @@ fn ids_count_from_one_and_are_never_used_again() {
 }
 
 #[test]
-fn connections_tells_what_is_asked_for_until_it_has_been_answered() {
+fn connections_shows_a_request_until_it_is_answered() {
     const DELETE: &str = "DELETE /a%20b?c HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut sent = 0;
     let (gate, arrivals, open) = Gate::new();

@@ -104,7 +104,7 @@ fn no_response_without_close_leaves_before_its_request_has_been_received_whole()
 }
 
 #[test]
-fn a_small_rest_of_an_unread_body_is_received_and_the_connection_goes_on() {
+fn a_small_unread_rest_is_received_and_the_connection_persists() {
     let (hook, facts) = recorder();
     let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
     let running = server.unwrap().spawn(answer).unwrap();
@@ -139,7 +139,7 @@ fn a_small_rest_of_an_unread_body_is_received_and_the_connection_goes_on() {
 
 /// Traffic Server sent the next client's request on such a connection, and its beginning was taken for the body.
 #[test]
-fn a_request_behind_an_unread_body_is_not_taken_for_it() {
+fn a_request_after_an_unread_body_is_not_taken_for_that_body() {
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = Client::connect(running.local_addr());
@@ -159,7 +159,7 @@ fn a_request_behind_an_unread_body_is_not_taken_for_it() {
 }
 
 #[test]
-fn the_largest_rest_that_is_received_is_256_kib() {
+fn an_unread_rest_of_up_to_256_kib_is_received() {
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
     for (length, goes_on) in [(262_144, true), (262_145, false)] {
         for chunked in [false, true] {
@@ -183,7 +183,7 @@ fn the_largest_rest_that_is_received_is_256_kib() {
 
 /// Neither a byte now and then nor silence holds it for longer than `body_timeout`.
 #[test]
-fn a_rest_that_drips_is_awaited_for_the_body_timeout_in_all() {
+fn a_dripping_rest_is_awaited_for_the_body_timeout_at_most() {
     for chunked in [false, true] {
         let builder = Server::builder().body_timeout(Duration::from_millis(300)).min_rate(None);
         let (server, events) = observed(builder, |_| "ok");
@@ -215,7 +215,7 @@ fn a_rest_that_drips_is_awaited_for_the_body_timeout_in_all() {
 }
 
 #[test]
-fn a_destroy_does_not_wait_for_the_rest_of_an_unread_body() {
+fn destroy_does_not_wait_for_the_rest_of_an_unread_body() {
     let (server, events) = observed(Server::builder(), |_| "ok");
     let mut client = Client::connect(server.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");

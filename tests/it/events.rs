@@ -38,7 +38,7 @@ fn to_the_end(facts: &Recorder) -> Vec<String> {
 }
 
 #[test]
-fn responded_and_closed_count_what_has_come_and_gone() {
+fn responded_and_closed_count_requests_and_bytes() {
     const LAST: &str = "Host: x\r\nConnection: close\r\n\r\n";
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{LAST}");
     let kept = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -91,7 +91,7 @@ fn responded_and_closed_count_what_has_come_and_gone() {
 }
 
 #[test]
-fn a_client_that_breaks_off_leaves_no_responded_and_a_closed_with_what_it_had() {
+fn a_lost_client_gets_no_responded_event_and_a_closed_event_with_its_counters() {
     let (running, facts) = told_of();
     let say = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = Client::connect(running.local_addr());
@@ -126,14 +126,14 @@ fn a_client_that_breaks_off_leaves_no_responded_and_a_closed_with_what_it_had() 
 }
 
 #[test]
-fn a_connection_without_a_request_has_a_history_too() {
+fn a_connection_without_requests_is_reported_too() {
     let (running, facts) = told_of();
     drop(Client::connect(running.local_addr()));
     assert_eq!(to_the_end(&facts), ["1 opened", "1 closed PeerClosed, 0, 0, 0"]);
 }
 
 #[test]
-fn times_are_those_of_the_response_and_of_the_connection() {
+fn event_times_cover_the_response_and_the_connection() {
     let (sender, times) = mpsc::channel();
     let builder = Server::builder().on_event(move |event| {
         let time = match event {
@@ -178,7 +178,7 @@ fn times_are_those_of_the_response_and_of_the_connection() {
 }
 
 #[test]
-fn the_request_event_has_the_head_as_it_came() {
+fn the_request_event_has_the_head_as_received() {
     let (sender, told) = mpsc::channel();
     let builder = Server::builder().on_event(move |event| {
         if let Event::Request { method, target, version, headers, .. } = event {

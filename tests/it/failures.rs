@@ -52,7 +52,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn what_panics_beside_the_handler_ends_its_connection_and_the_server_goes_on() {
+fn a_panic_in_a_reader_or_closure_ends_only_its_connection() {
     let running = Server::builder().bind("127.0.0.1:0").unwrap().spawn(|request| {
         let bomb = |goes_off_when_read| Bomb { goes_off_when_read };
         match request.path() {
@@ -80,7 +80,7 @@ fn what_panics_beside_the_handler_ends_its_connection_and_the_server_goes_on() {
 }
 
 #[test]
-fn a_panicking_hook_is_told_so_and_stops_nothing() {
+fn a_panicking_hook_is_reported_and_stops_nothing() {
     for always in [false, true] {
         let (record, facts) = recorder();
         let builder = Server::builder().on_event(move |event| {
@@ -156,7 +156,7 @@ fn a_slow_head_makes_room_when_nobody_is_idle() {
 
 /// Else few clients a second that do not take their leave would keep everybody out.
 #[test]
-fn a_connection_that_lingers_makes_room() {
+fn a_lingering_connection_makes_room() {
     for _ in 0..10 {
         let (running, facts) = serve_site(Server::builder().max_connections(1));
         let mut lingering = Client::connect(running.local_addr());
@@ -171,7 +171,7 @@ fn a_connection_that_lingers_makes_room() {
 }
 
 #[test]
-fn a_client_for_whom_no_place_is_free_is_told_to_come_again() {
+fn a_client_over_the_limit_gets_503_with_retry_after() {
     let (running, facts) = serve_site(Server::builder().max_connections(1));
     let (handle, addr) = (running.handle(), running.local_addr());
     let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
@@ -189,7 +189,7 @@ fn a_client_for_whom_no_place_is_free_is_told_to_come_again() {
 }
 
 #[test]
-fn clients_beyond_eight_refusals_are_turned_away_and_told_of() {
+fn clients_beyond_eight_refusals_are_dropped_and_reported() {
     let (record, facts) = recorder();
     let is_held = Arc::new(AtomicBool::new(true));
     let held = Arc::clone(&is_held);
@@ -220,7 +220,7 @@ fn clients_beyond_eight_refusals_are_turned_away_and_told_of() {
 // What the system refuses.
 
 #[test]
-fn a_connection_that_gets_no_thread_is_told_of_and_sent_away() {
+fn a_connection_without_a_thread_is_reported_and_gets_503() {
     let (running, facts) = serve_site(Server::builder().stack_size(usize::MAX / 4)); // no such stack exists
     let addr = running.local_addr();
     for _ in 0..3 {

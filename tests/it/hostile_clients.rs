@@ -30,7 +30,7 @@ fn assert_goes_on(running: &Running, facts: &Recorder, want: CloseReason, why: &
 }
 
 #[test]
-fn a_reset_in_the_middle_of_anything_is_told_as_what_it_is() {
+fn a_reset_in_any_state_is_reported_with_its_reason() {
     use CloseReason::{Completed, PeerClosed, PeerLost};
     use ConnectionState::{Closing, Handling, Head, Idle, Responding};
     let chunks = "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n12";
@@ -56,7 +56,7 @@ fn a_reset_in_the_middle_of_anything_is_told_as_what_it_is() {
 
 /// Each was told as the end of a last response, which it was not.
 #[test]
-fn an_unread_body_that_does_not_come_whole_is_told() {
+fn an_incomplete_unread_body_is_reported() {
     type Leave = fn(Client);
     let table: [(Leave, CloseReason, &str); 3] = [
         (reset, CloseReason::PeerLost, "a reset"),
@@ -76,7 +76,7 @@ fn an_unread_body_that_does_not_come_whole_is_told() {
 
 /// The handler cannot see it, unless it reads or writes.
 #[test]
-fn a_reset_while_the_handler_runs_is_told_when_its_answer_is_sent() {
+fn a_reset_during_a_handler_is_reported_when_its_response_is_sent() {
     for (field, why) in [("", "an answer"), ("Connection: close\r\n", "the last answer")] {
         let (gate, arrivals, open) = Gate::new();
         let (hook, facts) = recorder();
@@ -100,7 +100,7 @@ fn a_reset_while_the_handler_runs_is_told_when_its_answer_is_sent() {
 }
 
 #[test]
-fn a_client_that_is_gone_before_it_is_accepted_leaves_the_server_as_it_was() {
+fn a_client_that_leaves_before_accept_does_no_harm() {
     let (hook, facts) = recorder();
     let builder = Server::builder().on_event(hook);
     let server = builder.bind("127.0.0.1:0").unwrap();
@@ -110,7 +110,7 @@ fn a_client_that_is_gone_before_it_is_accepted_leaves_the_server_as_it_was() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_own_side_gets_its_answers() {
+fn a_half_closed_client_gets_its_responses() {
     use CloseReason::{Completed, PeerClosed};
     let bad = CloseReason::Refused(StatusCode::BAD_REQUEST);
     let post = |body: &str| format!("POST /body HTTP/1.1\r\nHost: x\r\n{body}");
@@ -140,7 +140,7 @@ fn a_client_that_has_ended_its_own_side_gets_its_answers() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_own_side_gets_a_large_answer_whole() {
+fn a_half_closed_client_gets_a_large_response_whole() {
     const LENGTH: usize = 20_000_000;
     let running = serve(|request| match request.path() {
         "/bytes" => Response::bytes("a/b", vec![b'x'; LENGTH]),
@@ -156,7 +156,7 @@ fn a_client_that_has_ended_its_own_side_gets_a_large_answer_whole() {
 }
 
 #[test]
-fn ten_thousand_pipelined_requests_are_answered_in_their_order() {
+fn ten_thousand_pipelined_requests_are_answered_in_order() {
     let running = serve(|request| String::from(request.path()));
     let mut client = Client::connect(running.local_addr());
     let request = |n| format!("GET /{n} HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -169,7 +169,7 @@ fn ten_thousand_pipelined_requests_are_answered_in_their_order() {
 
 /// Others are answered meanwhile, and a stop does not wait for it.
 #[test]
-fn a_pipelining_flood_whose_answers_are_not_read_is_ended() {
+fn an_unread_pipelining_flood_is_ended() {
     type End = fn(&Running);
     let table: [(Duration, End, CloseReason); 2] = [
         (SHORT, |_| {}, CloseReason::WriteTimeout),
@@ -202,7 +202,7 @@ fn a_pipelining_flood_whose_answers_are_not_read_is_ended() {
 
 /// They linger for a second, on threads of their own.
 #[test]
-fn refused_clients_that_do_not_read_hold_nobody_up() {
+fn refused_clients_that_do_not_read_delay_no_other() {
     for _ in 0..10 {
         let (running, facts) = serve_site(Server::builder().max_connections(1));
         let (handle, addr) = (running.handle(), running.local_addr());
@@ -235,7 +235,7 @@ fn refused_clients_that_do_not_read_hold_nobody_up() {
 
 /// It was reset, as the server had closed behind the response while most of that was still on its way.
 #[test]
-fn a_last_response_arrives_though_its_client_says_more() {
+fn a_last_response_arrives_while_its_client_keeps_sending() {
     let large = "x".repeat(300_000);
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| large.clone()).unwrap();
     let head = "Host: x\r\nConnection: close\r\n\r\n";

@@ -39,7 +39,7 @@ fn drip(addr: SocketAddr, beginning: &str) -> String {
 }
 
 #[test]
-fn a_head_that_takes_too_long_is_408() {
+fn a_slow_head_gets_408() {
     let builder = || Server::builder().header_timeout(SHORT);
     for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n", "\r\nG"] {
         let (server, events) = observed(builder(), count);
@@ -57,7 +57,7 @@ fn a_head_that_takes_too_long_is_408() {
 
 /// Some clients send an empty line after a body. It once made the connection busy until the head's timeout.
 #[test]
-fn an_empty_line_begins_no_request() {
+fn an_empty_line_does_not_begin_a_request() {
     let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
     let mut client = Client::connect(server.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na\r\n");
@@ -67,7 +67,7 @@ fn an_empty_line_begins_no_request() {
 }
 
 #[test]
-fn a_head_that_drips_is_408_too() {
+fn a_dripping_head_gets_408() {
     let (server, events) = observed(Server::builder().header_timeout(SHORT * 2), count);
     let said = drip(server.local_addr(), "GET /");
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
@@ -75,7 +75,7 @@ fn a_head_that_drips_is_408_too() {
 }
 
 #[test]
-fn the_head_timeout_counts_for_each_request_anew() {
+fn the_head_timeout_restarts_with_each_request() {
     let (server, events) = observed(Server::builder().header_timeout(SHORT), count);
     let mut client = Client::connect(server.local_addr());
     for _ in 0..3 {
@@ -90,7 +90,7 @@ fn the_head_timeout_counts_for_each_request_anew() {
 }
 
 #[test]
-fn a_connection_without_a_request_ends_silently() {
+fn an_idle_connection_ends_without_a_response() {
     for first in ["", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
         let mut client = Client::connect(server.local_addr());
@@ -104,7 +104,7 @@ fn a_connection_without_a_request_ends_silently() {
 }
 
 #[test]
-fn a_body_without_progress_is_408() {
+fn a_stalled_body_gets_408() {
     let table = [
         "Content-Length: 5\r\n\r\n",
         "Content-Length: 5\r\n\r\nab",
@@ -128,7 +128,7 @@ fn a_body_without_progress_is_408() {
 }
 
 #[test]
-fn a_body_that_drips_is_408() {
+fn a_dripping_body_gets_408() {
     let server = Server::builder().body_timeout(None).min_rate(1_000_000);
     let (server, events) = observed(server, count);
     let (length, chunked) = ("Content-Length: 1000000", "Transfer-Encoding: chunked");
@@ -157,7 +157,7 @@ fn a_body_that_drips_is_408() {
 
 /// As slow as what the rate would end, and for longer than its grace.
 #[test]
-fn what_makes_progress_is_given_time_if_there_is_no_rate() {
+fn slow_progress_is_allowed_without_a_minimum_rate() {
     let (timeout, pause) = (SHORT * 5, SHORT / 2);
     let server = Server::builder().body_timeout(timeout).min_rate(None);
     let (server, events) = observed(server, |req| match req.path() {
@@ -180,7 +180,7 @@ fn what_makes_progress_is_given_time_if_there_is_no_rate() {
 }
 
 #[test]
-fn a_response_that_is_not_taken_ends_the_connection() {
+fn an_unread_response_ends_the_connection() {
     type Make = fn() -> Response;
     let table: [Make; 3] = [
         || Response::bytes("a/b", vec![0; 64 << 20]),
@@ -197,7 +197,7 @@ fn a_response_that_is_not_taken_ends_the_connection() {
 }
 
 #[test]
-fn a_response_that_is_taken_drop_by_drop_ends_the_connection() {
+fn a_slowly_read_response_ends_the_connection() {
     // A mebibyte a second, so that the write timeout has nothing to say.
     let builder = Server::builder().write_timeout(SOON).min_rate(100_000_000);
     let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
@@ -216,7 +216,7 @@ fn a_response_that_is_taken_drop_by_drop_ends_the_connection() {
 }
 
 #[test]
-fn a_head_may_have_so_many_bytes() {
+fn a_head_over_its_byte_limit_is_refused() {
     let (server, _events) = observed(Server::builder().max_head_bytes(100), count);
     let head = |bytes: usize| {
         let start = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\nA: ";
@@ -269,7 +269,7 @@ fn the_default_limit_of_a_head_is_16_kib() {
 }
 
 #[test]
-fn a_head_may_have_so_many_fields() {
+fn a_head_over_its_header_limit_is_refused() {
     let default = 100;
     for (builder, max) in [(Server::builder(), default), (Server::builder().max_headers(3), 3)] {
         let (server, _events) = observed(builder, count);
@@ -290,7 +290,7 @@ fn a_head_may_have_so_many_fields() {
 
 // Regression: a form of 1 MiB could have half a million fields, and took 42 MiB.
 #[test]
-fn a_form_may_have_so_many_fields() {
+fn a_form_over_its_field_limit_gets_413() {
     fn form(request: &mut Request<'_>) -> Result<String, Error> {
         Ok(request.body().read_form()?.len().to_string())
     }
@@ -340,7 +340,7 @@ fn every_timeout_can_be_turned_off() {
 }
 
 #[test]
-fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
+fn an_invalid_setting_is_an_error_with_its_name() {
     let zero = Duration::ZERO;
     let new = Server::builder;
     let table: [(Builder, &str); 11] = [
@@ -371,7 +371,7 @@ fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
 }
 
 #[test]
-fn an_error_of_binding_names_the_address() {
+fn a_bind_error_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let error = Server::bind(addr).unwrap_err();
@@ -394,7 +394,7 @@ fn an_error_of_binding_names_the_address() {
 /// A connection whose `Closed` hook takes long waits for no request any more, but it looked so, and was chosen again
 /// and again to make room, for ever and with the lock held.
 #[test]
-fn a_closed_hook_that_takes_its_time_does_not_hold_newcomers_up() {
+fn a_slow_closed_hook_does_not_delay_new_connections() {
     let (told, closed) = mpsc::sync_channel(9);
     let (go_on, going_on) = mpsc::channel::<()>();
     let going_on = Mutex::new(going_on);
@@ -445,7 +445,7 @@ impl Write for Sloppy {
 
 /// It had `idle_timeout` instead.
 #[test]
-fn a_handshake_is_late_even_if_its_transport_does_not_say_so() {
+fn a_handshake_times_out_even_if_its_transport_hides_it() {
     let (told, closed) = mpsc::sync_channel(9);
     let builder = Server::builder().header_timeout(SHORT).transport(|tcp, _| Ok(Sloppy(tcp))).on_event(move |event| {
         if let Event::Closed { reason, .. } = event {

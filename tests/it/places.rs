@@ -110,7 +110,7 @@ fn connection_closes(text: &str) -> String {
 /// Regression: a connection entered `Closing`, which makes room, before its output had been written. The next client
 /// had it cut, and the end of a response that had been reported as sent was lost.
 #[test]
-fn a_response_that_has_not_left_is_not_lost_to_an_eviction() {
+fn an_unsent_response_is_not_lost_to_an_eviction() {
     // What the client says, the write that holds the last bytes, and how the response ends.
     let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
     let too_large = "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
@@ -145,7 +145,7 @@ fn a_response_that_has_not_left_is_not_lost_to_an_eviction() {
 
 /// The same of a response that waits for a part of the next request to come, which has had the second of slow heads.
 #[test]
-fn a_response_in_front_of_a_slow_head_is_not_lost_to_an_eviction() {
+fn a_response_before_a_slow_head_is_not_lost_to_an_eviction() {
     let one = OnePlace::new(Stops::Before, 0);
     let mut client = Client::connect(one.addr());
     client.say(&format!("{GET}GET / HT"));
@@ -161,7 +161,7 @@ fn a_response_in_front_of_a_slow_head_is_not_lost_to_an_eviction() {
 }
 
 #[test]
-fn the_last_response_of_a_drain_is_not_lost_to_a_client_that_waits_for_its_turn() {
+fn the_last_response_of_a_drain_is_not_lost_to_a_queued_client() {
     let one = OnePlace::new(Stops::Before, 0);
     let mut client = Client::connect(one.addr());
     client.say(GET);
@@ -181,7 +181,7 @@ fn the_last_response_of_a_drain_is_not_lost_to_a_client_that_waits_for_its_turn(
 
 /// Regression: a client that had its response, and came again at once, got a 503 from a server that served nobody else.
 #[test]
-fn a_client_that_has_had_its_last_response_finds_its_place_free() {
+fn a_client_finds_its_place_free_after_its_last_response() {
     for say in [connection_closes("GET /"), connection_closes("GET /large"), String::from(GET)] {
         let is_served = (0..20).any(|_| {
             let one = OnePlace::new(Stops::After, usize::from(say.contains("large")));
@@ -247,7 +247,7 @@ fn a_sequential_client_is_never_refused() {
 
 /// Clients that come faster than a slow `Closed` hook returns wait for it, on no more threads than there may be.
 #[test]
-fn a_slow_closed_hook_does_not_make_more_threads_than_there_may_be() {
+fn a_slow_closed_hook_does_not_exceed_the_thread_limit() {
     let inside = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
     let builder = {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// What the client had sent meanwhile lay in the kernel; closing over it reset the connection, and the end of the
 /// last response was lost.
 #[test]
-fn a_last_response_arrives_whole_though_the_client_has_sent_more() {
+fn a_last_response_arrives_whole_despite_a_pipelined_request() {
     let (gate, arrivals, open) = Gate::new();
     let (hook, facts) = recorder();
     let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
@@ -41,7 +41,7 @@ fn a_last_response_arrives_whole_though_the_client_has_sent_more() {
 
 /// A client that had connected a moment before was thrown out for the next one, its request on the way.
 #[test]
-fn a_client_whose_request_may_be_on_its_way_is_not_evicted() {
+fn a_client_that_just_connected_is_not_evicted() {
     for _ in 0..10 {
         let server = Server::builder().max_connections(1).bind("127.0.0.1:0");
         let running = server.unwrap().spawn(|_| "hello").unwrap();
@@ -59,7 +59,7 @@ fn a_client_whose_request_may_be_on_its_way_is_not_evicted() {
 
 /// It never fired, and whoever slept on it slept on.
 #[test]
-fn a_token_that_is_kept_beyond_its_connection_fires() {
+fn a_kept_token_fires_when_its_connection_ends() {
     static TOKEN: Mutex<Option<hardstop::CancelToken>> = Mutex::new(None);
     let running = serve(|request| {
         *TOKEN.lock().unwrap() = Some(request.cancel_token());
@@ -77,7 +77,7 @@ fn a_token_that_is_kept_beyond_its_connection_fires() {
 /// The rest of a body that had not arrived when a drain came was taken for its end, and the request called malformed,
 /// which a client does not send again.
 #[test]
-fn a_request_that_a_drain_cuts_short_is_answered_with_503() {
+fn a_request_cut_short_by_a_drain_gets_503() {
     let (gate, arrivals, open) = Gate::new();
     let gate = Arc::new(gate);
     let handler = move |request: &mut Request<'_>| -> Result<Response, Error> {
@@ -108,7 +108,7 @@ fn a_request_that_a_drain_cuts_short_is_answered_with_503() {
 
 /// The largest length stood for none, and the next response came within this one.
 #[test]
-fn a_length_of_all_ones_is_no_length() {
+fn a_reader_length_of_u64_max_counts_as_unknown() {
     let server = serve(|_| Response::reader(&b"abc"[..], u64::MAX));
     let mut client = Client::connect(server.local_addr());
     client.say(GET);
@@ -119,7 +119,7 @@ fn a_length_of_all_ones_is_no_length() {
 
 /// RFC 9110 §9.3.2: no answer to HEAD has a body, not even one to a version that is not served.
 #[test]
-fn a_head_request_of_another_version_gets_no_body() {
+fn a_head_request_of_an_unsupported_version_gets_no_body() {
     let server = serve(|_| "hello");
     let said = dialogue(server.local_addr(), "HEAD / HTTP/2.0\r\nHost: x\r\n\r\n");
     assert_eq!(statuses(&said), [505]);
@@ -142,7 +142,7 @@ impl Drop for Bomb {
 
 /// It took the response before it along, which had been told as sent.
 #[test]
-fn a_reader_that_panics_when_it_is_dropped_takes_nothing_else_along() {
+fn a_reader_that_panics_on_drop_loses_no_earlier_response() {
     let server = serve(|request| match request.path() {
         "/bomb" => Response::reader(Bomb, 5),
         _ => Response::text("hello"),
@@ -154,7 +154,7 @@ fn a_reader_that_panics_when_it_is_dropped_takes_nothing_else_along() {
 
 /// It took along the 500 that stood in for its response.
 #[test]
-fn a_reader_that_panics_when_it_is_replaced_leaves_the_500_whole() {
+fn a_reader_that_panics_when_replaced_leaves_the_500_whole() {
     let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, 5).with_header("a", "b\r\nc: d"));
     let said = dialogue(server.local_addr(), GET);
     assert_eq!(statuses(&said), [500]);
@@ -165,7 +165,7 @@ fn a_reader_that_panics_when_it_is_replaced_leaves_the_500_whole() {
 
 /// It was read for ever, destroy or not.
 #[test]
-fn a_reader_that_lies_about_what_it_has_read_fails() {
+fn a_reader_with_an_impossible_count_fails() {
     let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, None));
     let said = dialogue(server.local_addr(), GET);
     assert_eq!(statuses(&said), [200]);
@@ -174,7 +174,7 @@ fn a_reader_that_lies_about_what_it_has_read_fails() {
 
 /// The decision was made before the hook was called, and stood.
 #[test]
-fn a_hook_that_destroys_the_server_on_a_request_keeps_it_from_its_handler() {
+fn destroy_in_the_request_hook_keeps_the_handler_from_running() {
     static HANDLE: Mutex<Option<hardstop::Handle>> = Mutex::new(None);
     let builder = Server::builder().on_event(|event| {
         if matches!(event, hardstop::Event::Request { .. }) {
@@ -200,7 +200,7 @@ fn a_hook_that_destroys_the_server_on_a_request_keeps_it_from_its_handler() {
 /// Its length was said to be 0, as that of a file.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_is_made_as_it_is_read_is_sent_whole() {
+fn a_file_without_a_size_is_sent_whole() {
     let server = serve(|_| {
         let file = std::fs::File::open("/proc/self/stat")?;
         Ok::<_, Error>(Response::file(file)?)
@@ -212,7 +212,7 @@ fn a_file_that_is_made_as_it_is_read_is_sent_whole() {
 
 /// Browsers leave these bytes as they are, so pages of such names could not be opened.
 #[test]
-fn what_browsers_leave_unencoded_in_a_path_is_served() {
+fn a_path_with_bytes_that_browsers_leave_raw_is_served() {
     let server = serve(|request| String::from(request.path()));
     let mut client = Client::connect(server.local_addr());
     client.say("GET /[a]|b^ HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -221,7 +221,7 @@ fn what_browsers_leave_unencoded_in_a_path_is_served() {
 
 /// The panic came after the destroy, on which the connection ended without a word about it.
 #[test]
-fn a_handler_that_panics_because_it_was_cut_is_told_of() {
+fn a_panic_caused_by_a_cut_is_reported() {
     let (called, calls) = channel();
     let called = Mutex::new(called);
     let (hook, facts) = recorder();
@@ -240,7 +240,7 @@ fn a_handler_that_panics_because_it_was_cut_is_told_of() {
 
 /// A small body that had come whole was refused for a pause before it.
 #[test]
-fn a_body_is_not_too_slow_once_it_is_whole() {
+fn a_complete_body_is_not_too_slow() {
     let running = serve(|request| request.body().read_to_text());
     let mut client = Client::connect(running.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");

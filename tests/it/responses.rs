@@ -87,7 +87,7 @@ fn a_status_line_has_its_reason_or_none() {
 }
 
 #[test]
-fn a_response_of_known_length_says_it() {
+fn a_response_of_known_length_has_a_content_length() {
     type Make = fn() -> Response;
     let table: [(Make, &str); 5] = [
         (|| Response::new(200), "0"),
@@ -173,7 +173,7 @@ fn a_response_that_cannot_have_a_body_has_none() {
 }
 
 #[test]
-fn a_stream_is_chunked_and_for_http_1_0_ends_with_its_connection() {
+fn a_stream_is_chunked_or_ends_with_its_http_1_0_connection() {
     let server = always(|| {
         Response::stream(|writer| {
             writer.write_all(b"")?;
@@ -219,7 +219,7 @@ fn a_large_stream_arrives_whole() {
 }
 
 #[test]
-fn a_flush_puts_an_event_on_the_wire_at_once() {
+fn a_flush_sends_an_event_at_once() {
     let (go, gate) = channel::<()>();
     let gate = Mutex::new(Some(gate));
     let server = serve(move |_| {
@@ -252,7 +252,7 @@ fn a_flush_puts_an_event_on_the_wire_at_once() {
 }
 
 #[test]
-fn the_fields_that_frame_a_message_are_the_library_s_own() {
+fn framing_headers_are_set_by_the_library_alone() {
     let server = always(|| {
         let response = Response::text("hello").with_header("Content-Length", "99");
         let response = response.with_header("transfer-encoding", "chunked");
@@ -283,7 +283,7 @@ fn the_fields_that_frame_a_message_are_the_library_s_own() {
 
 /// RFC 9110 §7.8. The field alone was once sent, with no way for a handler to add the option.
 #[test]
-fn an_upgrade_field_comes_with_its_connection_option() {
+fn an_upgrade_header_has_its_connection_option() {
     let server = always(|| Response::new(426).with_header("Upgrade", "h2c"));
     let mut client = Client::connect(server.local_addr());
     for _ in 0..2 {
@@ -294,7 +294,7 @@ fn an_upgrade_field_comes_with_its_connection_option() {
 }
 
 #[test]
-fn a_handler_may_end_the_connection_in_a_list_of_options() {
+fn a_close_option_in_a_list_ends_the_connection() {
     for value in ["close", "Close", " close\t", "x, close", "close,,x"] {
         let server = always(move || Response::text("").with_header("Connection", value));
         let mut client = Client::connect(server.local_addr());
@@ -307,7 +307,7 @@ fn a_handler_may_end_the_connection_in_a_list_of_options() {
 
 /// The second one was once added instead.
 #[test]
-fn a_content_type_that_is_set_replaces_the_one_before() {
+fn a_second_content_type_replaces_the_first() {
     let server = always(|| {
         let response = Response::text("a").with_header("content-type", "a/b");
         response.with_header("Content-Type", "c/d")
@@ -318,7 +318,7 @@ fn a_content_type_that_is_set_replaces_the_one_before() {
 }
 
 #[test]
-fn every_response_has_the_date_of_its_second() {
+fn every_response_has_the_current_date() {
     let server = always(|| "");
     let mut client = Client::connect(server.local_addr());
     for line in [request("GET", "1.1"), String::from("GET / HTTP/1.1\r\n\r\n")] {

@@ -54,7 +54,7 @@ fn no_handler_is_called_once_destroy_has_begun() {
 }
 
 #[test]
-fn a_pipelined_request_behind_a_destroyed_one_is_not_handled() {
+fn a_pipelined_request_is_not_handled_after_destroy() {
     let (gate, arrivals, open) = Gate::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
@@ -74,7 +74,7 @@ fn a_pipelined_request_behind_a_destroyed_one_is_not_handled() {
 }
 
 #[test]
-fn a_request_that_had_come_but_was_not_read_before_destroy_is_not_handled() {
+fn an_unread_request_is_not_handled_after_destroy() {
     let (gate, arrivals, open) = Gate::new();
     let builder = Server::builder().on_event(move |event| {
         if matches!(Fact::of(event), Fact::Opened(_)) {
@@ -100,7 +100,7 @@ fn a_request_that_had_come_but_was_not_read_before_destroy_is_not_handled() {
 // Promise 2.
 
 #[test]
-fn when_destroy_returns_the_port_is_free_and_every_connection_is_cut() {
+fn destroy_frees_the_port_and_cuts_every_connection() {
     for (say, state, name) in STATES {
         let (running, facts) = serve_site(Server::builder());
         let mut client = bring(&running.handle(), running.local_addr(), say, state);
@@ -133,7 +133,7 @@ fn one_destroy_cuts_connections_in_every_state() {
 }
 
 #[test]
-fn destroy_before_the_server_runs_cuts_those_who_have_connected() {
+fn destroy_before_run_cuts_connected_clients() {
     for drains_first in [false, true] {
         let server = Server::bind("127.0.0.1:0").unwrap();
         let (handle, addr) = (server.handle(), server.local_addr());
@@ -200,7 +200,7 @@ fn destroy_does_not_wait_for_a_hook() {
 }
 
 #[test]
-fn destroy_can_be_called_again_and_does_nothing_then() {
+fn a_second_destroy_does_nothing() {
     let (running, _facts) = serve_site(Server::builder());
     let _client = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
     assert_eq!(running.destroy(), 1);
@@ -325,7 +325,7 @@ fn seen_by(
 }
 
 #[test]
-fn a_handler_that_waits_for_its_client_or_its_token_learns_of_a_cut() {
+fn a_blocked_handler_learns_of_a_cut() {
     let cuts: [fn(&Running); 3] = [
         |running| assert_eq!(running.destroy(), 1),
         |running| assert!(running.handle().close(running.handle().connections()[0].id)),
@@ -351,7 +351,7 @@ fn a_handler_that_waits_for_its_client_or_its_token_learns_of_a_cut() {
 }
 
 #[test]
-fn a_response_that_its_client_does_not_read_fails_on_destroy() {
+fn a_blocked_response_fails_on_destroy() {
     let written = Arc::new(AtomicUsize::new(0));
     let (counter, (sender, results)) = (Arc::clone(&written), mpsc::sync_channel(9));
     let server = Server::builder().write_timeout(None).bind("127.0.0.1:0").unwrap();

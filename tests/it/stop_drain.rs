@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_drain_ends_idle_connections_at_once_and_closes_the_port() {
+fn drain_closes_the_port_and_idle_connections_at_once() {
     let (running, _facts) = serve_site(Server::builder());
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut client = bring(&handle, addr, GET, ConnectionState::Idle);
@@ -27,7 +27,7 @@ fn a_drain_ends_idle_connections_at_once_and_closes_the_port() {
 }
 
 #[test]
-fn a_request_in_its_handler_gets_its_whole_response_from_a_drain() {
+fn drain_sends_the_whole_response_of_a_running_handler() {
     let (gate, arrivals, open) = Gate::new();
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |_| {
@@ -48,7 +48,7 @@ fn a_request_in_its_handler_gets_its_whole_response_from_a_drain() {
 }
 
 #[test]
-fn a_head_that_has_begun_may_end_during_a_drain() {
+fn drain_receives_the_rest_of_a_head() {
     let (running, _facts) = serve_site(Server::builder());
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut client = bring(&handle, addr, "GET / HT", ConnectionState::Head);
@@ -59,7 +59,7 @@ fn a_head_that_has_begun_may_end_during_a_drain() {
 }
 
 #[test]
-fn a_body_that_has_begun_may_end_during_a_drain() {
+fn drain_receives_the_rest_of_a_body() {
     let (running, _facts) = serve_site(Server::builder());
     let (handle, addr) = (running.handle(), running.local_addr());
     let say = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n12";
@@ -71,7 +71,7 @@ fn a_body_that_has_begun_may_end_during_a_drain() {
 }
 
 #[test]
-fn one_that_has_never_spoken_has_a_second_to_begin_during_a_drain() {
+fn a_silent_connection_gets_one_second_during_drain() {
     let (running, _facts) = serve_site(Server::builder());
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut silent = bring(&handle, addr, "", ConnectionState::New);
@@ -86,7 +86,7 @@ fn one_that_has_never_spoken_has_a_second_to_begin_during_a_drain() {
 }
 
 #[test]
-fn a_drain_has_those_served_that_connected_before_the_server_ran() {
+fn drain_serves_clients_that_connected_before_run() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
     let connect = |_| Client::connect(addr).queued();
@@ -100,7 +100,7 @@ fn a_drain_has_those_served_that_connected_before_the_server_ran() {
 
 /// All but eight of them were sent away with a 503 before, and all but sixteen reset.
 #[test]
-fn a_drain_serves_a_backlog_that_is_larger_than_its_places() {
+fn drain_serves_an_accept_queue_larger_than_max_connections() {
     let server = Server::builder().max_connections(8);
     let server = server.bind("127.0.0.1:0").unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
@@ -152,7 +152,7 @@ impl Write for SaysReads {
 
 /// Their second was over before they had a thread, and what they sent after that was lost.
 #[test]
-fn in_a_drain_those_whose_turn_comes_later_have_their_second_then() {
+fn queued_connections_get_their_grace_when_a_place_frees_up() {
     let (sender, reads) = mpsc::sync_channel(99);
     let transport = move |tcp, id| Ok(SaysReads { tcp, id: u64::from(id), reads: sender.clone() });
     let server = Server::builder().max_connections(1).transport(transport).bind("127.0.0.1:0").unwrap();
@@ -178,7 +178,7 @@ fn in_a_drain_those_whose_turn_comes_later_have_their_second_then() {
 
 /// It counted in the only place, and kept the others out for as long as it lived.
 #[test]
-fn an_upgraded_connection_does_not_hold_up_a_backlog_in_a_drain() {
+fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     let (gate, arrivals, open) = Gate::new();
     let busy = move |event: &Event| {
         if matches!(event, Event::Rejected { .. }) {
@@ -216,7 +216,7 @@ fn an_upgraded_connection_does_not_hold_up_a_backlog_in_a_drain() {
 
 /// RFC 9112 §9.6: a client knows that nothing behind a `Connection: close` has been handled, and may send it again.
 #[test]
-fn a_drain_makes_the_request_in_its_handler_the_last_of_those_that_are_pipelined() {
+fn drain_answers_no_pipelined_request_after_the_running_one() {
     let (gate, arrivals, open) = Gate::new();
     let (running, facts) = {
         let (hook, facts) = recorder();
@@ -242,7 +242,7 @@ fn a_drain_makes_the_request_in_its_handler_the_last_of_those_that_are_pipelined
 /// The kernel's queue is read to its end after `shutdown(Read)` on Linux only; Windows has a tick instead.
 #[cfg(any(target_os = "linux", windows))]
 #[test]
-fn a_request_that_was_queued_in_the_kernel_is_served_by_a_drain() {
+fn drain_serves_a_request_queued_in_the_kernel() {
     for round in 0..100 {
         let (running, _facts) = serve_site(Server::builder());
         let (handle, addr) = (running.handle(), running.local_addr());
@@ -260,7 +260,7 @@ fn a_request_that_was_queued_in_the_kernel_is_served_by_a_drain() {
 /// As above, with a drain that comes while the connection is not idle yet.
 #[cfg(any(target_os = "linux", windows))]
 #[test]
-fn a_request_that_comes_before_its_connection_is_idle_is_served_by_a_drain() {
+fn drain_serves_a_request_sent_before_its_connection_is_idle() {
     let (gate, arrivals, open) = Gate::new();
     let builder = Server::builder().on_event(move |event| {
         if matches!(event, Event::Responded { .. }) {

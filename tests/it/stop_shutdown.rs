@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn shutdown_returns_as_soon_as_nothing_is_left() {
+fn shutdown_returns_after_the_last_connection() {
     let (running, _facts) = serve_site(Server::builder());
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut idle = bring(&handle, addr, GET, ConnectionState::Idle);
@@ -28,7 +28,7 @@ fn shutdown_returns_as_soon_as_nothing_is_left() {
 }
 
 #[test]
-fn shutdown_cuts_at_its_deadline_what_is_left() {
+fn shutdown_cuts_the_rest_at_its_deadline() {
     for grace in [Duration::ZERO, SHORT] {
         let (running, facts) = serve_site(Server::builder());
         let (handle, addr) = (running.handle(), running.local_addr());
@@ -45,7 +45,7 @@ fn shutdown_cuts_at_its_deadline_what_is_left() {
 }
 
 #[test]
-fn the_tightest_deadline_wins_and_all_are_told_the_same() {
+fn the_tightest_deadline_wins_and_all_callers_get_the_same_outcome() {
     let second_calls: [fn(&Running) -> Duration; 3] = [
         |running| {
             let outcome = running.shutdown(SHORT);
@@ -81,7 +81,7 @@ fn the_tightest_deadline_wins_and_all_are_told_the_same() {
 }
 
 #[test]
-fn a_shutdown_for_ever_is_a_drain() {
+fn an_unbounded_shutdown_is_a_drain() {
     let (running, _facts) = serve_site(Server::builder());
     let _idle = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
     assert_eq!(running.shutdown(Duration::MAX), Outcome::Drained);
@@ -90,7 +90,7 @@ fn a_shutdown_for_ever_is_a_drain() {
 
 /// It said `Drained` when all that was left at the deadline had been cut by `close` before.
 #[test]
-fn shutdown_does_not_call_it_drained_while_a_handler_runs() {
+fn shutdown_is_not_drained_while_a_handler_runs() {
     let (gate, arrivals, open) = Gate::new();
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| {
         gate.pass();
@@ -108,7 +108,7 @@ fn shutdown_does_not_call_it_drained_while_a_handler_runs() {
 }
 
 #[test]
-fn a_shutdown_from_a_handler_keeps_its_deadline() {
+fn shutdown_from_a_handler_keeps_its_deadline() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let (handle, (sender, answers)) = (server.handle(), mpsc::sync_channel(9));
     let running = server.spawn(move |request| {
@@ -128,7 +128,7 @@ fn a_shutdown_from_a_handler_keeps_its_deadline() {
 }
 
 #[test]
-fn a_shutdown_before_the_server_runs_waits_for_it_if_somebody_has_connected() {
+fn shutdown_before_run_waits_for_connected_clients() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
     let mut client = Client::connect(addr).queued();
@@ -153,7 +153,7 @@ fn a_shutdown_before_the_server_runs_waits_for_it_if_somebody_has_connected() {
 }
 
 #[test]
-fn a_shutdown_after_a_drain_sets_a_deadline() {
+fn shutdown_after_a_drain_sets_a_deadline() {
     let (running, _facts) = serve_site(Server::builder());
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut client = bring(&handle, addr, SLEEP, ConnectionState::Handling);
@@ -164,7 +164,7 @@ fn a_shutdown_after_a_drain_sets_a_deadline() {
 }
 
 #[test]
-fn all_who_shut_down_at_once_are_told_how_many_were_cut() {
+fn concurrent_shutdowns_all_return_the_number_cut() {
     for destroys in [false, true] {
         let (running, _facts) = serve_site(Server::builder());
         let (handle, addr) = (running.handle(), running.local_addr());
@@ -190,7 +190,7 @@ fn all_who_shut_down_at_once_are_told_how_many_were_cut() {
 }
 
 #[test]
-fn the_phase_goes_only_forward() {
+fn the_phase_only_moves_forward() {
     let (running, _facts) = serve_site(Server::builder());
     let handle = running.handle();
     let _client = bring(&handle, running.local_addr(), SLEEP, ConnectionState::Handling);
@@ -207,7 +207,7 @@ fn the_phase_goes_only_forward() {
 
 /// Regression: the accept loop alone kept the deadline of a `shutdown` that cannot wait, and a hook held that up.
 #[test]
-fn a_pending_shutdown_keeps_its_deadline_while_a_hook_holds_the_accepting_thread_up() {
+fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread() {
     let (record, facts) = recorder();
     let (hook_gate, arrivals, open) = Gate::new();
     let (handler_gate, handlers, release) = Gate::new();

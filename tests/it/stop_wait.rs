@@ -17,7 +17,7 @@ use std::time::Duration;
 // Promise 4.
 
 #[test]
-fn what_a_handler_captured_can_be_unwrapped_after_wait() {
+fn the_handler_is_dropped_when_wait_returns() {
     for (say, state, name) in STATES {
         let shared = Arc::new(());
         let captured = Arc::clone(&shared);
@@ -37,7 +37,7 @@ fn what_a_handler_captured_can_be_unwrapped_after_wait() {
 }
 
 #[test]
-fn the_last_closed_hook_has_returned_when_wait_returns() {
+fn wait_returns_after_the_last_closed_hook() {
     let told = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&told);
     let builder = Server::builder().on_event(move |event| {
@@ -56,14 +56,14 @@ fn the_last_closed_hook_has_returned_when_wait_returns() {
 }
 
 #[test]
-fn waiting_for_an_accepting_server_ends_at_its_time() {
+fn wait_timeout_ends_while_the_server_accepts() {
     let (running, _facts) = serve_site(Server::builder());
     assert!(!running.handle().wait_timeout(SHORT));
     assert_eq!(running.handle().phase(), Phase::Accepting, "it does not stop the server");
 }
 
 #[test]
-fn waiting_on_a_thread_of_the_server_returns_at_once() {
+fn wait_on_a_server_thread_returns_at_once() {
     let cell = Arc::new(Mutex::new(None::<Running>));
     let (sender, answers) = mpsc::sync_channel(9);
     let ask = {
@@ -108,7 +108,7 @@ fn waiting_on_a_thread_of_the_server_returns_at_once() {
 }
 
 #[test]
-fn run_lets_the_handler_borrow_and_returns_when_nobody_is_left() {
+fn run_lets_the_handler_borrow_and_returns_after_the_last_connection() {
     let calls = AtomicUsize::new(0);
     let server = Server::bind("127.0.0.1:0").unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
@@ -163,7 +163,7 @@ fn dropping_the_owner_destroys_without_waiting() {
 }
 
 #[test]
-fn a_handler_may_own_its_server() {
+fn a_handler_can_own_its_server() {
     let cell = Arc::new(Mutex::new(None::<Running>));
     let owner = Arc::clone(&cell);
     let server = Server::bind("127.0.0.1:0").unwrap();

@@ -336,7 +336,7 @@ fn every_kind_of_request_and_response_goes_through_every_transport() {
 }
 
 #[test]
-fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
+fn the_goodbye_of_a_transport_comes_last_at_every_orderly_end() {
     type Set = fn(Builder) -> Builder;
     type Act = fn(&mut Peer, &Running);
     let as_ever: Set = |builder| builder;
@@ -400,7 +400,7 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
 }
 
 #[test]
-fn a_client_for_whom_there_is_no_place_is_told_so_through_the_transport() {
+fn a_client_over_the_limit_gets_503_through_the_transport() {
     for odd in [EAGER, LAZY] {
         let (running, events) = observed(over(odd).max_connections(1), site);
         let mut busy = Peer::connect(running.local_addr(), odd);
@@ -417,7 +417,7 @@ fn a_client_for_whom_there_is_no_place_is_told_so_through_the_transport() {
 }
 
 #[test]
-fn a_target_may_be_https_if_there_is_a_transport() {
+fn an_https_target_needs_a_transport() {
     let request = "GET https://x/there HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let (running, _) = observed(over(PLAIN), echo);
     let mut peer = Peer::connect(running.local_addr(), PLAIN);
@@ -430,7 +430,7 @@ fn a_target_may_be_https_if_there_is_a_transport() {
 }
 
 #[test]
-fn the_hook_is_told_the_number_of_its_connection() {
+fn the_transport_hook_gets_the_connection_id() {
     let (sender, told) = mpsc::channel();
     let sender = Mutex::new(sender);
     let hook = move |tcp, id| {

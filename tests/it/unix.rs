@@ -136,7 +136,7 @@ fn requests_are_served_over_a_unix_socket() {
 }
 
 #[test]
-fn a_client_of_a_unix_socket_that_sends_too_much_still_gets_the_answer() {
+fn a_client_of_a_unix_socket_that_sends_too_much_gets_its_response() {
     let place = Place::new();
     let (running, facts) = serve(&place.socket());
     let mut client = connect(&place.socket());

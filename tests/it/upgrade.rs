@@ -75,7 +75,7 @@ fn fill(mut write: impl FnMut() -> std::io::Result<usize>) -> std::io::Error {
 }
 
 #[test]
-fn an_upgrade_is_a_101_that_frames_nothing_and_keeps_the_handlers_fields() {
+fn an_upgrade_is_a_101_without_framing_and_with_the_handlers_headers() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(|_| {
         Response::upgrade("echo", drop)
@@ -101,7 +101,7 @@ fn an_upgrade_is_a_101_that_frames_nothing_and_keeps_the_handlers_fields() {
 }
 
 #[test]
-fn the_stream_begins_with_what_the_client_had_sent_already_and_is_not_buffered() {
+fn an_upgraded_stream_begins_with_the_bytes_already_received() {
     let (running, _facts, streams) = moving(Server::builder());
     let mut client = Client::connect(running.local_addr());
     client.say(&format!("{UPGRADE}GET / HTTP/1.1\r\n"));
@@ -122,7 +122,7 @@ fn the_stream_begins_with_what_the_client_had_sent_already_and_is_not_buffered()
 
 /// It waited for the client's next byte.
 #[test]
-fn reading_nothing_returns_at_once() {
+fn an_empty_read_returns_at_once() {
     let (running, _facts, streams) = moving(Server::builder());
     let _client = upgraded(running.local_addr());
     let (mut stream, _) = streams.recv_timeout(SOON).unwrap();
@@ -146,7 +146,7 @@ fn requests_before_an_upgrade_are_answered_first_and_in_their_order() {
 }
 
 #[test]
-fn the_list_has_an_upgraded_connection_with_its_request() {
+fn connections_lists_an_upgraded_connection_with_its_request() {
     let (running, facts, streams) = moving(Server::builder());
     let _other = Client::answered(running.local_addr());
     let client = upgraded(running.local_addr());
@@ -163,7 +163,7 @@ fn the_list_has_an_upgraded_connection_with_its_request() {
 }
 
 #[test]
-fn an_upgrade_that_the_client_has_not_offered_is_a_400_and_the_connection_goes_on() {
+fn an_upgrade_that_was_not_offered_gets_400_and_the_connection_persists() {
     let table = [
         ("HTTP/1.1\r\nHost: x", "it offers nothing"),
         ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade", "nothing to upgrade to"),
@@ -200,7 +200,7 @@ fn an_upgrade_that_the_client_has_not_offered_is_a_400_and_the_connection_goes_o
 }
 
 #[test]
-fn an_upgrade_is_found_in_lists_whatever_its_case() {
+fn an_upgrade_is_found_in_header_lists_in_any_case() {
     let table = [
         "Connection: Upgrade\r\nUpgrade: ECHO",
         "connection: keep-alive, UPGRADE\r\nupgrade: other/1, Echo",
@@ -216,7 +216,7 @@ fn an_upgrade_is_found_in_lists_whatever_its_case() {
 }
 
 #[test]
-fn an_upgrade_whose_request_has_a_body_begins_after_it() {
+fn an_upgraded_stream_begins_after_the_request_body() {
     let (sender, streams) = mpsc::channel();
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
@@ -236,7 +236,7 @@ fn an_upgrade_whose_request_has_a_body_begins_after_it() {
 }
 
 #[test]
-fn an_upgrade_that_cannot_be_sent_is_a_500() {
+fn an_upgrade_that_cannot_be_sent_becomes_500() {
     type Make = fn() -> Response;
     let table: [(Make, &str); 4] = [
         (
@@ -269,7 +269,7 @@ fn an_upgrade_that_cannot_be_sent_is_a_500() {
 }
 
 #[test]
-fn an_upgrade_is_a_503_while_the_server_drains() {
+fn an_upgrade_gets_503_while_the_server_drains() {
     let (gate, arrivals, open) = Gate::new();
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| {
         gate.pass();
@@ -289,7 +289,7 @@ fn an_upgrade_is_a_503_while_the_server_drains() {
 }
 
 #[test]
-fn an_upgrade_is_told_of_as_a_response_then_a_change_then_an_end() {
+fn an_upgrade_is_reported_as_responded_upgraded_and_closed() {
     let (running, facts) = observed(Server::builder(), |_| {
         Response::upgrade("echo", |mut stream| {
             assert_eq!(read_exact(&mut stream, 1010).len(), 1010);

@@ -40,7 +40,7 @@ fn a_pooling_client_keeps_its_connection() {
 }
 
 #[test]
-fn a_pooling_client_goes_on_with_the_next_server_on_the_port() {
+fn a_pooling_client_continues_with_the_next_server_on_its_port() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let url = format!("http://{addr}/");
@@ -56,7 +56,7 @@ fn a_pooling_client_goes_on_with_the_next_server_on_the_port() {
 }
 
 #[test]
-fn a_client_that_sends_too_much_sees_the_413() {
+fn a_client_that_sends_too_much_gets_the_413() {
     let server = serve(|req| {
         req.body().read_to_vec()?;
         Ok::<_, Error>("")
@@ -79,7 +79,7 @@ fn a_client_that_sends_too_much_sees_the_413() {
 }
 
 #[test]
-fn a_client_sees_the_answer_of_a_handler_that_reads_nothing() {
+fn a_client_gets_the_response_of_a_handler_that_reads_nothing() {
     let server = serve(|_| hardstop::StatusCode::FORBIDDEN);
     let url = format!("http://{}/", server.local_addr());
     for size in [0, 1, 60_000, 200_000] {
@@ -162,7 +162,7 @@ fn large_bodies_go_up_and_down() {
 }
 
 #[test]
-fn a_form_and_a_query_arrive_as_the_client_meant_them() {
+fn forms_and_queries_arrive_as_sent() {
     let server = serve(|req| {
         let query = req.query_value("q & a");
         Ok::<_, Error>(format!("{query:?} {:?}", req.body().read_form()?))
@@ -175,7 +175,7 @@ fn a_form_and_a_query_arrive_as_the_client_meant_them() {
 }
 
 #[test]
-fn a_client_that_gives_up_does_not_trouble_the_next_one() {
+fn a_client_that_gives_up_does_not_affect_the_next() {
     let server = serve(|req| {
         if req.path() == "/slow" {
             req.cancel_token().wait_timeout(SOON * 6);

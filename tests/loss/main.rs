@@ -92,7 +92,7 @@ fn destroy_under_load_truncates_nothing_that_looks_whole() {
 /// Linux only.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_request_that_was_sent_before_a_drain_on_a_kept_alive_connection_is_answered_under_load() {
+fn drain_answers_requests_already_sent_on_keep_alive_connections() {
     let _alone = locked(&ALONE);
     let (clients, mut table) = (Clients::new(&[kept_alive]), Table::default());
     for n in 0..100 {
@@ -112,7 +112,7 @@ fn a_request_that_was_sent_before_a_drain_on_a_kept_alive_connection_is_answered
 }
 
 #[test]
-fn a_handler_that_streams_events_ends_soon_after_a_destroy() {
+fn an_event_stream_ends_soon_after_destroy() {
     let _alone = locked(&ALONE);
     let mut table = Table::default();
     for n in 0..200 {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn nothing_is_served_that_is_outside_or_hidden_or_no_file() {
+fn files_outside_hidden_or_special_are_not_served() {
     let site = Site::new("escapes", |root| {
         fs::create_dir_all(root.join("dir/.git")).unwrap();
         fs::write(root.join("dir/.git/config"), "secret").unwrap();
@@ -155,7 +155,7 @@ fn nothing_is_served_that_is_outside_or_hidden_or_no_file() {
 }
 
 #[test]
-fn a_page_of_another_name_is_not_answered() {
+fn a_request_with_a_foreign_host_gets_no_file() {
     let site = Site::new("hosts", |root| write(root.join("file"), "public", 784_111_777));
     let port = site.addr.port();
     let table = [
@@ -194,7 +194,7 @@ fn a_page_of_another_name_is_not_answered() {
 }
 
 #[test]
-fn no_foreign_page_may_load_what_is_served() {
+fn a_foreign_page_cannot_load_files() {
     let site = Site::new("foreign", |root| {
         write(root.join("script.js"), "secret = 1", 784_111_777);
         fs::create_dir(root.join("dir")).unwrap();

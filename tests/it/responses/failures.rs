@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_response_that_breaks_off_is_cut_and_reported() {
+fn a_failing_response_is_cut_and_reported() {
     type Make = fn() -> Response;
     let table: [(Make, &str, &str); 6] = [
         (|| Response::reader(&b"abc"[..], 9), "the response's reader ended before its length", "abc"),
@@ -35,7 +35,7 @@ fn a_response_that_breaks_off_is_cut_and_reported() {
 }
 
 #[test]
-fn a_reader_that_goes_on_after_its_length_is_cut_off() {
+fn a_reader_beyond_its_length_is_cut_off() {
     for length in [1, 3, 70_000, 140_000] {
         let server = always(move || Response::reader(io::repeat(b'a'), length));
         let mut client = Client::connect(server.local_addr());
@@ -49,7 +49,7 @@ fn a_reader_that_goes_on_after_its_length_is_cut_off() {
 }
 
 #[test]
-fn a_reader_that_goes_on_after_its_length_is_reported() {
+fn a_reader_beyond_its_length_is_reported() {
     for length in [3, 70_000] {
         let make = move |_: &mut hardstop::Request<'_>| Response::reader(io::repeat(b'a'), length);
         let (server, events) = observed(Server::builder(), make);
@@ -95,7 +95,7 @@ fn a_panic_is_a_500_or_an_early_end_and_the_server_goes_on() {
 }
 
 #[test]
-fn a_field_that_would_split_the_response_never_leaves() {
+fn a_header_that_would_split_the_response_is_never_sent() {
     type Make = fn() -> Response;
     let value = "a field value in the response has a control byte: encode it";
     let name = "a field name in the response is not a token: use letters, digits and hyphens";
@@ -126,7 +126,7 @@ fn a_field_that_would_split_the_response_never_leaves() {
 }
 
 #[test]
-fn a_status_code_of_no_final_response_becomes_500() {
+fn a_status_code_that_is_not_final_becomes_500() {
     for status in [0, 99, 100, 101, 199, 600, 999, 1000, u16::MAX] {
         let handler = move |_: &mut hardstop::Request<'_>| Response::text("a").with_status(status);
         let (server, events) = observed(Server::builder(), handler);
@@ -140,7 +140,7 @@ fn a_status_code_of_no_final_response_becomes_500() {
 }
 
 #[test]
-fn what_a_body_fails_with_becomes_the_status() {
+fn a_body_error_becomes_the_status() {
     let server = Server::builder().max_body_bytes(4);
     let (server, events) = observed(server, |req| {
         let path = req.path().to_string();
@@ -184,7 +184,7 @@ fn what_a_body_fails_with_becomes_the_status() {
 }
 
 #[test]
-fn a_closure_learns_that_its_client_is_gone() {
+fn a_streaming_closure_fails_when_its_client_is_gone() {
     let (told, result) = sync_channel(9);
     let server = serve(move |_| {
         let told = told.clone();

@@ -48,7 +48,7 @@ fn a_file_is_sent_from_its_position_to_its_end() {
 }
 
 #[test]
-fn a_file_that_shrinks_is_cut() {
+fn a_shrinking_file_cuts_its_response() {
     let file = TempFile::new("shrinks", b"0123456789");
     let path = file.0.clone();
     let (server, events) = observed(Server::builder(), move |_| {

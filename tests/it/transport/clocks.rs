@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_handshake_that_stands_still_ends_after_the_header_timeout() {
+fn a_stalled_handshake_ends_after_the_header_timeout() {
     for odd in [EAGER, LAZY] {
         let (running, events) = observed(over(odd).header_timeout(SHORT), echo);
         Peer::silent(running.local_addr(), odd).expect_cut();
@@ -15,7 +15,7 @@ fn a_handshake_that_stands_still_ends_after_the_header_timeout() {
 
 /// Each byte comes within the socket's timeout, so only the watch over the whole call sees it.
 #[test]
-fn a_client_that_drips_a_record_does_not_hold_a_connection() {
+fn a_dripping_record_does_not_hold_a_connection() {
     const LIMIT: Duration = Duration::from_millis(300);
     type Set = fn(Builder) -> Builder;
     let begin = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n";
@@ -38,7 +38,7 @@ fn a_client_that_drips_a_record_does_not_hold_a_connection() {
 }
 
 #[test]
-fn a_client_that_drips_a_handshake_does_not_hold_a_connection() {
+fn a_dripping_handshake_does_not_hold_a_connection() {
     let hook = |mut tcp: TcpStream, _| {
         tcp.read_exact(&mut [0; 1000])?;
         Ok(tcp)
@@ -52,7 +52,7 @@ fn a_client_that_drips_a_handshake_does_not_hold_a_connection() {
 }
 
 #[test]
-fn a_client_that_takes_a_response_in_drips_does_not_hold_a_connection() {
+fn a_slow_reader_of_a_response_does_not_hold_a_connection() {
     let (sender, ended) = mpsc::channel();
     let sender = Mutex::new(sender);
     let builder = over(SCRAMBLED).write_timeout(Duration::from_millis(300));
@@ -79,7 +79,7 @@ fn a_client_that_takes_a_response_in_drips_does_not_hold_a_connection() {
 
 /// A goodbye is not waited for longer than any other write, whatever the end has been.
 #[test]
-fn a_client_that_takes_a_long_goodbye_in_drips_does_not_hold_a_connection() {
+fn a_slow_reader_of_a_goodbye_does_not_hold_a_connection() {
     struct Talkative(TcpStream);
     impl Read for Talkative {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_hook_that_fails_ends_its_connection_with_its_error() {
+fn a_failing_transport_hook_ends_its_connection_with_its_error() {
     let hook = |_, id: ConnectionId| match u64::from(id) {
         1 => Err("no certificate for that".into()),
         _ => Err::<TcpStream, _>(io::Error::new(ErrorKind::Other, "or that").into()),
@@ -20,7 +20,7 @@ fn a_hook_that_fails_ends_its_connection_with_its_error() {
 }
 
 #[test]
-fn a_handshake_that_fails_ends_its_connection() {
+fn a_failed_handshake_ends_its_connection() {
     for odd in [EAGER, LAZY] {
         let (running, events) = observed(over(odd), echo);
         let mut peer = Peer::silent(running.local_addr(), PLAIN);
@@ -40,7 +40,7 @@ fn a_handshake_that_fails_ends_its_connection() {
 }
 
 #[test]
-fn a_hook_that_panics_ends_its_connection_and_not_the_server() {
+fn a_panicking_transport_hook_ends_only_its_connection() {
     let hook = |tcp: TcpStream, id: ConnectionId| {
         assert_ne!(u64::from(id), 1, "on purpose");
         Ok(Wrapper::new(tcp, SCRAMBLED)?)

@@ -50,7 +50,7 @@ fn destroy_cuts_a_handshake() {
 
 /// One that waited to write was not woken by the end of its reading side, and had all of its `header_timeout`.
 #[test]
-fn a_drain_ends_a_handshake_that_waits_to_write_too() {
+fn drain_ends_a_handshake_blocked_in_a_write() {
     let (running, events, full) = never_ready(false);
     let mut peer = Peer::silent(running.local_addr(), PLAIN);
     until_state(&running.handle(), ConnectionState::Handshake);
@@ -98,7 +98,7 @@ fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
 }
 
 #[test]
-fn destroy_cuts_a_connection_over_a_transport_whatever_it_does() {
+fn destroy_cuts_connections_over_a_transport_in_every_state() {
     let states = [
         ("", ConnectionState::New),
         ("GET / HT", ConnectionState::Head),
@@ -123,7 +123,7 @@ fn destroy_cuts_a_connection_over_a_transport_whatever_it_does() {
 }
 
 #[test]
-fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
+fn drain_gives_a_handshake_one_second() {
     for odd in [EAGER, LAZY] {
         let (running, events) = observed(over(odd), echo);
         let mut silent = Peer::silent(running.local_addr(), odd);
@@ -147,7 +147,7 @@ fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
 }
 
 #[test]
-fn a_shutdown_cuts_a_handshake_at_its_deadline() {
+fn shutdown_cuts_a_handshake_at_its_deadline() {
     for reads in [true, false] {
         let (running, events, _full) = never_ready(reads);
         let mut peer = Peer::silent(running.local_addr(), PLAIN);
@@ -160,7 +160,7 @@ fn a_shutdown_cuts_a_handshake_at_its_deadline() {
 }
 
 #[test]
-fn a_server_without_an_owner_cuts_its_handshakes() {
+fn dropping_the_owner_cuts_handshakes() {
     let (running, events, _full) = never_ready(true);
     let handle = running.handle();
     let mut peer = Peer::silent(running.local_addr(), PLAIN);

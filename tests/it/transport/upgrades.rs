@@ -39,7 +39,7 @@ fn an_upgrade_goes_through_every_transport() {
 }
 
 #[test]
-fn an_upgraded_connection_over_a_transport_is_cut() {
+fn destroy_cuts_an_upgraded_connection_over_a_transport() {
     let (running, events, tokens) = upgrades(EAGER, echo_raw);
     let mut peer = Peer::connect(running.local_addr(), EAGER);
     peer.say(UPGRADE);
@@ -53,7 +53,7 @@ fn an_upgraded_connection_over_a_transport_is_cut() {
 }
 
 #[test]
-fn an_upgraded_connection_over_a_transport_has_no_socket_to_give() {
+fn into_tcp_fails_over_a_transport() {
     let (running, _events, _tokens) = upgrades(SCRAMBLED, |upgraded| {
         let Err(mut upgraded) = upgraded.into_tcp() else {
             panic!("its bytes are not the socket's");
@@ -69,7 +69,7 @@ fn an_upgraded_connection_over_a_transport_has_no_socket_to_give() {
 
 /// None of HTTP's clocks run then: a short timeout is only how often whoever reads wants to look up.
 #[test]
-fn an_upgraded_connection_may_take_its_time_over_a_record() {
+fn an_upgraded_connection_may_receive_a_record_slowly() {
     let (running, _events, _tokens) = upgrades(RECORDS, |mut upgraded| {
         upgraded.set_timeouts(Some(SHORT * 2), Some(SHORT * 2)).unwrap();
         let mut piece = [0; RECORD];

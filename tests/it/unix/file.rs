@@ -31,7 +31,7 @@ fn a_stale_socket_is_replaced() {
 }
 
 #[test]
-fn a_socket_that_somebody_listens_on_is_left_alone() {
+fn a_socket_in_use_is_left_alone() {
     let place = Place::new();
     let (running, facts) = serve(&place.socket());
     for way in WAYS.iter().cycle().take(10) {
@@ -66,7 +66,7 @@ fn a_socket_that_somebody_listens_on_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_socket_is_never_removed() {
+fn a_file_that_is_not_a_socket_is_never_removed() {
     let place = Place::new();
     let path = place.socket();
     let is_refused = |what: &str| {
@@ -96,7 +96,7 @@ fn what_is_no_socket_is_never_removed() {
 }
 
 #[test]
-fn the_file_is_removed_at_every_end() {
+fn the_socket_file_is_removed_at_every_end() {
     let place = Place::new();
     let path = &place.socket();
     let bind = || Server::builder().bind_unix(path).unwrap();
@@ -125,7 +125,7 @@ fn the_file_is_removed_at_every_end() {
 }
 
 #[test]
-fn a_file_that_has_taken_its_place_is_not_removed() {
+fn a_file_that_replaced_the_socket_is_not_removed() {
     let place = Place::new();
     let path = &place.socket();
     let stops: [fn(&Running); 2] = [
@@ -165,7 +165,7 @@ fn a_file_that_has_taken_its_place_is_not_removed() {
 
 /// An inode that is free is soon used again; a listener keeps its own from being so.
 #[test]
-fn a_new_socket_in_its_place_is_never_mistaken_for_its_own() {
+fn a_new_socket_at_the_path_is_never_taken_for_the_old_one() {
     let place = Place::new();
     let path = &place.socket();
     for _ in 0..100 {
@@ -179,7 +179,7 @@ fn a_new_socket_in_its_place_is_never_mistaken_for_its_own() {
 }
 
 #[test]
-fn the_socket_has_exactly_the_mode_that_was_asked_for() {
+fn the_socket_has_exactly_the_requested_mode() {
     let place = Place::new();
     for mode in [0o600, 0o660, 0o666, 0o777] {
         let builder = Server::builder().socket_mode(mode);
@@ -195,7 +195,7 @@ fn the_socket_has_exactly_the_mode_that_was_asked_for() {
 }
 
 #[test]
-fn a_path_that_cannot_be_listened_on_is_named() {
+fn a_unix_bind_error_names_the_path() {
     let place = Place::new();
     let missing = place.0.join("missing").join("socket");
     let long = place.0.join("x".repeat(200));
@@ -227,7 +227,7 @@ fn a_path_that_cannot_be_listened_on_is_named() {
 
 /// An address has room for about a hundred bytes. Where the name is short, the one beside it is longer.
 #[test]
-fn a_path_that_is_too_long_for_a_mode_is_served_without_or_refused_by_name() {
+fn a_path_too_long_for_a_mode_is_refused_with_advice() {
     let place = Place::new();
     let room = 90_usize.saturating_sub(place.0.as_os_str().len()).max(1);
     let mut refused = 0;
@@ -252,7 +252,7 @@ fn a_path_that_is_too_long_for_a_mode_is_served_without_or_refused_by_name() {
 }
 
 #[test]
-fn of_many_who_bind_one_path_at_once_one_listens() {
+fn one_of_many_concurrent_binds_of_a_path_succeeds() {
     const THREADS: usize = 4;
     let place = Place::new();
     for round in 0..200 {

@@ -37,7 +37,7 @@ fn close_cuts_every_state_over_a_unix_socket() {
 }
 
 #[test]
-fn close_idle_cuts_those_that_wait_over_a_unix_socket() {
+fn close_idle_cuts_waiting_unix_connections() {
     let place = Place::new();
     let (server, path) = (serve(&place.socket()), place.socket());
     let (mut silent, _) = bring(&server, &path, "", ConnectionState::New);
@@ -54,7 +54,7 @@ fn close_idle_cuts_those_that_wait_over_a_unix_socket() {
 }
 
 #[test]
-fn a_drain_serves_the_backlog_of_a_unix_socket() {
+fn drain_serves_the_accept_queue_of_a_unix_socket() {
     let place = Place::new();
     let server = Server::builder().bind_unix(place.socket()).unwrap();
     let mut clients: Vec<Client> = (0..50).map(|_| connect(&place.socket())).collect();
@@ -74,7 +74,7 @@ fn a_drain_serves_the_backlog_of_a_unix_socket() {
 }
 
 #[test]
-fn a_drain_ends_idle_connections_of_a_unix_socket_and_gives_silent_ones_a_second() {
+fn drain_closes_idle_unix_connections_and_gives_silent_ones_a_second() {
     let place = Place::new();
     let (running, facts) = serve(&place.socket());
     let mut idle = answered(&place.socket());
@@ -93,7 +93,7 @@ fn a_drain_ends_idle_connections_of_a_unix_socket_and_gives_silent_ones_a_second
 }
 
 #[test]
-fn a_request_that_came_before_a_drain_is_served_on_a_kept_connection_of_a_unix_socket() {
+fn drain_answers_requests_already_sent_on_unix_connections() {
     let place = Place::new();
     for _ in 0..100 {
         let (running, _) = serve(&place.socket());
@@ -108,7 +108,7 @@ fn a_request_that_came_before_a_drain_is_served_on_a_kept_connection_of_a_unix_s
 }
 
 #[test]
-fn a_shutdown_cuts_what_is_left_on_a_unix_socket_at_its_deadline() {
+fn shutdown_cuts_the_rest_on_a_unix_socket_at_its_deadline() {
     let place = Place::new();
     let server = serve(&place.socket());
     let (mut client, _) = bring(&server, &place.socket(), HALF_BODY, ConnectionState::Handling);
@@ -123,7 +123,7 @@ fn a_shutdown_cuts_what_is_left_on_a_unix_socket_at_its_deadline() {
 /// Its file is gone before the backlog is taken. So only a client is too late that was held up in the middle of its
 /// `connect`, between the file and the queue; or for a second before its request.
 #[test]
-fn no_client_of_a_unix_socket_is_lost_when_it_is_drained_under_load() {
+fn drain_under_load_loses_no_client_of_a_unix_socket() {
     const THREADS: usize = 16;
     let place = Place::new();
     let (mut served, mut refused, mut late, mut lost) = (0, 0, 0, Vec::new());
@@ -172,7 +172,7 @@ fn no_client_of_a_unix_socket_is_lost_when_it_is_drained_under_load() {
 /// While the accept loop lets go of a destroyed server's port before it did so of a client that it had just accepted,
 /// one client in two hundred still had a connection.
 #[test]
-fn a_client_that_is_accepted_at_the_moment_of_a_destroy_is_cut_when_that_returns() {
+fn a_client_accepted_during_destroy_is_cut_when_it_returns() {
     let place = Place::new();
     for round in 0..2000 {
         let running = Server::builder().bind_unix(place.socket()).unwrap().spawn(site).unwrap();

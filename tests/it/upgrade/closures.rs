@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_closure_that_panics_ends_its_connection_wherever_the_stream_is() {
+fn a_panicking_closure_ends_its_connection_wherever_the_stream_is() {
     for moves in [false, true] {
         let (sender, streams) = mpsc::channel();
         let (running, facts) = taking(Server::builder(), move |stream, _| {
@@ -34,7 +34,7 @@ fn a_closure_that_panics_ends_its_connection_wherever_the_stream_is() {
 }
 
 #[test]
-fn a_thread_that_panics_with_the_stream_has_its_end_told_once_by_the_servers() {
+fn a_stream_dropped_in_a_panic_is_reported_once_by_the_accept_thread() {
     let (sender, told) = mpsc::channel();
     let builder = Server::builder().on_event(move |event| {
         if let Event::Closed { reason, .. } = event {
@@ -67,7 +67,7 @@ fn a_thread_that_panics_with_the_stream_has_its_end_told_once_by_the_servers() {
 }
 
 #[test]
-fn the_closed_hook_of_a_stream_that_was_moved_away_may_ask_to_wait() {
+fn wait_in_the_closed_hook_of_a_moved_stream_returns_at_once() {
     let handle = Arc::new(OnceLock::<Handle>::new());
     let cell = Arc::clone(&handle);
     let (sender, waited) = mpsc::channel();
@@ -94,7 +94,7 @@ fn the_closed_hook_of_a_stream_that_was_moved_away_may_ask_to_wait() {
 }
 
 #[test]
-fn what_hooks_and_closures_do_to_the_server_dead_locks_nobody() {
+fn destroy_in_the_upgraded_hook_does_not_deadlock() {
     let handle = Arc::new(OnceLock::<Handle>::new());
     let cell = Arc::clone(&handle);
     let builder = Server::builder().on_event(move |event| {

@@ -18,7 +18,7 @@ const CUTS: [(Cut, CloseReason); 3] = [
 ];
 
 #[test]
-fn a_cut_wakes_an_upgraded_stream_that_waits_and_fires_its_token() {
+fn a_cut_wakes_a_blocked_upgraded_stream_and_fires_its_token() {
     let waits: [fn(Upgraded) -> std::io::Error; 3] = [
         |mut stream| stream.read(&mut [0]).unwrap_err(),
         |mut stream| fill(|| stream.write(&[0; 65536])),
@@ -55,7 +55,7 @@ fn a_cut_wakes_an_upgraded_stream_that_waits_and_fires_its_token() {
 }
 
 #[test]
-fn a_cut_reaches_a_stream_that_has_been_moved_away_and_nobody_uses() {
+fn a_cut_reaches_an_unused_stream_that_was_moved_away() {
     for (cut, reason) in CUTS {
         let (running, facts, streams) = moving(Server::builder());
         let mut client = Client::connect(running.local_addr());
@@ -79,7 +79,7 @@ fn a_cut_reaches_a_stream_that_has_been_moved_away_and_nobody_uses() {
 }
 
 #[test]
-fn close_idle_and_newcomers_leave_upgraded_connections_alone() {
+fn close_idle_and_new_clients_leave_upgraded_connections_alone() {
     let (running, _facts, streams) = moving(Server::builder().max_connections(1));
     let mut client = upgraded(running.local_addr());
     let (mut stream, token) = streams.recv_timeout(SOON).unwrap();
@@ -97,7 +97,7 @@ fn close_idle_and_newcomers_leave_upgraded_connections_alone() {
 }
 
 #[test]
-fn a_drain_tells_an_upgraded_stream_and_leaves_it_alone() {
+fn drain_signals_an_upgraded_stream_and_leaves_it_open() {
     let (running, facts, streams) = moving(Server::builder());
     let mut client = upgraded(running.local_addr());
     let (mut stream, token) = streams.recv_timeout(SOON).unwrap();
@@ -124,7 +124,7 @@ fn a_drain_tells_an_upgraded_stream_and_leaves_it_alone() {
 }
 
 #[test]
-fn many_upgrades_at_once_end_with_one_destroy() {
+fn one_destroy_ends_many_upgrades() {
     let ended = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&ended);
     let echo = move |mut stream: Upgraded, _| {

@@ -16,7 +16,7 @@ impl Drop for OnDrop {
 }
 
 #[test]
-fn wait_waits_for_a_stream_that_has_outlived_its_thread() {
+fn wait_includes_a_stream_that_outlived_its_thread() {
     let (sender, streams) = mpsc::channel();
     let (ended, end) = mpsc::channel();
     let (running, facts) = taking(Server::builder(), move |stream, _| {
@@ -77,7 +77,7 @@ fn a_stream_in_a_thread_local_ends_with_its_thread() {
 }
 
 #[test]
-fn the_timeouts_and_rates_of_http_are_over() {
+fn http_timeouts_and_rates_do_not_apply_to_upgraded_streams() {
     let builder = Server::builder()
         .header_timeout(SHORT * 4)
         .idle_timeout(SHORT * 4)
@@ -180,7 +180,7 @@ fn into_tcp_lets_two_threads_read_and_write_at_the_same_time() {
 }
 
 #[test]
-fn a_lease_keeps_its_connection_registered_and_a_destroy_wakes_its_socket() {
+fn a_lease_keeps_its_connection_registered_and_destroy_wakes_its_socket() {
     let (running, facts, streams) = moving(Server::builder());
     let Parts { mut client, mut tcp, unread, lease, token } = Parts::of(&running, &streams, "");
     assert_eq!(unread, b"");
@@ -200,7 +200,7 @@ fn a_lease_keeps_its_connection_registered_and_a_destroy_wakes_its_socket() {
 }
 
 #[test]
-fn dropping_a_lease_ends_the_connection_though_somebody_has_its_socket() {
+fn dropping_a_lease_ends_the_connection_while_its_socket_is_held() {
     let (running, _facts, streams) = moving(Server::builder());
     let Parts { mut client, tcp, lease, token, .. } = Parts::of(&running, &streams, "");
     drop(lease);
@@ -237,7 +237,7 @@ impl Drop for Polite {
 }
 
 #[test]
-fn over_a_transport_into_tcp_gives_the_stream_back_and_its_end_is_orderly() {
+fn into_tcp_over_a_transport_gives_the_stream_back() {
     let (running, _facts, streams) = moving(Server::builder().transport(|tcp, _| Ok(Polite(tcp))));
     let mut client = upgraded(running.local_addr());
     client.say("abc");
@@ -251,7 +251,7 @@ fn over_a_transport_into_tcp_gives_the_stream_back_and_its_end_is_orderly() {
 }
 
 #[test]
-fn a_destroy_wakes_an_upgraded_stream_over_a_transport() {
+fn destroy_wakes_an_upgraded_stream_over_a_transport() {
     let (running, facts, streams) = moving(Server::builder().transport(|tcp, _| Ok(Polite(tcp))));
     let mut client = upgraded(running.local_addr());
     let (mut stream, _) = streams.recv_timeout(SOON).unwrap();
@@ -265,7 +265,7 @@ fn a_destroy_wakes_an_upgraded_stream_over_a_transport() {
 
 #[cfg(unix)]
 #[test]
-fn a_unix_socket_is_upgraded_and_taken_apart_like_any_other() {
+fn into_tcp_works_for_a_unix_socket() {
     let path = std::env::temp_dir().join(format!("hardstop-upgrade-{}", std::process::id()));
     let (sender, streams) = mpsc::channel();
     let server = Server::builder().bind_unix(&path).unwrap();
