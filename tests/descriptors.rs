@@ -1,4 +1,6 @@
-//! Promise 9 where no descriptor is left, in processes of their own.
+//! Promise 9 without descriptors.
+//!
+//! Each test needs a process of its own: its number of descriptors is limited, and the test uses all of them.
 
 #![cfg(unix)]
 
@@ -22,13 +24,13 @@ fn hoard() -> Vec<File> {
     std::iter::from_fn(|| File::open(&exe).ok()).collect()
 }
 
-/// One that naps does not wait in the kernel for its clients, in which it would keep a descriptor for the next.
-fn observed(naps: bool) -> (Server, Recorder) {
+/// A server that polls does not wait in the kernel, where a descriptor is reserved for the next client.
+fn observed(polls: bool) -> (Server, Recorder) {
     let (record, facts) = recorder();
-    (open(Server::builder().on_event(record), naps), facts)
+    (open(Server::builder().on_event(record), polls), facts)
 }
 
-/// How often it has been told that nobody can be accepted.
+/// The number of `AcceptFailed` events.
 fn failures(facts: &Recorder) -> usize {
     let told = facts.so_far();
     let failures = told.iter().filter(|fact| **fact == Fact::AcceptFailed);
@@ -56,7 +58,7 @@ fn waits_and_serves((server, facts): (Server, Recorder)) {
 
     let mut cpu = CpuTime::new();
     let mut files = hoard();
-    drop(files.pop()); // for the client's own
+    drop(files.pop()); // for the client's own descriptor
     let mut new = None;
     until("the client has its descriptor", || {
         new = Client::try_connect(addr).ok();
@@ -79,9 +81,9 @@ fn waits_and_serves((server, facts): (Server, Recorder)) {
     drop(files);
     let mut new = new.unwrap();
     new.say(GET);
-    assert_eq!(new.response().status, 200, "the one that had to wait");
+    assert_eq!(new.response().status, 200, "the client that had to wait");
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
 
 #[test]
@@ -93,17 +95,17 @@ fn a_connection_without_a_second_descriptor_is_closed_and_reported() {
     let addr = server.local_addr();
     let mut files = hoard();
     files.truncate(files.len() - 2);
-    let mut client = Client::connect(addr); // takes one, and leaves one to the server
+    let mut client = Client::connect(addr); // takes one descriptor, and leaves one to the server
     let running = server.spawn(|_| "hello").unwrap();
     client.expect_end();
     facts.wait_for(|fact| *fact == Fact::AcceptFailed);
     drop(files);
     Client::answered(addr);
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
 
-/// The kernel had a descriptor for it when the wait began, and the server has kept the second one.
+/// The kernel reserved a descriptor for the client when the wait began, and the server has kept a second one.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_queued_client_is_not_lost_without_a_spare_descriptor() {
@@ -119,18 +121,18 @@ fn a_queued_client_is_not_lost_without_a_spare_descriptor() {
         stats.any(|stat| stat.contains("(hardstop-accept) S "))
     });
     let mut files = hoard();
-    drop(files.pop()); // for the client's own
+    drop(files.pop()); // for the client's own descriptor
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     assert_eq!(client.response().status, 200);
-    facts.wait_for(|fact| *fact == Fact::AcceptFailed); // now it cannot accept another one, and tells so
+    facts.wait_for(|fact| *fact == Fact::AcceptFailed); // the server cannot accept the next client, and reports it
     drop(files);
     Client::answered(running.local_addr());
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
 
-/// Then every client can be accepted and none be kept, which is no reason for haste.
+/// Every client can be accepted and none can be kept, which must not make the server spin.
 #[test]
 fn with_one_descriptor_left_each_client_is_reported_once() {
     let name = "with_one_descriptor_left_each_client_is_reported_once";
@@ -142,7 +144,7 @@ fn with_one_descriptor_left_each_client_is_reported_once() {
     let addr = running.local_addr();
     let mut kept = Client::answered(addr);
     let mut files = hoard();
-    files.truncate(files.len() - 2); // for the client's own, and one for the server
+    files.truncate(files.len() - 2); // for the client's own descriptor, and one for the server
     let began = Instant::now();
     for came in 1..=10 {
         Client::connect(addr).expect_end();
@@ -150,16 +152,16 @@ fn with_one_descriptor_left_each_client_is_reported_once() {
         assert_eq!(kept.response().status, 200, "it is served meanwhile");
         assert!(failures(&facts) <= came, "more reports than clients");
     }
-    until("all are told of", || failures(&facts) == 10);
+    until("all are reported", || failures(&facts) == 10);
     let took = began.elapsed();
     assert!(took > SHORT * 2, "the pauses do not grow: {took:?}");
     drop(files);
     Client::answered(addr);
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
 
-/// It said nothing, and the clients in the kernel's queue were lost without a word.
+/// Regression: the clients in the kernel's queue were lost without a report.
 #[test]
 fn a_drain_that_cannot_accept_queued_clients_reports_it() {
     if !is_alone("a_drain_that_cannot_accept_queued_clients_reports_it", FEW) {

@@ -1,4 +1,7 @@
-//! What a server costs while nobody asks it, in processes of their own whose threads are counted.
+//! Idle servers: their wake-ups, their threads and their ports.
+//!
+//! Each test needs a process of its own: it counts the threads of the process or how often they sleep, or starts child
+//! processes.
 
 #![cfg(target_os = "linux")]
 
@@ -20,18 +23,18 @@ use support::isolated_process::{is_alone, threads_and_descriptors};
 use support::recorder::{recorder, Fact};
 use support::{until, GET, SOON};
 
-/// How often all threads of this process have gone to sleep so far.
-fn naps() -> usize {
+/// The number of times that the threads of this process have gone to sleep.
+fn sleeps() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
-    let naps_of = |task: fs::DirEntry| {
+    let sleeps_of = |task: fs::DirEntry| {
         let status = fs::read_to_string(task.path().join("status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
-    tasks.map(naps_of).sum()
+    tasks.map(sleeps_of).sum()
 }
 
-/// Over TCP and over a Unix socket, with a connection that is kept alive.
+/// A server over TCP and one over a Unix socket, each with a kept-alive connection.
 fn servers() -> [(Running, Client); 2] {
     let tcp = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "hello").unwrap();
     let client = Client::answered(tcp.local_addr());
@@ -49,9 +52,9 @@ fn idle_servers_sleep() {
         return;
     }
     let servers = servers();
-    let before = naps();
-    thread::sleep(Duration::from_secs(2)); // in which a loop that naps for 10 ms would do so 200 times
-    let woken = naps() - before;
+    let before = sleeps();
+    thread::sleep(Duration::from_secs(2)); // a loop that sleeps for 10 ms would do so 200 times
+    let woken = sleeps() - before;
     assert!(woken < 20, "they have woken {woken} times in two seconds");
     for (server, mut client) in servers {
         client.say(GET);
@@ -61,7 +64,7 @@ fn idle_servers_sleep() {
     }
 }
 
-/// A child has a copy of every descriptor until it runs its program, so closing the listener is not enough.
+/// A child process has a copy of every descriptor until it runs its program, so closing the listener is not enough.
 #[test]
 fn a_destroyed_port_is_free_while_child_processes_start() {
     if !is_alone("a_destroyed_port_is_free_while_child_processes_start", "true") {
@@ -80,7 +83,7 @@ fn a_destroyed_port_is_free_while_child_processes_start() {
         for round in 0..300 {
             let server = Server::bind(addr).map_err(|error| format!("{error}, round {round}"));
             let server = server.map(|server| server.spawn(|_| "hello").unwrap());
-            is_over.store(server.is_err() || round == 299, SeqCst); // or the scope would wait for ever
+            is_over.store(server.is_err() || round == 299, SeqCst); // or the scope would never end
             let server = server.unwrap();
             addr = server.local_addr();
             server.destroy();
@@ -91,7 +94,7 @@ fn a_destroyed_port_is_free_while_child_processes_start() {
     });
 }
 
-/// It may last for a second, and a thread waits for another connection for three.
+/// The accept loop may wait for a second, and a thread waits for another connection for three.
 #[test]
 fn a_stop_wakes_every_waiting_thread_at_once() {
     if !is_alone("a_stop_wakes_every_waiting_thread_at_once", "true") {
@@ -134,5 +137,5 @@ fn a_thread_is_reused_and_ends_when_no_connection_comes() {
     until("they have ended", || threads_and_descriptors().0 == before);
     Client::answered(running.local_addr());
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }

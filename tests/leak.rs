@@ -1,5 +1,6 @@
-//! Promise 8, and that clients leave nothing behind: in processes of their own, so that every thread, every descriptor
-//! and all memory in them is accounted for.
+//! Promise 8, and clients that leave nothing behind.
+//!
+//! Each test needs a process of its own: it counts all threads, descriptors and memory of the process.
 
 #![cfg(target_os = "linux")]
 
@@ -54,9 +55,9 @@ fn a_joined_server_leaves_no_thread_and_no_descriptor() {
         for (n, say) in says.iter().cycle().take(27).enumerate() {
             let mut client = TcpStream::connect_timeout(&addr, SOON).unwrap();
             client.set_read_timeout(Some(SOON)).unwrap();
-            let _ = client.write_all(say.as_bytes()); // it may be evicted
+            let _ = client.write_all(say.as_bytes()); // the client may be evicted
             if say.starts_with("GET / HTTP") {
-                let _ = client.read(&mut [0; 16]); // an answer or an end: it has been served
+                let _ = client.read(&mut [0; 16]); // a response or an end: the client has been served
             }
             if n % 4 != 0 {
                 clients.push(client);
@@ -83,7 +84,7 @@ fn a_joined_server_leaves_no_thread_and_no_descriptor() {
     }
 }
 
-/// Ten clients come and go, each in its own rude way.
+/// Ten clients connect and leave, each in its own hostile way.
 fn come_and_go(running: &Running) {
     let addr = running.local_addr();
     let closes = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -97,7 +98,7 @@ fn come_and_go(running: &Running) {
         client.say(say);
         assert_eq!(client.response().status, 200);
     }
-    // What comes after an answer that was not read is a reset.
+    // Closing with an unread response sends a reset.
     for say in ["", "GET / HT", half_a_body] {
         let mut client = Client::connect(addr);
         client.say(GET);
@@ -119,7 +120,7 @@ fn ten_thousand_hostile_clients_leave_nothing_behind() {
     });
     let running = running.unwrap();
     let mut kept = Client::answered(running.local_addr());
-    // The first thousand, and two hundred at once, find out how much memory the server needs.
+    // The first thousand clients, and two hundred at once, show how much memory the server needs.
     let start = count();
     let crowd: Vec<Client> = (0..200).map(|_| Client::answered(running.local_addr())).collect();
     drop(crowd);
@@ -138,14 +139,14 @@ fn ten_thousand_hostile_clients_leave_nothing_behind() {
     assert_eq!(kept.response().status, 200);
 }
 
-/// A stream goes its own way: dropped where it was given, or elsewhere, taken apart, or lost in a panic.
+/// Ends a stream in one of these ways: dropped in its closure or elsewhere, taken into its parts, or dropped in a panic.
 #[test]
 fn a_thousand_upgrades_leave_nothing_behind() {
     let name = "a_thousand_upgrades_leave_nothing_behind";
     if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
         return;
     }
-    panic::set_hook(Box::new(|_| {})); // hundreds are on purpose
+    panic::set_hook(Box::new(|_| {})); // hundreds of panics are on purpose
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(|request| {
         let way = String::from(request.path());
@@ -185,10 +186,10 @@ fn a_thousand_upgrades_leave_nothing_behind() {
     assert!(memory[1] < memory[0] + 512, "{memory:?} KiB");
     assert_eq!(running.handle().connection_count(), 0);
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
 
-/// Answers are collected, but not for ever: who does not read them is not read from.
+/// Responses are collected up to a limit: the server stops reading from a client that does not read.
 #[test]
 fn pipelining_floods_use_no_memory_and_delay_no_other() {
     let name = "pipelining_floods_use_no_memory_and_delay_no_other";
@@ -210,7 +211,7 @@ fn pipelining_floods_use_no_memory_and_delay_no_other() {
         for _ in 0..8 {
             let (mut client, requests) = (Client::connect(running.local_addr()), &requests);
             floods.push(scope.spawn(move || {
-                let _ = client.stream.write_all(requests.as_bytes()); // it may be cut in the middle of that
+                let _ = client.stream.write_all(requests.as_bytes()); // the client may be cut half-way
                 client
             }));
         }
@@ -228,5 +229,5 @@ fn pipelining_floods_use_no_memory_and_delay_no_other() {
             flood.join().unwrap().expect_end();
         }
     });
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }

@@ -1,5 +1,7 @@
-//! How much memory a byte from outside takes: `src/threats.md` has the table. Each test is a process of its own, whose
-//! largest size so far is looked at. The limits are raised, so that what is measured stands out.
+//! The memory that a byte from outside takes: `src/threats.md` has the table. The limits are raised, so that the
+//! measured growth stands out.
+//!
+//! Each test needs a process of its own: it measures the largest size that the process has ever had.
 
 #![cfg(target_os = "linux")]
 
@@ -12,16 +14,16 @@ use support::client::Client;
 use support::isolated_process::{is_alone, kib};
 use support::{until, GET};
 
-/// One heap for all threads, so that memory which is free is used again; and large pieces go back to the system.
+/// One heap for all threads, so that free memory is reused; large pieces go back to the system.
 const ONE_HEAP: &str = "export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072";
 
-/// How much of it is sent.
+/// The number of bytes that are sent.
 const SIZE: usize = 1024 * 1024;
 
-/// How long an answer may take: these take a while to be read when the machine is busy.
+/// The time that a response may take: on a busy machine these requests take a while to be read.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the process may grow by for other reasons.
+/// The growth of the process that is allowed for other reasons.
 const SLACK_KIB: f64 = 512.0;
 
 fn connect(to: &Running) -> Client {
@@ -31,7 +33,7 @@ fn connect(to: &Running) -> Client {
     client
 }
 
-/// Sends a beginning, some bytes again and again until they are [`SIZE`] bytes, and an end.
+/// Sends a beginning, a unit that is repeated up to [`SIZE`] bytes, and an end.
 fn send(client: &mut Client, beginning: &str, unit: &[u8], end: &str) {
     let piece = unit.repeat(64 * 1024 / unit.len());
     client.stream.write_all(beginning.as_bytes()).unwrap();
@@ -41,13 +43,13 @@ fn send(client: &mut Client, beginning: &str, unit: &[u8], end: &str) {
     client.stream.write_all(end.as_bytes()).unwrap();
 }
 
-/// How many bytes [`send`] repeats.
+/// The number of bytes in the repeated part of [`send`].
 fn size_of(unit: &[u8]) -> usize {
     let piece = 64 * 1024 / unit.len() * unit.len();
     SIZE / piece * piece
 }
 
-/// Fails if the process has ever been larger than it was at first by more than so many times what was sent.
+/// Fails if the process has ever grown by more than so many times the bytes that were sent.
 fn assert_grown_by(times: f64, at_first: usize, what: &str) {
     let grown = number(kib("VmHWM") - at_first);
     let sent = number(SIZE / 1024);
@@ -55,7 +57,7 @@ fn assert_grown_by(times: f64, at_first: usize, what: &str) {
     assert!(grown <= sent * times + SLACK_KIB, "{what}: {grown} KiB for {sent} KiB");
 }
 
-/// Waits until the last client's connection has given its memory back.
+/// Waits until the connection of the last client has freed its memory.
 fn wait_for_the_end(of: &Running) {
     until("its connection has ended", || of.handle().connection_count() == 0);
 }
@@ -66,7 +68,7 @@ fn number(of_kib: usize) -> f64 {
 
 fn start(builder: Builder, handler: fn(&mut Request<'_>) -> Result<Response, Error>) -> (Running, usize) {
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(handler).unwrap();
-    // The first request finds out how much a server needs in any case.
+    // The first request shows how much a server needs in any case.
     drop(Client::answered(running.local_addr()));
     wait_for_the_end(&running);
     (running, kib("VmHWM"))
@@ -80,14 +82,14 @@ fn read_what_there_is(request: &mut Request<'_>) -> Result<Response, Error> {
     }
 }
 
-// Regression: a form of a MiB took 42 MiB, as its fields were not counted.
+// Regression: the fields of a form were not counted, and a form of 1 MiB took 42 MiB.
 #[test]
 fn a_form_takes_a_few_times_its_size_whatever_is_in_it() {
     if !is_alone("a_form_takes_a_few_times_its_size_whatever_is_in_it", ONE_HEAP) {
         return;
     }
     let (running, at_first) = start(Server::builder().max_body_bytes(1 << 30), read_what_there_is);
-    // In the order of what they take, as the largest size so far is measured.
+    // In the order of their growth, as the largest size so far is measured.
     let table: [(&[u8], u16, f64); 5] =
         [(b"&", 200, 2.0), (b"a&", 413, 2.0), (b"%41", 200, 2.0), (b"v", 200, 3.0), (b"\xff", 200, 8.0)];
     for (unit, want, times) in table {
@@ -121,7 +123,7 @@ fn a_body_takes_twice_its_size_however_it_is_sent() {
     assert_grown_by(2.0, at_first, "a length");
 }
 
-/// By default a head has at most 16 KiB and 100 fields, so that each factor counts for as little.
+/// By default a head has at most 16 KiB and 100 headers, so these factors apply to little memory.
 #[test]
 fn a_head_takes_a_few_times_its_size_and_that_of_its_headers() {
     if !is_alone("a_head_takes_a_few_times_its_size_and_that_of_its_headers", ONE_HEAP) {
@@ -133,7 +135,7 @@ fn a_head_takes_a_few_times_its_size_and_that_of_its_headers() {
     let in_a_query = ("GET /?", " HTTP/1.1\r\nHost: x\r\n\r\n");
     let in_a_path = ("GET /", " HTTP/1.1\r\nHost: x\r\n\r\n");
     let as_fields = ("GET / HTTP/1.1\r\nHost: x\r\n", "\r\n");
-    // In the order of what they take, with the copy that the hook gets.
+    // In the order of their growth, with the copy that the hook gets.
     let table: [((&str, &str), &[u8], f64); 5] = [
         (in_a_field, b"v", 4.0),
         (in_a_query, b"a&", 5.0),
@@ -152,7 +154,7 @@ fn a_head_takes_a_few_times_its_size_and_that_of_its_headers() {
     }
 }
 
-// Regression: the heads of responses without a body were collected until more had to be read. Here those were 2 MiB.
+// Regression: the heads of responses without a body were collected until more had to be read, here 2 MiB.
 #[test]
 fn responses_without_a_body_do_not_pile_up() {
     if !is_alone("responses_without_a_body_do_not_pile_up", ONE_HEAP) {
@@ -165,7 +167,7 @@ fn responses_without_a_body_do_not_pile_up() {
     };
     let (running, at_first) = start(Server::builder(), answer);
     let mut client = connect(&running);
-    // A large head makes the buffer large in which the requests behind it are found.
+    // A large head enlarges the buffer, which then holds all the requests after it.
     let large = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(16_000));
     let short = "GET /204 HTTP/1.1\r\nHost:x\r\n\r\n".repeat(REQUESTS);
     let last = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -199,7 +201,7 @@ fn a_connection_takes_little_memory_in_every_state() {
     };
     let (running, _) = start(Server::builder().max_head_bytes(1 << 20), answer);
     let asks = |path: &str| GET.replacen('/', path, 1);
-    // Regression: a connection that waited kept the memory of a long method.
+    // Regression: an idle connection kept the memory of a long method.
     let long_method = GET.replacen("GET", &"M".repeat(200_000), 1);
     let table = [
         ("idle", asks("/"), 64),

@@ -1,5 +1,6 @@
-//! What a Unix socket's file goes through that only a process of its own can do to it: being killed, changing its
-//! directory, and giving new files all permissions.
+//! The file of a Unix socket when its process is killed, changes its directory, or has another umask.
+//!
+//! Each test needs a process of its own: these things apply to the whole process.
 
 #![cfg(unix)]
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 use std::{env, fs, process, thread};
 use support::isolated_process::is_alone;
 
-/// A fresh directory, which goes with all that is in it.
+/// A new directory, which is removed with everything in it.
 struct Place(PathBuf);
 
 impl Place {
@@ -59,7 +60,7 @@ fn the_socket_of_a_killed_process_is_replaced() {
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(fs::symlink_metadata(&path).is_ok(), "nobody removed it");
+    assert!(fs::symlink_metadata(&path).is_ok(), "it has not been removed");
     drop(bind(&path));
     assert!(fs::symlink_metadata(&path).is_err());
 }
@@ -80,7 +81,7 @@ fn a_change_of_directory_does_not_affect_the_socket() {
     assert!(fs::symlink_metadata("socket").is_ok());
     drop(other);
 
-    // A path that is too long from the root may be short enough from here.
+    // A path that is too long from the root may be short enough from the working directory.
     let deep = here.0.join("x".repeat(120));
     fs::create_dir(&deep).unwrap();
     env::set_current_dir(&deep).unwrap();
@@ -92,26 +93,26 @@ fn a_change_of_directory_does_not_affect_the_socket() {
     fs::create_dir(&gone).unwrap();
     env::set_current_dir(&gone).unwrap();
     fs::remove_dir(&gone).unwrap();
-    drop(bind(here.0.join("socket"))); // a whole path needs no working directory
+    drop(bind(here.0.join("socket"))); // an absolute path needs no working directory
     assert!(fs::symlink_metadata(here.0.join("socket")).is_err());
     env::set_current_dir("/").unwrap();
 }
 
-/// The permissions that a file has at this moment; none if it is not there.
+/// The current permissions of a file; `None` if it does not exist.
 fn mode_of(path: &Path) -> Option<u32> {
     let file = fs::symlink_metadata(path).ok()?;
     Some(file.permissions().mode() & 0o777)
 }
 
-/// The entries of a directory that give others than their owner any right, but for the socket, which has its own mode.
+/// The entries of a directory, except for the socket, that give any permission to others than their owner.
 fn open_to_others(directory: &Path, socket: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let is_open = |path: &PathBuf| path != socket && mode_of(path).unwrap_or(0) & 0o077 != 0;
     entries.filter(is_open).collect()
 }
 
-// Regression: the socket was made at its path, and got its mode afterwards. In between it had the process's own, and a
-// stranger could connect.
+// Regression: the socket was created at its path, and got its mode afterwards. In between it had the mode of the
+// process's umask, and other users could connect.
 #[test]
 fn a_unix_socket_is_never_visible_with_another_mode() {
     const ROUNDS: usize = 1000;
@@ -140,7 +141,7 @@ fn a_unix_socket_is_never_visible_with_another_mode() {
     let bind_once = |number: usize| -> io::Result<()> {
         round.store(number, SeqCst);
         let _server = Server::builder().socket_mode(0o600).bind_unix(&path)?;
-        // It stays until it has been looked at.
+        // The socket stays until it has been looked at.
         let before = looks.load(SeqCst);
         while looks.load(SeqCst) < before + 2 {
             thread::yield_now();
@@ -160,7 +161,7 @@ fn a_unix_socket_is_never_visible_with_another_mode() {
     assert_eq!(fs::read_dir(&place.0).unwrap().count(), 0, "something is left");
 }
 
-// Regression: those who connected before the socket had its mode were dropped, since they may have been strangers.
+// Regression: clients that connected before the socket had its mode were dropped, as they could be other users.
 #[test]
 fn a_client_that_connects_during_bind_is_served() {
     const ROUNDS: usize = 300;
@@ -201,15 +202,15 @@ fn a_client_that_connects_during_bind_is_served() {
     assert_eq!(lost, 0, "of {ROUNDS}");
 }
 
-/// The strictest umask takes even the owner's rights: to a directory, too, that the library makes for itself.
+/// The strictest umask takes even the owner's permissions, also those for a temporary directory of the library.
 #[test]
 fn a_strict_umask_does_not_change_the_mode_of_a_socket() {
     if !is_alone("a_strict_umask_does_not_change_the_mode_of_a_socket", "umask 777") {
         return;
     }
     let place = Place::new("strict");
-    let _ = chown(&place.0, None, Some(4242)); // only root may do that; the rest is tried without it, too
-    let set_group_id = if cfg!(target_os = "linux") { 0o2000 } else { 0 }; // the BSDs do without that bit
+    let _ = chown(&place.0, None, Some(4242)); // only root may do that; the rest works without it
+    let set_group_id = if cfg!(target_os = "linux") { 0o2000 } else { 0 }; // the BSDs do not need that bit
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o700 | set_group_id)).unwrap();
     let path = place.0.join("socket");
     let _server = Server::builder().socket_mode(0o660).bind_unix(&path).unwrap();

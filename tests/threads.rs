@@ -1,4 +1,6 @@
-//! Promise 9 where no thread can be had, in a process of its own that has little address space for their stacks.
+//! Promise 9 without threads.
+//!
+//! Each test needs a process of its own: its address space is limited, or measured.
 
 #![cfg(target_os = "linux")]
 
@@ -18,7 +20,7 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     if !is_alone(name, "ulimit -v 1000000") {
         return;
     }
-    // Of such stacks fewer than ten fit, and what is left beside them is enough for everything else.
+    // Fewer than ten such stacks fit, and the rest of the address space is enough for everything else.
     let (hook, facts) = recorder();
     let builder = Server::builder().stack_size(100 << 20).on_event(hook);
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(|_| "hello");
@@ -27,7 +29,7 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     let count = |wanted: fn(&Fact) -> bool| facts.so_far().iter().filter(|f| wanted(f)).count();
     let opened = || count(|fact| matches!(fact, Fact::Opened(_)));
     let failed = || count(|fact| *fact == Fact::SpawnFailed);
-    // A new client, and whether it has got a thread. If not, it must not speak: a 503 over what it said would be lost.
+    // A new client, and whether it got a thread. A client without one must not send: its 503 would be lost in a reset.
     let connect = || {
         let (before, told) = (opened(), opened() + failed());
         let client = Client::connect(addr);
@@ -53,16 +55,16 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
             client.say(GET);
             assert_eq!(client.response().text(), "hello", "they are served meanwhile");
         }
-        assert_eq!(failed(), more, "it is told once for each client");
+        assert_eq!(failed(), more, "one report for each client");
         refused = connect().0;
     }
 
     let mut cpu = CpuTime::new();
     let (told, before) = (failed(), cpu.so_far());
-    thread::sleep(Duration::from_millis(500)); // of which a loop that spins would use all
+    thread::sleep(Duration::from_millis(500)); // a loop that spins would use all of that time
     let used = cpu.so_far() - before;
     assert!(used < Duration::from_millis(100), "{used:?} of a processor");
-    assert_eq!(failed(), told, "nobody came, so there is nothing to tell");
+    assert_eq!(failed(), told, "no client, so no report");
 
     let mut kept = served.pop().unwrap();
     drop(served);
@@ -77,19 +79,19 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     kept.say(GET);
     assert_eq!(kept.response().text(), "hello");
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
     let ended = count(|fact| matches!(fact, Fact::Closed(..)));
     assert_eq!(ended, opened(), "each has its end, and who had no thread none");
 }
 
-/// Their stacks stayed until they were joined, which waited for a pause among the clients that come.
+/// Regression: the stacks of ended threads stayed until these were joined, which waited for a pause between clients.
 #[test]
 fn an_ended_thread_frees_its_place() {
     let name = "an_ended_thread_frees_its_place";
     if !is_alone(name, "ulimit -v 1500000") {
         return;
     }
-    // Forty stacks fit. There are never more than 24 connections.
+    // Forty stacks fit, and there are never more than 24 connections.
     let (hook, facts) = recorder();
     let builder = Server::builder().stack_size(24 << 20).max_connections(8);
     let server = builder.on_event(hook).bind("127.0.0.1:0").unwrap();
@@ -110,8 +112,8 @@ fn an_ended_thread_frees_its_place() {
     assert_eq!(failures, 0, "of {} events", told.len());
 }
 
-/// Regression: the dead thread of an upgraded stream that lived on elsewhere was joined when that ended, and until then
-/// its stack stayed.
+/// Regression: an ended thread whose upgraded stream lived on elsewhere was joined only at the end of the stream, and its
+/// stack stayed until then.
 #[test]
 fn ended_threads_of_upgraded_streams_free_their_stacks() {
     let name = "ended_threads_of_upgraded_streams_free_their_stacks";
@@ -119,7 +121,7 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
     if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
         return;
     }
-    let stack = 40 << 20; // more than the system keeps for the next thread
+    let stack = 40 << 20; // more than the system caches for the next thread
     let (sender, streams) = std::sync::mpsc::channel();
     let builder = Server::builder().stack_size(stack);
     let server = builder.bind("127.0.0.1:0").unwrap();
@@ -141,5 +143,5 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
     until("their stacks are gone", || kib("VmSize") < before + 4 * stack / 1024);
     running.destroy();
     drop(kept);
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }

@@ -1,4 +1,4 @@
-//! The example of an access log, run as the process that a user runs, its lines checked one by one.
+//! The access_log example, run as a user does, its log checked line by line.
 
 #[allow(dead_code, reason = "it is run as a process; its calendar is called here")]
 #[path = "../../examples/access_log.rs"]
@@ -25,7 +25,7 @@ fn each_response_is_a_line_in_the_combined_format() {
             b"GET /old HTTP/1.0\r\nUser-Agent: \r\n\r\n",
             r#""GET /old HTTP/1.0" 200 16 "-" """#,
         ),
-        // Who could write a quote, a line's end or an escape code could write lines of his own.
+        // With a quote, the end of a line or an escape code, a client could forge lines.
         (
             b"GET /%22\\ HTTP/1.1\r\nHost: x\r\n\r\n",
             r#""-" 400 LENGTH "-" "-""#,
@@ -50,7 +50,7 @@ fn each_response_is_a_line_in_the_combined_format() {
         let mut client = Client::connect(addr);
         client.say_bytes(say);
         let length = client.head_response().header("content-length");
-        let want = want.replace("LENGTH", &length.unwrap_or_default()); // of a refusal's text
+        let want = want.replace("LENGTH", &length.unwrap_or_default()); // the text of the refusal
         if !want.contains("endless") {
             client.expect_end();
         }

@@ -1,6 +1,6 @@
-//! The countdown example, run as the process that a user runs, its log checked line by line.
+//! The countdown example, run as a user does, its log checked line by line.
 //!
-//! Every process here ends by itself after seconds, so nothing has to be killed when a test fails.
+//! Every process here ends by itself after some seconds, also when a test fails.
 
 use crate::support::example::path;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Starts it. What comes back is its stdout as it is printed, then its stderr, then its exit code.
+/// Starts the example. Returns its stdout as it is printed, then its stderr, then its exit code.
 fn countdown(args: &[&str]) -> Receiver<String> {
     let mut child = Command::new(path("countdown"))
         .args(args)
@@ -35,7 +35,7 @@ fn countdown(args: &[&str]) -> Receiver<String> {
     lines
 }
 
-/// The log up to that line; without one, to its end.
+/// The log up to that line, or to its end if the line is empty.
 fn log_until(lines: &Receiver<String>, last: &str) -> Vec<String> {
     let mut log: Vec<String> = Vec::new();
     while log.last().map_or(true, |line| line != last) {
@@ -76,18 +76,18 @@ fn countdown_closes_idle_connections_destroys_open_ones_and_goes_on() {
     let mut idle = connect(port);
     idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut answer = String::new();
-    idle.read_to_string(&mut answer).unwrap(); // kept alive, until it has been idle for a second
+    idle.read_to_string(&mut answer).unwrap(); // kept alive until it has been idle for a second
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nHello world!"), "{answer}");
     let mut log = log_until(&lines, "socket 1 closed (IdleTimeout)");
 
     let mut busy = connect(port);
-    busy.write_all(b"GET / HT").unwrap(); // a head that has begun is not idle: it is still open at 0
+    busy.write_all(b"GET / HT").unwrap(); // a connection with half a head is not idle, and still open at 0
     log.extend(log_until(&lines, "0"));
-    // It may end with a reset, but it must end.
+    // The end may be a reset.
     assert_eq!(busy.read(&mut [0; 64]).unwrap_or(0), 0);
 
-    // The sockets' lines stand anywhere between the numbers.
+    // The lines of the sockets may be anywhere between the numbers.
     let (sockets, numbers): (Vec<_>, Vec<_>) = log.iter().partition(|line| line.starts_with("socket"));
     assert_eq!(numbers, ["3", "2", "1", "0"]);
     assert_eq!(sockets, ["socket 1 opened", "socket 1 closed (IdleTimeout)", "socket 2 opened"]);

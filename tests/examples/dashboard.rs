@@ -1,4 +1,4 @@
-//! The example of a dashboard, run as the process that a user runs, with clients for the pages that are open.
+//! The dashboard example, run as a user does, with clients in place of open pages.
 
 #[allow(dead_code, reason = "it is run as a process; its check is called here")]
 #[path = "../../examples/dashboard.rs"]
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 const GONE: &str = "generation 1 is gone, with its threads and sockets; the program goes on";
 
-/// A page that is open: what it is told, again and again.
+/// An open page, with its event stream.
 struct Page(Client);
 
 impl Page {
@@ -35,7 +35,7 @@ impl Page {
         (data(1).parse().unwrap(), String::from(data(2)), rows(data(3)))
     }
 
-    /// The first of the next events that has such rows.
+    /// Waits for an event with such rows.
     fn see(&mut self, what: &str, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
         let mut rows = Vec::new();
         until(what, || {
@@ -56,7 +56,7 @@ fn ask(addr: SocketAddr, method: &str, path: &str, fields: &str) -> Answer {
     client.response()
 }
 
-/// Presses a button of the page, over a connection of its own, which is kept alive.
+/// Presses a button of the page, over a new connection, which is kept alive.
 fn press(addr: SocketAddr, path: &str) -> Client {
     let mut client = Client::connect(addr);
     client.say(&format!("POST {path} HTTP/1.1\r\nHost: {addr}\r\nOrigin: http://{addr}\r\n\r\n"));
@@ -64,9 +64,9 @@ fn press(addr: SocketAddr, path: &str) -> Client {
     client
 }
 
-/// Waits for the next generation, and has a look at it.
+/// Waits for the next generation, and opens its page.
 fn see_second_generation(example: &Example, addr: SocketAddr) {
-    assert!(Client::try_connect(addr).is_err(), "for three seconds nobody listens");
+    assert!(Client::try_connect(addr).is_err(), "the port is closed for three seconds");
     assert_eq!(example.line(), format!("listening on http://{addr}"));
     let page = ask(addr, "GET", "/", &format!("Host: {addr}"));
     assert!(page.text().contains("<p role=\"status\">Generation 2</p>"), "{}", page.text());
@@ -209,11 +209,11 @@ fn a_foreign_host_is_refused_whatever_its_port() {
     let mut old = Client::connect(addr);
     old.say("GET / HTTP/1.0\r\n\r\n");
     assert_eq!(old.response().status, 421, "no Host at all");
-    page.event(); // it has gone on all the time
+    page.event(); // this page was not affected
     assert!(example.rest().is_empty());
 }
 
-/// What a browser says of pages that are not those of `ADDR`.
+/// The origins that a browser sends for pages of other sites than `ADDR`.
 const FOREIGN: [(&str, &str); 16] = [
     ("null", "a page from a file, of data, or in a sandbox"),
     ("http://evil.example", "a page from elsewhere"),
@@ -233,7 +233,7 @@ const FOREIGN: [(&str, &str); 16] = [
     ("", "none"),
 ];
 
-/// Each of them, as a field for that server.
+/// Each of these as a header for that server.
 fn foreign(addr: SocketAddr) -> impl Iterator<Item = (String, &'static str)> {
     FOREIGN.into_iter().map(move |(origin, why)| {
         let origin = origin.replace("ADDR", &addr.to_string()).replace("PORT", &addr.port().to_string());
@@ -256,7 +256,7 @@ fn a_foreign_origin_is_refused_whatever_the_method() {
             assert_eq!(ask(addr, method, "/destroy", &fields).status, 403, "{method} {fields}: {why}");
         }
     }
-    page.event(); // it has gone on all the time
+    page.event(); // this page was not affected
     assert!(example.rest().is_empty());
 }
 
@@ -274,7 +274,7 @@ fn only_get_and_head_work_without_an_origin_and_change_nothing() {
         client.say(&format!("HEAD {path} HTTP/1.1\r\n{here}\r\n\r\n"));
         assert_eq!(client.head_response().status, 404, "{path}");
     }
-    page.event(); // it has gone on all the time
+    page.event(); // this page was not affected
     assert!(example.rest().is_empty());
 }
 
@@ -282,7 +282,7 @@ fn only_get_and_head_work_without_an_origin_and_change_nothing() {
 fn the_page_works_through_a_forwarded_port() {
     let (example, addr) = Example::start("dashboard");
     let mut page = Page::open(addr);
-    // What the browser sends is passed on as it is by `ssh -L` and `docker -p`.
+    // `ssh -L` and `docker -p` pass on unchanged what the browser sends.
     for host in ["localhost", "localhost:8022", "LOCALHOST:8022", "127.0.0.1:8022", "[::1]:8022", "localhost.:8022"] {
         let mut silent = Client::connect(addr);
         page.see("it is there", |rows| rows.iter().any(|row| row.contains("<td>New<td>")));
@@ -329,7 +329,7 @@ fn the_readme_shows_the_check_of_the_dashboard() {
 fn a_request_target_is_shown_as_text() {
     let (example, addr) = Example::start("dashboard");
     let mut page = Page::open(addr);
-    // Its body does not come, so it is listed for a second after its answer.
+    // The body does not arrive, so the connection is listed for a second after its response.
     let evil = "P&ST /%3Cscript%3Ealert(1)%3C/script%3E&amp; HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
     let shown = "<td>P&amp;ST /&lt;script>alert(1)&lt;/script>&amp;amp;<td>";
     until("it is shown", || {

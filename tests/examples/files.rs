@@ -1,4 +1,4 @@
-//! The example that serves files, run as the process that a user runs: what it serves, and above all what it does not.
+//! The files example, run as a user does: what it serves, and above all what it does not serve.
 
 mod refusals;
 
@@ -19,7 +19,7 @@ struct Site {
 }
 
 impl Site {
-    /// What `fill` puts into it is there before it is served.
+    /// Calls `fill` with the root, then serves it.
     fn new(name: &str, fill: impl FnOnce(&Path)) -> Site {
         let place = std::env::temp_dir().join(format!("hardstop-files-{}-{name}", std::process::id()));
         let root = place.join("root");
@@ -30,7 +30,7 @@ impl Site {
         Site { place, addr, example }
     }
 
-    /// Sends a request with that line and these fields, each with its line end, over a connection of its own.
+    /// Sends a request with that line and these headers, each with its line end, over a new connection.
     fn ask(&self, line: &str, fields: &str) -> Answer {
         let mut client = Client::connect(self.addr);
         client.say(&format!("{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n", self.addr));
@@ -47,11 +47,11 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.place); // it is in the system's place for what nobody needs
+        let _ = fs::remove_dir_all(&self.place); // a temporary directory
     }
 }
 
-/// Makes a file that was last changed so many seconds after 1970.
+/// Writes a file that was last modified so many seconds after 1970.
 fn write(path: impl AsRef<Path>, text: &str, seconds: u64) {
     fs::write(&path, text).unwrap();
     let file = File::options().write(true).open(path).unwrap();
@@ -241,7 +241,8 @@ fn an_unmodified_file_is_not_sent_again() {
         assert_eq!(site.ask("GET /file", fields).status, *status, "{fields}");
     }
 
-    // What has just been written may change again at the same time: its tag is weak, and another one than it will be.
+    // A file that has just been written may change again within the resolution of its time. So its tag is weak, and changes
+    // later.
     fs::write(site.place.join("root/file"), "new").unwrap();
     let new = site.get("/file").header("etag").unwrap();
     assert!(new.starts_with("W/\""), "{new}");
@@ -322,7 +323,7 @@ fn a_file_of_a_gibibyte_is_not_held_in_memory() {
 
     let mut client = Client::connect(site.addr);
     client.say(&format!("GET /large HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", site.addr));
-    // As `read` alone, it would fail when a signal interrupts it.
+    // A plain `read` would fail when a signal interrupts it.
     let received = io::copy(&mut client.stream, &mut io::sink()).unwrap();
     assert!((GIB..GIB + 1000).contains(&received), "with its head: {received}");
     #[cfg(target_os = "linux")]

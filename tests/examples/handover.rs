@@ -1,6 +1,6 @@
-//! The hand-over example, run as the processes that a user runs: generations of a server that share one listener.
+//! The handover example, run as a user does: generations of a server that share one listener.
 //!
-//! Whatever becomes of a test, its processes end with it: see `Family`.
+//! The processes of a test end with it in any case: see `Family`.
 
 use crate::support::client::{Answer, Client};
 use crate::support::example::path;
@@ -20,20 +20,20 @@ use std::sync::{mpsc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A generation's number and its process id, as it names them in every answer.
+/// The number of a generation and its process id, as in every response.
 type Name = (u32, u32);
 
 fn example() -> PathBuf {
     path("handover")
 }
 
-/// The first generation and all that descend from it: a process group, which a shell kills when this is dropped
-/// without having ended, and even when the test is killed.
+/// The first generation and its descendants: a process group, which a shell kills if this is dropped before its end, and
+/// even if the test is killed.
 struct Family {
     first: Child,
     watcher: Child,
     addr: SocketAddr,
-    /// Where the sockets for commands are. Not in cargo's folder, whose path may be too long for a socket.
+    /// The directory of the command sockets. Not in cargo's folder, whose path may be too long for a socket.
     place: PathBuf,
 }
 
@@ -45,14 +45,14 @@ impl Family {
         let place = std::env::temp_dir().join(name);
         fs::create_dir(&place).unwrap();
         let mut first = Command::new(program)
-            .arg("127.0.0.1:0") // where to listen if stdin does not
+            .arg("127.0.0.1:0") // the address, if stdin is not a listener
             .arg(place.join("control"))
             .stdin(stdin)
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
             .expect("a whole `cargo test` builds the example, `cargo test --test handover` does not");
-        let mut sh = Command::new("sh"); // in a group of its own, too: nothing ends it but its stdin
+        let mut sh = Command::new("sh"); // in a group of its own, so that only its stdin ends it
         sh.args(["-c", "read ended || kill -s KILL -- -$0", &first.id().to_string()]);
         let watcher = sh.process_group(0).stdin(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut line = String::new();
@@ -66,7 +66,7 @@ impl Family {
         family
     }
 
-    /// Has that generation start its successor, and tells who that is.
+    /// Makes a generation start its successor, and returns its name.
     fn hand_over(&self, (generation, _): Name) -> Name {
         let answer = self.command(generation, "/successor");
         let text = answer.text();
@@ -91,7 +91,7 @@ impl Family {
         client.response()
     }
 
-    /// Ends the newest generation, and checks that nobody is left.
+    /// Ends the newest generation, and checks that no process is left.
     fn end(mut self, (generation, process): Name) {
         let stops = format!("generation {generation}, process {process} stops\n");
         assert_eq!(self.command(generation, "/stop").text(), stops);
@@ -103,7 +103,7 @@ impl Family {
         });
         assert!(status.unwrap().success());
         let refuses = || TcpStream::connect(self.addr).is_err();
-        until("nobody listens, not even a thread on its way out", refuses);
+        until("the port is closed", refuses);
         let left: Vec<_> = fs::read_dir(&self.place).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
         let mut pipe = self.watcher.stdin.take().unwrap();
@@ -114,20 +114,20 @@ impl Family {
 impl Drop for Family {
     fn drop(&mut self) {
         drop(self.watcher.stdin.take());
-        let _ = self.watcher.wait(); // its children are gone, whatever it says
+        let _ = self.watcher.wait(); // the children are gone, whatever the status
         let _ = self.first.wait();
-        let _ = fs::remove_dir_all(&self.place); // it is only temporary
+        let _ = fs::remove_dir_all(&self.place); // a temporary directory
     }
 }
 
-/// Reads `generation 1, process 7`, with a line's end or without.
+/// Parses `generation 1, process 7`, with or without the end of the line.
 fn named(text: &str) -> Name {
     let numbers = text.trim_end().strip_prefix("generation ").expect(text);
     let (generation, process) = numbers.split_once(", process ").expect(text);
     (generation.parse().expect(text), process.parse().expect(text))
 }
 
-/// Whether the process is gone, or would be if its parent looked after it: that of a successor is not this one.
+/// Whether a process has ended. It may still be a zombie, as the parent of a successor is not this process.
 fn has_ended(process: u32) -> bool {
     let state = if cfg!(target_os = "linux") {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
@@ -140,7 +140,7 @@ fn has_ended(process: u32) -> bool {
     state.is_empty() || state.starts_with('Z')
 }
 
-/// Who has answered how many requests, on connections of one request and on those that are kept alive.
+/// The number of requests that each generation has answered, on connections of one request and on kept-alive ones.
 #[derive(Default)]
 struct Tally(Mutex<BTreeMap<(Name, bool), usize>>);
 
@@ -156,7 +156,7 @@ impl Tally {
     }
 }
 
-/// Ends the clients, also when the test fails.
+/// Stops the clients, also when the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -175,7 +175,7 @@ fn one_request_per_connection(addr: SocketAddr, tally: &Tally, stop: &AtomicBool
     }
 }
 
-/// Connects again only after an answer has said that it is the last.
+/// Reconnects only after a response with `Connection: close`.
 fn kept_alive(addr: SocketAddr, tally: &Tally, stop: &AtomicBool) {
     while !stop.load(SeqCst) {
         let mut client = Client::connect(addr);
@@ -233,7 +233,7 @@ fn a_predecessor_finishes_its_requests_and_takes_no_more_commands() {
     begun.say("GET / HT");
     let second = family.hand_over(first);
     until("it takes no more commands", || !family.control(1).exists());
-    assert!(!has_ended(first.1), "it has left somebody alone");
+    assert!(!has_ended(first.1), "it has left a client alone");
     begun.say("TP/1.1\r\nHost: x\r\n\r\n");
     let answer = begun.response();
     assert_eq!(named(&answer.text()), first);
@@ -302,12 +302,12 @@ fn only_the_same_user_can_send_the_two_commands() {
     family.end(first);
 }
 
-/// A folder with the program in it, which can be replaced there.
+/// A directory with a link to the program, which can be replaced there.
 fn program_of_its_own(name: &str) -> (PathBuf, PathBuf) {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     fs::create_dir(&directory).unwrap();
     let program = directory.join("handover");
-    // Not a copy: while one is written, another test's child that is being started holds it open, and it cannot run.
+    // Not a copy: a child process of another test could hold it open for writing, and then it cannot run.
     fs::hard_link(example(), &program).unwrap();
     (directory, program)
 }
@@ -318,8 +318,8 @@ fn commands_run_one_at_a_time() {
     let family = Family::start(&program, Stdio::null());
     let first = (1, family.first.id());
 
-    // Its successor is `cat`, which reads what the program's arguments name: an address, which is no file, and a pipe
-    // where the sockets for commands begin with the same name.
+    // The successor is `cat`, which reads the files that the program's arguments name: an address, which is not a file, and
+    // a pipe at the path that the names of command sockets begin with.
     let pipe = family.place.join("control");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::remove_file(&program).unwrap();
@@ -328,14 +328,14 @@ fn commands_run_one_at_a_time() {
     thread::scope(|scope| {
         let begun = scope.spawn(|| family.command(1, "/successor"));
         let (path, (opened, told)) = (pipe.clone(), mpsc::channel());
-        thread::spawn(move || opened.send(fs::OpenOptions::new().write(true).open(path))); // waits for a reader
+        thread::spawn(move || opened.send(fs::OpenOptions::new().write(true).open(path))); // blocks until there is a reader
         let pipe = told.recv_timeout(SOON).expect("`cat` is there and reads it").unwrap();
         for what in ["/stop", "/successor"] {
             let answer = family.command(1, what);
             assert_eq!(answer.status, 409, "{what}: {}", answer.text());
         }
         assert_eq!(family.ask("GET /").header("connection").as_deref(), Some("close"));
-        drop(pipe); // `cat` ends, and complains of the address
+        drop(pipe); // `cat` fails, as the address is not a file
         let answer = begun.join().unwrap();
         assert_eq!(answer.status, 503, "{}", answer.text());
     });
@@ -354,7 +354,7 @@ fn a_successor_that_cannot_take_commands_does_not_serve() {
     fs::write(family.control(2), "somebody's").unwrap();
     assert_goes_on(&family, &mut kept, "exit status: 1");
     fs::remove_file(family.control(2)).unwrap();
-    drop(kept); // it would be waited for
+    drop(kept); // or the end would wait for it
     family.end(first);
 }
 
@@ -373,7 +373,7 @@ fn a_predecessor_goes_on_without_a_successor() {
     assert_goes_on(&family, &mut kept, "exit status: 1");
 
     fs::remove_file(&program).unwrap();
-    fs::hard_link(example(), &program).unwrap(); // a newer one, in the place of the first
+    fs::hard_link(example(), &program).unwrap(); // a newer program at the same path
     let second = family.hand_over(first);
     kept.say(GET);
     assert_eq!(named(&kept.response().text()), first);

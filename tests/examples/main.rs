@@ -1,8 +1,8 @@
-//! The examples, each run as the process that a user runs.
+//! The examples, each run as a user does.
 //!
-//! These tests start processes at the same time. One that is being started holds every descriptor of this process for a
-//! moment, until it runs its own program. That can only delay an end that a test waits for: the ports are those of the
-//! examples' processes, which do not start any of the others, and no test counts descriptors or threads.
+//! These tests start processes concurrently. A process that is being started holds copies of this process's descriptors
+//! until it runs its own program. That does no harm here: the ports that have to be closed belong to the processes of the
+//! examples, and no test counts descriptors or threads. It can only delay the end of an example's stdin for a moment.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! The example of metrics, run as the process that a user runs, and its figures compared with what was done to it.
+//! The metrics example, run as a user does, its figures compared with the traffic.
 
 #[allow(dead_code, reason = "it is run as a process; its hook is called here")]
 #[path = "../../examples/metrics.rs"]
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
 
-/// The samples of an exposition by their names, after a look at what stands before them.
+/// Parses an exposition into samples by name, and checks the lines before them.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let mut samples = BTreeMap::new();
     let mut metric = "";
@@ -32,7 +32,7 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
     samples
 }
 
-/// Asks over a connection of its own, which ends with the answer.
+/// Scrapes over a new connection, which ends with the response.
 fn scrape(addr: SocketAddr) -> BTreeMap<String, f64> {
     let mut client = Client::connect(addr);
     client.say(SCRAPE);
@@ -58,7 +58,7 @@ fn the_metrics_match_the_traffic() {
     until("the silent one has been seen, and the end of the wrong one", || {
         figures = scrape(addr);
         scrapes += 1.0;
-        // The one that asks is open, those before it are closed.
+        // The connection of the scrape is open, those before it are closed.
         let opened = figures["hardstop_connections_opened_total"] == scrapes + 3.0;
         opened && figures["hardstop_open_connections"] == 3.0
     });
@@ -75,7 +75,7 @@ fn the_metrics_match_the_traffic() {
     for (name, want) in table {
         assert_eq!(figures.get(name), Some(&want), "{name} in {figures:?}");
     }
-    let received = completed * f64::from(u8::try_from(SCRAPE.len()).unwrap()) + 12.0; // the wrong one's
+    let received = completed * f64::from(u8::try_from(SCRAPE.len()).unwrap()) + 12.0; // that of the wrong request
     assert_eq!(figures["hardstop_received_bytes_total"], received, "{figures:?}");
     assert!(sent > 100.0 * (completed + 1.0), "{figures:?}");
     assert!(figures["hardstop_response_seconds_sum"] > 0.0, "{figures:?}");
@@ -110,7 +110,7 @@ fn a_request_with_a_foreign_host_gets_no_metrics() {
     }
     let mut client = Client::connect(addr);
     client.say("GET /metrics HTTP/1.0\r\n\r\n");
-    assert_eq!(client.response().status, 421, "one that says no name");
+    assert_eq!(client.response().status, 421, "a request without a host");
     assert!(example.rest().is_empty());
 }
 

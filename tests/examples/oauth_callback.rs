@@ -1,6 +1,6 @@
-//! The example of a redirect to a command-line tool, run as the process that a user runs, with a client for the browser.
+//! The oauth_callback example, run as a user does, with a client in place of the browser.
 //!
-//! Every process here ends by itself when its time is over, so nothing has to be killed when a test fails.
+//! Every process here ends by itself after its timeout, also when a test fails.
 
 use crate::support::client::{Answer, Client};
 use crate::support::example::path;
@@ -10,16 +10,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-/// How long it waits for its answer: longer than any test that answers may take.
+/// The seconds that the tool waits for its callback: longer than any test that answers.
 const LONG: &str = "60";
 
 struct Tool {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    /// Where it listens, and what it wants to be asked for there.
+    /// The address it listens on, and the expected state.
     addr: SocketAddr,
     state: String,
-    /// The address that it wants to be opened.
+    /// The address that the user has to open.
     opens: String,
 }
 
@@ -44,7 +44,7 @@ impl Tool {
         Tool { addr, state: String::from(state), child, stdout, opens }
     }
 
-    /// Asks it for that, where `STATE` is the right one.
+    /// Sends a request for a target, with the right state in place of `STATE`.
     fn ask(&self, target: &str) -> Answer {
         self.say(&format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.addr))
     }
@@ -55,10 +55,10 @@ impl Tool {
         client.response()
     }
 
-    /// Its exit code, what it still prints, and what it complains of.
+    /// Its exit code, and the rest of its stdout and stderr.
     fn end(mut self) -> (i32, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut out).unwrap(); // to its end, for which it has a bound
+        self.stdout.read_to_string(&mut out).unwrap(); // to its end, which comes within the tool's timeout
         self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
         assert!(TcpStream::connect(self.addr).is_err(), "the port is closed");
         (self.child.wait().unwrap().code().unwrap(), out, err)
@@ -88,7 +88,7 @@ fn the_code_and_the_page_arrive_despite_a_silent_connection() {
 
 #[test]
 fn a_silent_connection_does_not_delay_the_end() {
-    // A drain alone would give it a second, each time.
+    // A drain alone would wait for a second, each time.
     let began = Instant::now();
     for _ in 0..20 {
         let tool = Tool::start(&[LONG]);

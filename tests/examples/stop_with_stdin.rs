@@ -1,4 +1,4 @@
-//! The example that ends with its stdin, run as the process that a user runs.
+//! The stop_with_stdin example, run as a user does.
 
 use crate::support::client::Client;
 use crate::support::example::Example;
@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-/// A client that waits for an answer, which takes three seconds.
+/// A client that waits for a response, which takes three seconds.
 fn busy(addr: SocketAddr) -> Client {
     let mut client = Client::answered(addr);
     client.say("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -42,7 +42,7 @@ fn the_line_destroy_cuts_everything_at_once() {
     assert!(example.rest().is_empty());
 }
 
-/// Set for the process that is started by a test, to start the example and be killed.
+/// Set in the process that a test starts and kills, and which starts the example.
 const PARENT: &str = "PARENT_OF_STOP_WITH_STDIN";
 
 #[test]
@@ -65,12 +65,12 @@ fn the_example_ends_when_its_parent_is_killed() {
     until("the port is closed", || Client::try_connect(addr).is_err());
 }
 
-/// Nothing, except in the process that the test above starts.
+/// Does nothing, except in the process that the test above starts.
 #[test]
 fn a_parent() {
     if env::var_os(PARENT).is_some() {
         let (_example, addr) = Example::start("stop_with_stdin");
         println!("parent of {addr}");
-        let _ = io::stdin().read(&mut [0]); // it ends if the test fails before it has killed this
+        let _ = io::stdin().read(&mut [0]); // ends if the test fails before it has killed this process
     }
 }

@@ -1,4 +1,4 @@
-//! The example of an upgrade, run as the process that a user runs.
+//! The upgrade_echo example, run as a user does.
 
 use crate::support::client::Client;
 use crate::support::example::Example;
@@ -22,7 +22,7 @@ fn lines_are_echoed_and_a_stop_says_good_bye() {
     assert_eq!(client.take(4), b"one\n");
     client.say("two\nthr");
     assert_eq!(client.take(4), b"two\n");
-    thread::sleep(Duration::from_millis(500)); // slower than the example looks for a stop
+    thread::sleep(Duration::from_millis(500)); // longer than the example's read timeout
     client.say("ee\n");
     assert_eq!(client.take(6), b"three\n");
     let long = [&[b'x'; 10_000][..], b"\n"].concat();
@@ -58,7 +58,7 @@ fn a_stop_cuts_an_echo_whose_client_does_not_read() {
     client.stream.set_write_timeout(timeout).unwrap();
     let blocked = loop {
         if let Err(error) = client.stream.write_all(&[b'x'; 65536]) {
-            break error; // what comes back fills all buffers
+            break error; // the echo fills all buffers
         }
     };
     assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&blocked.kind()));

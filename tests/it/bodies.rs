@@ -1,4 +1,4 @@
-//! Request bodies: how long they are, how they are read, and what becomes of those that are not.
+//! Request bodies: their length, how they are read, and what happens to unread ones.
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses, undated};
@@ -39,7 +39,7 @@ fn echo(req: &mut Request<'_>) -> Result<Response, Error> {
         "/swallow" => {
             body.set_limit(2);
             let failed = body.read_to_vec().is_err();
-            body.set_limit(u64::MAX); // which does not undo the failure
+            body.set_limit(u64::MAX); // a higher limit does not undo the failure
             let again = body.read(&mut [0]).map_err(|error| Error::from(error).status());
             Response::text(format!("{failed} {again:?}"))
         }
@@ -314,7 +314,7 @@ fn a_response_arrives_while_a_large_body_is_still_being_sent() {
     client.expect_end();
 }
 
-/// A reset would destroy the response while it is on its way.
+/// A reset would discard the response while it is on its way.
 #[test]
 fn a_client_may_keep_sending_briefly_after_the_last_response() {
     let (server, events) = observed(Server::builder(), echo);
@@ -336,8 +336,8 @@ fn a_client_may_keep_sending_briefly_after_the_last_response() {
     }
 }
 
-/// An unread body larger than the limit on bodies that are read: the answer is either the last one and says
-/// so, or the connection goes on. It once promised to go on, and ended.
+/// Regression: a response without `Connection: close` ended the connection when the unread body was larger than the limit
+/// on bodies. Either the response announces the end, or the connection persists.
 #[test]
 fn an_unread_body_over_the_limit_ends_the_connection_only_if_the_response_says_so() {
     let (server, events) = observed(Server::builder().max_body_bytes(10), echo);
@@ -421,7 +421,7 @@ fn a_body_can_be_read_piece_by_piece_as_it_arrives() {
     assert_eq!(client.response().status, 200);
 }
 
-/// Tells of each half of a body as soon as it has it.
+/// A server that sends each half of a body to the test as soon as it has it.
 fn half_reader() -> (Running, std::sync::mpsc::Receiver<[u8; 2]>) {
     let (tell, seen) = std::sync::mpsc::sync_channel(9);
     let server = serve(move |req| {

@@ -1,4 +1,4 @@
-//! The cancel token in handlers that are cut or drained. See also `stop_destroy`.
+//! The cancel token of a handler, in a drain and when its connection is cut. See also `stop_destroy`.
 
 use crate::support::client::{assert_is_last, Client};
 use crate::support::server::{assert_ends, bring};
@@ -106,7 +106,7 @@ fn an_event_stream_ends_itself_on_drain_and_is_cut_by_destroy() {
         if drains {
             assert_eq!(running.shutdown(LONG), Outcome::Drained);
             assert!(!ended.recv_timeout(SOON).unwrap());
-            let events = client.response().text(); // in chunks, which it would not end if it were cut
+            let events = client.response().text(); // chunked, so a cut response would have no end
             assert!(events.ends_with("data: tick\n\ndata: last\n\n"), "{events}");
         } else {
             assert_eq!(running.destroy(), 1);

@@ -1,22 +1,22 @@
-//! HTTP as tables: the bytes of a client, all that has to come back, and the clause that says so.
+//! HTTP as tables: the bytes of a client, the expected responses, and the clause that decides.
 //!
-//! Each case is sent to a real socket in these ways, and has to get the same answers in each of them:
-//! 1. in one piece, after which the client closes its sending half, as it has no more to say;
-//! 2. in two pieces, for every place where it can be split; the second is sent when the server has read the first;
+//! Each case is sent to a real socket in these ways, and has to get the same responses each time:
+//! 1. in one piece, after which the client closes its sending half;
+//! 2. in two pieces, split at every place; the second is sent when the server has read the first;
 //! 3. one byte at a time;
-//! 4. if the last answer says that it is the last: without closing anything, so that it is the server who does;
-//! 5. with another request behind it, which must be answered if and only if the answer before does not say so.
+//! 4. if the last response says `Connection: close`: without closing anything, so that the server has to;
+//! 5. with another request after it, which must be answered if and only if the response before has no such header.
 //!
-//! What comes back is read by a strict parser and written in a line, the answers separated by ` | `:
-//! - `400 close`: the status code, and ` close` or ` keep-alive` for that `Connection` field;
+//! The responses are read by a strict parser and written as one line, separated by ` | `:
+//! - `400 close`: the status code, and ` close` or ` keep-alive` for that `Connection` header;
 //! - after a 200, what the handler has understood: `POST /a%20b?c 1.1 path=/a b query=c X=y body(5)=hello` is the method,
 //!   the target, the version, the path if it is not the same as the target, the query if there is one, every field but
 //!   those that frame (in their order), and the body with its number of bytes, or `unread`. The handler does not
 //!   read the body for a path that begins with `/unread`. Bytes that are no text are written as `\xe9`.
-//! - `200 bodiless(17)`: an answer without the body whose length it tells;
-//! - `!...`: what is wrong with an answer. No case wants it.
+//! - `200 bodiless(17)`: a response without the body whose length it declares;
+//! - `!...`: what is wrong with a response. No case expects it.
 //!
-//! Only the date and the words of a refusal are not compared, but their form is.
+//! The date and the text of a refusal are not compared, but their form is checked.
 //!
 //! The clauses are of RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (URIs) and RFC 6585 (431).
 
@@ -39,7 +39,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes in, answers out, and why.
+/// Bytes in, responses out, and the reason.
 type Case = (&'static [u8], &'static str, &'static str);
 
 const ALL: &[&[Case]] = &[
@@ -108,34 +108,34 @@ fn a_truncated_request_is_never_taken_for_whole() {
     check_last_words(ended_early::CASES);
 }
 
-/// How the bytes of a case are sent.
+/// The way in which the bytes of a case are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Whole,
     SplitAt(usize),
     Bytewise,
-    /// Without an end.
+    /// Without closing the sending half.
     Waiting,
-    /// Without an end, and with [`NEXT`] behind.
+    /// Without closing the sending half, with [`NEXT`] after it.
     Followed,
 }
 
-/// After this one it is the server that ends the connection.
+/// The server ends the connection after this one.
 const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 const NEXT_ANSWER: &str = "200 GET /next 1.1 close";
 
-/// How many connections are open at once.
+/// The number of connections that are open at once.
 const BATCH: usize = 64;
 
-/// How many wrong cases are enough to fail.
+/// The number of wrong cases after which the test fails.
 const FEW: usize = 10;
 
-/// Checks a table in all ways.
+/// Checks a table in every way.
 fn check(table: &[Case]) {
     check_in(table, &[Way::Whole, Way::Bytewise, Way::Waiting, Way::Followed]);
 }
 
-/// The same without those that go on, for cases in which the end of the input is the point.
+/// The same without the ways that keep the sending half open, for cases about the end of the input.
 fn check_last_words(table: &[Case]) {
     check_in(table, &[Way::Whole, Way::Bytewise]);
 }
@@ -167,7 +167,7 @@ fn check_in(table: &[Case], ways: &[Way]) {
     assert!(texts.is_empty(), "{}:\n{}", texts.len(), texts.join("\n"));
 }
 
-/// What has to come back; `None` if nothing would end the connection.
+/// The expected responses; `None` if nothing would end the connection.
 fn wanted(want: &str, way: Way) -> Option<String> {
     let closes = want.ends_with(" close");
     match way {
@@ -178,7 +178,7 @@ fn wanted(want: &str, way: Way) -> Option<String> {
     }
 }
 
-/// RFC 9110 §10.1.1: a `100` may be left out when the body has come, which is a race where that comes later.
+/// RFC 9110 §10.1.1: a `100` may be omitted if the body has arrived, which is a race if the body is sent later.
 fn without_100(answers: &str, way: Way) -> String {
     match way {
         Way::SplitAt(_) | Way::Bytewise => answers.replace("100 | ", ""),
@@ -196,7 +196,7 @@ struct Client {
     second: &'static [u8],
 }
 
-/// A server with the default settings, but for small limits: so that they, too, can be tried with every split.
+/// A server with small limits and otherwise default settings, so that the limits can be tried with every split, too.
 struct Subject {
     running: Running,
     opened: Arc<Mutex<HashSet<SocketAddr>>>,
@@ -217,7 +217,7 @@ impl Subject {
         Subject { running, opened }
     }
 
-    /// What the server answers to each of these. They are all open at the same time.
+    /// The server's responses to each of these, which are all open at the same time.
     fn ask(&self, jobs: &[Job<'_>]) -> Vec<String> {
         self.opened.lock().unwrap().clear(); // a port may come again
         let clients = jobs.iter().map(|(case, way, _)| {
@@ -239,7 +239,7 @@ impl Subject {
             let size = if *way == Way::Bytewise { 1 } else { usize::MAX };
             let next = if *way == Way::Followed { NEXT } else { b"" };
             for piece in second.chunks(size).chain([next]) {
-                let _ = tcp.write_all(piece); // it may have been refused by now
+                let _ = tcp.write_all(piece); // it may have been refused already
             }
             if !matches!(way, Way::Waiting | Way::Followed) {
                 let _ = tcp.shutdown(Shutdown::Write); // the same
@@ -253,7 +253,7 @@ impl Subject {
     fn wait_until_all_is_read(&self, clients: &[Client]) {
         let addr = |client: &Client| client.tcp.local_addr().unwrap();
         let speaking = clients.iter().filter(|client| !client.first.is_empty());
-        // An empty line begins no request, so nothing shows that it has been read.
+        // An empty line does not begin a request, so nothing shows that it has been read.
         let (hidden, shown): (Vec<_>, Vec<_>) = speaking.partition(|it| b"\r\n".starts_with(it.first));
         until("the server has read the first pieces", || {
             let opened = self.opened.lock().unwrap().clone(); // before the next line: what is gone was there
@@ -273,20 +273,20 @@ impl Subject {
 /// Reads to the end.
 fn rest(mut client: Client, deadline: Instant) -> Vec<u8> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let left = left.max(Duration::from_millis(1)); // zero is no timeout
+    let left = left.max(Duration::from_millis(1)); // zero would mean none
     client.tcp.set_read_timeout(Some(left)).unwrap();
     let in_parts = matches!(client.way, Way::SplitAt(_) | Way::Bytewise);
     let mut said = Vec::new();
     match client.tcp.read_to_end(&mut said) {
         Ok(_) => {}
-        // On a busy machine a later part may come when the server has stopped waiting for more.
+        // On a busy machine a later piece may arrive after the server has stopped waiting.
         Err(error) if error.kind() == ErrorKind::ConnectionReset && in_parts => {}
         Err(error) => said.extend(format!("!{error}").bytes()),
     }
     said
 }
 
-/// The handler: answers with what it has understood.
+/// The handler, which answers with what it has understood.
 fn understood(req: &mut Request<'_>) -> Result<String, Error> {
     let length = req.body().len();
     let body = match req.path().starts_with("/unread") {
@@ -321,7 +321,7 @@ fn understood(req: &mut Request<'_>) -> Result<String, Error> {
     Ok(line)
 }
 
-/// Text as it is, but for control characters; what is no text byte by byte.
+/// Escapes control characters, and bytes that are not text.
 fn visible(bytes: &[u8]) -> String {
     let byte = |byte: u8| match byte {
         b' '..=b'~' => String::from(char::from(byte)),
@@ -333,7 +333,7 @@ fn visible(bytes: &[u8]) -> String {
     }
 }
 
-/// All answers in one line.
+/// All responses in one line.
 fn summary(mut said: &[u8]) -> String {
     let mut answers = Vec::new();
     while !said.is_empty() {
@@ -348,7 +348,7 @@ fn summary(mut said: &[u8]) -> String {
     in_short(&answers.join(" | "))
 }
 
-/// With `a*99` for a run of more than 32.
+/// Shortens a run of more than 32 to `a*99`.
 fn in_short(text: &str) -> String {
     let (mut short, text) = (String::new(), text.chars().collect::<Vec<_>>());
     for run in text.chunk_by(|one, next| one == next) {
@@ -360,7 +360,7 @@ fn in_short(text: &str) -> String {
     short
 }
 
-/// Takes one answer. `Err` says how it is malformed.
+/// Takes one response. `Err` says how it is malformed.
 fn answer(said: &mut &[u8]) -> Result<String, String> {
     let end = said.windows(4).position(|four| four == b"\r\n\r\n");
     let head = &said[..end.ok_or("no whole head")?];

@@ -1,4 +1,4 @@
-//! Promise 11: every connection that opens is closed once, for the reason that is told.
+//! Promise 11: each `Opened` event is followed by one `Closed` event with the reason.
 
 use crate::support::client::Client;
 use crate::support::recorder::Fact;
@@ -21,7 +21,7 @@ fn each_opened_is_followed_by_one_closed() {
     for round in 0..8 {
         for say in says.into_iter().chain([panics, closes]) {
             if let Ok(mut client) = Client::try_connect(addr) {
-                let _ = client.stream.write_all(say.as_bytes()); // it may be turned away
+                let _ = client.stream.write_all(say.as_bytes()); // the client may be refused
                 if round % 2 == 0 {
                     kept.push(client);
                 }
@@ -41,7 +41,7 @@ fn each_opened_is_followed_by_one_closed() {
             Fact::Opened(id) => assert!(open.insert(id) && !ended.contains(&id), "{id} twice"),
             Fact::Closed(id, ..) => assert!(open.remove(&id) && ended.insert(id), "{id} not open"),
             Fact::Request(id, _) | Fact::Responded(id, ..) | Fact::HandlerPanicked(id, _) => {
-                assert!(open.contains(&id), "{id} was told of while it was not open");
+                assert!(open.contains(&id), "{id} was reported while it was not open");
             }
             _ => {}
         }
@@ -49,10 +49,10 @@ fn each_opened_is_followed_by_one_closed() {
     assert!(open.is_empty(), "never closed: {open:?}");
 }
 
-/// How the server is built.
+/// Sets up the builder.
 type Configure = fn(Builder) -> Builder;
 
-/// What is done to a connection, which the test keeps if it is given back.
+/// Acts on a connection. A client that is returned is kept open.
 type Act = fn(&Handle, Client) -> Option<Client>;
 
 #[test]

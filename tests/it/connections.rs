@@ -10,7 +10,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A server whose handler stops at the gate if it is asked for `/gate`.
+/// A server whose handler waits at the gate for requests of `/gate`.
 fn gated(gate: Gate) -> Running {
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
         if request.path() == "/gate" {
@@ -90,7 +90,7 @@ fn connections_lists_clients_and_their_states() {
     }
     assert_eq!((open[1].requests, open[1].state), (0, ConnectionState::New));
     drop(silent);
-    until("the one that left is gone", || handle.connection_count() == 1);
+    until("the client that left is gone", || handle.connection_count() == 1);
     running.destroy();
     assert_ends(&running);
 }

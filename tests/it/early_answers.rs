@@ -1,7 +1,7 @@
 //! Responses that a handler returns before its request has been received whole.
 //!
-//! RFC 9112 §9.3 and §9.6: whoever shares such a connection with others, as a proxy does, may send the next request on
-//! it. That would be taken for the rest of the body. So no response leaves that does not say `Connection: close`.
+//! RFC 9112 §9.3 and §9.6: a proxy may send another client's request on such a connection, and the server would take it
+//! for the rest of the body. So no such response is sent without `Connection: close`.
 
 use crate::support::client::Client;
 use crate::support::recorder::{recorder, Fact};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// Every way to answer without having read the body.
+/// Every way to answer without reading the body.
 const WAYS: [&str; 12] = [
     "text",
     "empty",
@@ -53,7 +53,7 @@ fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
     })
 }
 
-/// The fields that frame the body, and what the client sends of the body at first, and later.
+/// The headers that frame the body, and what the client sends of the body at first and later.
 const BODIES: [(&str, &str, &str); 7] = [
     ("Content-Length: 224\r\n", "", "x"),
     ("Content-Length: 5\r\n", "hell", "o"),
@@ -68,7 +68,7 @@ fn head(method: &str, way: &str, fields: &str) -> String {
     format!("{method} /{way} HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: upgrade\r\n{fields}\r\n")
 }
 
-/// The declared length of the body that these fields frame, if they declare one.
+/// The length of the body that these headers declare, if they do.
 fn declared(fields: &str) -> Option<usize> {
     let (_, length) = fields.split_once("Content-Length: ")?;
     length.trim().parse().ok()
@@ -94,7 +94,7 @@ fn no_response_without_close_leaves_before_its_request_has_been_received_whole()
                         }
                         let connection = response.header("connection").unwrap_or_default();
                         assert!(connection.contains("close"), "{case}: {}", response.head);
-                        let _ = client.stream.shutdown(Shutdown::Write); // so it need not linger
+                        let _ = client.stream.shutdown(Shutdown::Write); // so the server need not linger
                         client.expect_end();
                     });
                 }
@@ -120,7 +120,7 @@ fn a_small_unread_rest_is_received_and_the_connection_persists() {
                 Some(length) => rest.repeat((length - first.len()) / rest.len()),
                 None => String::from(rest),
             };
-            let _ = client.stream.write_all(rest.as_bytes()); // it may have been answered, and its end be near
+            let _ = client.stream.write_all(rest.as_bytes()); // it may have been answered and closed
             let mut response = client.response();
             if response.status == 100 {
                 response = client.response();
@@ -137,7 +137,8 @@ fn a_small_unread_rest_is_received_and_the_connection_persists() {
     }
 }
 
-/// Traffic Server sent the next client's request on such a connection, and its beginning was taken for the body.
+/// Regression: Traffic Server sent the next client's request on such a connection, and its beginning was taken for the
+/// body.
 #[test]
 fn a_request_after_an_unread_body_is_not_taken_for_that_body() {
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
@@ -181,7 +182,7 @@ fn an_unread_rest_of_up_to_256_kib_is_received() {
     }
 }
 
-/// Neither a byte now and then nor silence holds it for longer than `body_timeout`.
+/// Neither a byte now and then nor silence holds a connection for longer than `body_timeout`.
 #[test]
 fn a_dripping_rest_is_awaited_for_the_body_timeout_at_most() {
     for chunked in [false, true] {
@@ -222,6 +223,6 @@ fn destroy_does_not_wait_for_the_rest_of_an_unread_body() {
     events.take_until(|fact| matches!(fact, Fact::Request(..)));
     assert_eq!(server.destroy(), 1);
     client.expect_end();
-    assert!(server.handle().wait_timeout(SOON), "somebody is left");
+    assert!(server.handle().wait_timeout(SOON), "a connection is left");
     assert_eq!(events.take_reason(), CloseReason::Destroyed);
 }

@@ -1,4 +1,4 @@
-//! What is told of a connection's history: by `Responded` and `Closed`, by the list of connections, by its token.
+//! Events of a connection: its requests, its responses, its bytes and its times.
 
 use crate::support::client::Client;
 use crate::support::recorder::{Fact, Recorder};
@@ -10,7 +10,7 @@ use std::sync::mpsc::{self};
 use std::thread;
 use std::time::Instant;
 
-/// What the tests' servers answer: `/stream` and `/long` of no known length, `/reader` of a known one.
+/// Answers as [`site`] does, and more: `/stream` and `/long` have no known length, `/reader` has one.
 fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
     let path = String::from(request.path());
     Ok(match path.as_str() {
@@ -28,12 +28,12 @@ fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
     })
 }
 
-fn told_of() -> (Running, Recorder) {
+fn recorded() -> (Running, Recorder) {
     observed(Server::builder().max_body_bytes(100), pages)
 }
 
-/// What is told up to the end of the connection.
-fn to_the_end(facts: &Recorder) -> Vec<String> {
+/// Takes the facts up to the end of a connection, one line each.
+fn lines_to_the_end(facts: &Recorder) -> Vec<String> {
     facts.take_connection().iter().map(Fact::to_string).collect()
 }
 
@@ -46,7 +46,7 @@ fn responded_and_closed_count_requests_and_bytes() {
         format!("POST /body HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n\r\n{body}")
     };
     let chunks = "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n";
-    // What is said, what is told of each response, and of the end: the reason and the number of requests.
+    // What the client sends, the facts of each response, and of the end: the reason and the number of requests.
     let table: [(String, &[&str], &str); 17] = [
         (get("/"), &["200, 5"], "Completed, 1"),
         (format!("HEAD / HTTP/1.1\r\n{LAST}"), &["200, 0"], "Completed, 1"),
@@ -70,7 +70,7 @@ fn responded_and_closed_count_requests_and_bytes() {
             "Refused(StatusCode(400)), 2",
         ),
     ];
-    let (running, facts) = told_of();
+    let (running, facts) = recorded();
     for (number, (say, responses, end)) in (1..).zip(table) {
         let mut client = Client::connect(running.local_addr());
         client.say(&say);
@@ -79,7 +79,7 @@ fn responded_and_closed_count_requests_and_bytes() {
         drop(client);
         let text = String::from_utf8_lossy(&got);
         let refusal = text.rsplit("\r\n").next().unwrap().len();
-        let lines = to_the_end(&facts);
+        let lines = lines_to_the_end(&facts);
         let responded = lines.iter().filter(|line| line.contains(" responded "));
         let want = responses
             .iter()
@@ -92,13 +92,13 @@ fn responded_and_closed_count_requests_and_bytes() {
 
 #[test]
 fn a_lost_client_gets_no_responded_event_and_a_closed_event_with_its_counters() {
-    let (running, facts) = told_of();
+    let (running, facts) = recorded();
     let say = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = Client::connect(running.local_addr());
     client.say(say);
     client.take(1_000_000);
-    drop(client); // with bytes that it has not read: a reset
-    let lines = to_the_end(&facts);
+    drop(client); // with unread bytes, so this is a reset
+    let lines = lines_to_the_end(&facts);
     assert_eq!(lines[..2], ["1 opened", "1 asked GET /flood"]);
     let last = lines.last().unwrap().strip_prefix("1 closed PeerLost, 1, ");
     let (received, sent) = last.expect(&lines[2]).split_once(", ").unwrap();
@@ -106,12 +106,12 @@ fn a_lost_client_gets_no_responded_event_and_a_closed_event_with_its_counters() 
     assert!(sent.parse::<usize>().unwrap() >= 1_000_000, "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("responded")), "{lines:?}");
 
-    // In the middle of a head: no request has been made.
+    // The client leaves within a head, so no request has been made.
     drop(bring(&running.handle(), running.local_addr(), "GET / HT", ConnectionState::Head));
-    let lines = to_the_end(&facts);
+    let lines = lines_to_the_end(&facts);
     assert!(lines.last().unwrap().contains(", 0, 8, "), "{lines:?}");
 
-    // In the middle of a body, behind an answer that it has not read.
+    // The client leaves within a body, with an unread response before it.
     let say = format!("{GET}{}", "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
     let client = bring(&running.handle(), running.local_addr(), &say, ConnectionState::Handling);
     client.stream.peek(&mut [0]).unwrap();
@@ -120,16 +120,16 @@ fn a_lost_client_gets_no_responded_event_and_a_closed_event_with_its_counters() 
         open.iter().any(|info| info.requests == 2)
     });
     drop(client);
-    let lines = to_the_end(&facts);
+    let lines = lines_to_the_end(&facts);
     let want = format!("3 closed PeerLost, 2, {}, ", say.len());
     assert!(lines.last().unwrap().starts_with(&want), "{lines:?}");
 }
 
 #[test]
 fn a_connection_without_requests_is_reported_too() {
-    let (running, facts) = told_of();
+    let (running, facts) = recorded();
     drop(Client::connect(running.local_addr()));
-    assert_eq!(to_the_end(&facts), ["1 opened", "1 closed PeerClosed, 0, 0, 0"]);
+    assert_eq!(lines_to_the_end(&facts), ["1 opened", "1 closed PeerClosed, 0, 0, 0"]);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn event_times_cover_the_response_and_the_connection() {
     let open = times.recv_timeout(SOON).unwrap();
     assert!(open <= began.elapsed());
     assert!(slow_handler >= SHORT * 4 && slow_stream >= SHORT * 4);
-    // Neither waiting for a request nor for the rest of its head is in them.
+    // The times of responses include neither the wait for a request nor the wait for the rest of its head.
     assert!(open >= slow_handler + slow_stream + SHORT * 8, "{open:?}, {slow_handler:?}, {slow_stream:?}");
 }
 

@@ -1,5 +1,5 @@
-//! Promise 9: what goes wrong is told, and neither ends the server, nor spins, nor leaks a connection.
-//! What happens without descriptors or threads: `tests/descriptors.rs`, `tests/threads.rs`.
+//! Promise 9: a failure is reported. It neither ends the server, nor makes it spin, nor leaks a connection.
+//! `tests/descriptors.rs` and `tests/threads.rs` show servers without descriptors and without threads.
 
 use crate::support::client::Client;
 use crate::support::recorder::{recorder, Fact};
@@ -30,7 +30,7 @@ fn a_panicking_handler_is_answered_with_500_and_the_server_goes_on() {
     assert_ends(&running);
 }
 
-/// Panics where the library calls into what a user made.
+/// A reader that panics when it is read, or when it is dropped.
 struct Bomb {
     goes_off_when_read: bool,
 }
@@ -59,7 +59,7 @@ fn a_panic_in_a_reader_or_closure_ends_only_its_connection() {
             "/read" => Response::reader(bomb(true), 10),
             "/drop" => Response::reader(bomb(false), 10),
             "/closure" => Response::stream(|_| panic!("closure")),
-            // The drop of a panic's own payload may panic as well.
+            // The drop of a panic's payload may panic as well.
             "/payload" => panic_any(bomb(false)),
             _ => Response::text("hello"),
         }
@@ -113,7 +113,7 @@ fn the_connection_that_has_been_idle_longest_makes_room() {
     let mut first = bring(&handle, addr, GET, ConnectionState::Idle);
     let mut second = bring(&handle, addr, GET, ConnectionState::Idle);
     first.response();
-    first.say(GET); // now the second one has waited longest
+    first.say(GET); // now the second one has been idle longest
     first.response();
     until("it is idle again", || {
         let open = handle.connections();
@@ -130,7 +130,7 @@ fn the_connection_that_has_been_idle_longest_makes_room() {
     assert_ends(&running);
 }
 
-/// Else as many slow heads as there are places would keep everybody out.
+/// Otherwise as many slow heads as there are places would keep out every other client.
 #[test]
 fn a_slow_head_makes_room_when_nobody_is_idle() {
     let (running, facts) = serve_site(Server::builder().max_connections(3));
@@ -154,7 +154,7 @@ fn a_slow_head_makes_room_when_nobody_is_idle() {
     assert_ends(&running);
 }
 
-/// Else few clients a second that do not take their leave would keep everybody out.
+/// Otherwise a few clients a second that do not close their side would keep out every other client.
 #[test]
 fn a_lingering_connection_makes_room() {
     for _ in 0..10 {
@@ -165,7 +165,7 @@ fn a_lingering_connection_makes_room() {
         let _new = Client::answered(running.local_addr());
         if facts.reason(1) == CloseReason::Evicted {
             return;
-        } // else it had had its second, on a machine that is busy
+        } // else it lingered for its second, on a busy machine
     }
     panic!("a new client has to wait for it");
 }
@@ -195,7 +195,7 @@ fn clients_beyond_eight_refusals_are_dropped_and_reported() {
     let held = Arc::clone(&is_held);
     let builder = Server::builder().max_connections(1).on_event(move |event| {
         record(event);
-        // Holds every refusal up, so that there are eight of them at a time.
+        // Blocks every refusal, so that there are eight of them at a time.
         if matches!(Fact::of(event), Fact::Opened(id) if id > 1) {
             until("the test lets them go", || !held.load(SeqCst));
         }
@@ -217,7 +217,7 @@ fn clients_beyond_eight_refusals_are_dropped_and_reported() {
     assert_ends(&running);
 }
 
-// What the system refuses.
+// No thread.
 
 #[test]
 fn a_connection_without_a_thread_is_reported_and_gets_503() {
@@ -228,7 +228,7 @@ fn a_connection_without_a_thread_is_reported_and_gets_503() {
         assert_eq!(client.response().status, 503);
         client.expect_end();
     }
-    until("all three are told of", || {
+    until("all three are reported", || {
         let told = facts.so_far();
         told.iter().filter(|fact| **fact == Fact::SpawnFailed).count() == 3
     });

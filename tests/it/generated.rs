@@ -1,4 +1,4 @@
-//! Random legal requests: what a handler sees of each is what was generated.
+//! Random legal requests, compared with what a handler sees of each.
 
 use crate::support::client::Client;
 use crate::support::server::serve;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Mutex;
 use std::thread;
 
-/// How many connections are made, each from a seed of its own, with up to twenty requests.
+/// The number of connections, each from its own seed, with up to twenty requests.
 const SEEDS: u64 = 400;
 
 #[test]
@@ -32,13 +32,13 @@ fn a_handler_sees_exactly_what_a_legal_request_says() {
     assert!(requests > 1500, "{requests} are few");
 }
 
-/// Generates what one client asks and compares what it gets. Returns how many requests these were.
+/// Generates the requests of one client, and compares the responses. Returns the number of requests.
 fn converse(addr: SocketAddr, random: &mut Random) -> usize {
     let mut client = Client::connect(addr);
     client.stream.set_nodelay(true).unwrap();
     let (mut requests, mut goes_on) = (0, true);
     for _ in 0..1 + random.below(4) {
-        // They are pipelined, in pieces that know nothing of where one ends.
+        // They are pipelined, in pieces of any size.
         let mut batch = Vec::new();
         while goes_on && batch.len() < 5 {
             batch.push(generate(random));
@@ -68,7 +68,7 @@ impl Drop for OnPanic {
     }
 }
 
-/// Says all that a handler can see of a request.
+/// Reports everything that a handler can see of a request.
 fn report(req: &mut Request<'_>) -> Result<Response, Error> {
     let body = req.body().read_to_vec()?;
     let mut fields = String::new();
@@ -119,7 +119,7 @@ fn receive(client: &mut Client, made: &Made) {
     assert_eq!(answer.header("connection").as_deref(), connection, "{wire}");
 }
 
-/// A request, and what is to be seen of it.
+/// A request, and what a handler has to see of it.
 struct Made {
     wire: Vec<u8>,
     report: String,
@@ -163,7 +163,7 @@ fn generate(random: &mut Random) -> Made {
             let choice = ["close", "keep-alive", "keep-alive", "closed", "te", "", ""];
             let option = random.pick(&choice);
             let option = match option == "close" && random.below(2) == 0 {
-                true => "x-close", // else hardly a connection would go on
+                true => "x-close", // or hardly a connection would persist
                 false => option,
             };
             says_close |= option == "close";
@@ -225,7 +225,7 @@ fn target(method: &mut String, host: &str, random: &mut Random) -> (String, Stri
         return ("*".into(), "*".into(), None);
     }
     let (mut encoded, mut decoded) = (String::new(), String::new());
-    // Only one in absolute form may have an empty path.
+    // Only a target in absolute form may have an empty path.
     let is_absolute = form == 1;
     for _ in usize::from(is_absolute)..1 + random.below(4) {
         encoded.push('/');
@@ -266,7 +266,7 @@ fn field_line(name: &str, value: &[u8], random: &mut Random) -> Vec<u8> {
     [&parts.concat()[..], b"\r\n"].concat()
 }
 
-/// The same data in chunks, with extensions and trailers, which nobody sees.
+/// The same data in chunks, with extensions and trailers, which handlers do not see.
 fn chunked(mut data: &[u8], random: &mut Random) -> Vec<u8> {
     let mut wire = Vec::new();
     while !data.is_empty() {
@@ -304,10 +304,10 @@ const HOSTS: &[&str] = &[
 
 const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// What stands in a path as it is, by RFC 3986 or because browsers leave it so.
+/// The characters that stand for themselves in a path, by RFC 3986 or because browsers leave them so.
 const PATH: &[u8] = b"ABCXYZabcxyz0189-._~!$&'()*+,;=:@[]|^";
 
-/// SplitMix64: small, and good enough to choose with.
+/// SplitMix64: small, and random enough for this.
 struct Random(u64);
 
 impl Random {
@@ -345,7 +345,7 @@ impl Random {
         }
     }
 
-    /// A field's value: visible bytes, those above 127, and white space where it is not at an end.
+    /// The value of a header: visible bytes, those above 127, and white space except at the ends.
     fn value(&mut self) -> Vec<u8> {
         let mut value: Vec<u8> = Vec::new();
         for _ in 0..self.below(20) {
@@ -359,7 +359,7 @@ impl Random {
         value.trim_ascii().into()
     }
 
-    /// Any bytes, among them what looks like the end of a message and the begin of another.
+    /// Any bytes, among them some that look like the end of a message or the beginning of another.
     fn body(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         for _ in 0..self.pick(&[0, 1, 5, 40]) {

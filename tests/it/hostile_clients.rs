@@ -1,4 +1,4 @@
-//! Clients that reset, leave half-way, never read or never stop: each comes to its end, and nobody else notices.
+//! Clients that reset, leave half-way, never read or never stop: each connection ends, and no other client notices.
 
 use crate::support::client::Client;
 use crate::support::dialogue::{last_words, statuses};
@@ -12,12 +12,12 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Ends a connection over bytes that have not been read, which makes it a reset.
+/// Closes a connection with unread bytes, which makes the system send a reset.
 fn reset(client: Client) {
     client.stream.peek(&mut [0]).expect("an answer has come");
 }
 
-/// The server answers others, and its first connection has had one end, for this reason.
+/// Asserts that the server answers other clients, and that its first connection was closed once, for this reason.
 fn assert_goes_on(running: &Running, facts: &Recorder, want: CloseReason, why: &str) {
     assert_eq!(facts.reason(1), want, "{why}");
     let mut other = Client::connect(running.local_addr());
@@ -54,7 +54,7 @@ fn a_reset_in_any_state_is_reported_with_its_reason() {
     }
 }
 
-/// Each was told as the end of a last response, which it was not.
+/// Regression: each of these was reported as the end of a last response.
 #[test]
 fn an_incomplete_unread_body_is_reported() {
     type Leave = fn(Client);
@@ -66,7 +66,7 @@ fn an_incomplete_unread_body_is_reported() {
     for (leave, want, why) in table {
         let (running, facts) = serve_site(Server::builder().body_timeout(Duration::from_millis(500)));
         let mut client = Client::connect(running.local_addr());
-        // The first answer leaves when the rest of the second request is awaited.
+        // The first response is sent when the server waits for the rest of the second request.
         client.say(&format!("{GET}POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"));
         client.stream.peek(&mut [0]).unwrap();
         leave(client);
@@ -74,7 +74,7 @@ fn an_incomplete_unread_body_is_reported() {
     }
 }
 
-/// The handler cannot see it, unless it reads or writes.
+/// A handler that neither reads nor writes cannot see the reset.
 #[test]
 fn a_reset_during_a_handler_is_reported_when_its_response_is_sent() {
     for (field, why) in [("", "an answer"), ("Connection: close\r\n", "the last answer")] {
@@ -90,7 +90,7 @@ fn a_reset_during_a_handler_is_reported_when_its_response_is_sent() {
         let running = running.unwrap();
         let mut client = Client::connect(running.local_addr());
         client.say(GET);
-        client.stream.peek(&mut [0]).unwrap(); // or both answers would leave together
+        client.stream.peek(&mut [0]).unwrap(); // or both responses would leave together
         client.say(&format!("GET /gate HTTP/1.1\r\nHost: x\r\n{field}\r\n"));
         arrivals.recv_timeout(SOON).unwrap();
         reset(client);
@@ -167,7 +167,7 @@ fn ten_thousand_pipelined_requests_are_answered_in_order() {
     }
 }
 
-/// Others are answered meanwhile, and a stop does not wait for it.
+/// Other clients are answered meanwhile, and a stop does not wait for the flood.
 #[test]
 fn an_unread_pipelining_flood_is_ended() {
     type End = fn(&Running);
@@ -185,7 +185,7 @@ fn an_unread_pipelining_flood_is_ended() {
         let mut other = Client::connect(running.local_addr());
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _ = flood.stream.write_all(GET.repeat(10_000).as_bytes()); // it is cut in the middle
+                let _ = flood.stream.write_all(GET.repeat(10_000).as_bytes()); // the flood is cut half-way
             });
             for _ in 0..100 {
                 other.say(GET);
@@ -200,7 +200,7 @@ fn an_unread_pipelining_flood_is_ended() {
     }
 }
 
-/// They linger for a second, on threads of their own.
+/// Refused connections linger for a second, on threads of their own.
 #[test]
 fn refused_clients_that_do_not_read_delay_no_other() {
     for _ in 0..10 {
@@ -212,11 +212,11 @@ fn refused_clients_that_do_not_read_delay_no_other() {
         let mut refused = Vec::new();
         for id in 2..10 {
             let mut client = Client::connect(addr);
-            let _ = client.stream.write_all(&[b'x'; 100_000]); // its second may be over
+            let _ = client.stream.write_all(&[b'x'; 100_000]); // its grace of a second may be over
             refused.push(client);
             facts.wait_for(|fact| *fact == Fact::Opened(id));
         }
-        Client::connect(addr).expect_end(); // there are eight already
+        Client::connect(addr).expect_end(); // eight refusals are in progress already
         assert!(handle.close(busy));
         facts.reason(1);
         let mut new = Client::connect(addr);
@@ -226,14 +226,15 @@ fn refused_clients_that_do_not_read_delay_no_other() {
         if began.elapsed() < Duration::from_millis(900) {
             assert!(told.contains(&Fact::Rejected), "{told:?}");
             let ended = |fact: &Fact| matches!(fact, Fact::Closed(2..=9, ..));
-            assert!(!told.iter().any(ended), "somebody did not linger: {told:?}");
+            assert!(!told.iter().any(ended), "a client did not linger: {told:?}");
             return;
-        } // else they have had their second, on a machine that is busy
+        } // else they lingered for their second, on a busy machine
     }
     panic!("it has taken a second, ten times");
 }
 
-/// It was reset, as the server had closed behind the response while most of that was still on its way.
+/// Regression: the server closed the socket behind the response while most of it was still on its way, so the client's
+/// next bytes caused a reset.
 #[test]
 fn a_last_response_arrives_while_its_client_keeps_sending() {
     let large = "x".repeat(300_000);

@@ -1,11 +1,11 @@
-//! What the cases in `cases.rs` cannot show of requests: queries as values, what handlers say of the connection, events.
+//! Requests beyond the tables in `cases.rs`: query values, connections closed by handlers, and events.
 
 use crate::support::client::Client;
 use crate::support::server::{observed, serve};
 use hardstop::{CloseReason, Response, Server};
 use std::net::SocketAddr;
 
-/// Sends a request line and a Host; gives the status code, and the body if it is 200 or the reason.
+/// Sends a request line and a `Host`. Returns the status code, and the body if it is 200 or the reason.
 fn ask(addr: SocketAddr, line: &str) -> (u16, String) {
     let mut client = Client::connect(addr);
     client.say(&format!("{line}\r\nHost: x\r\n\r\n"));

@@ -1,4 +1,4 @@
-//! The limits and timeouts of the builder, each with its answer, and the errors of binding.
+//! The limits and timeouts of the builder, the response to each, and the errors of binding.
 
 use crate::support::client::Client;
 use crate::support::recorder::Fact;
@@ -13,12 +13,12 @@ use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Reads the body and says how long it was.
+/// Reads the body, and answers with its length.
 fn count(req: &mut Request<'_>) -> Result<String, Error> {
     Ok(req.body().read_to_vec()?.len().to_string())
 }
 
-/// Says this, then one `a` after the other, until the server ends it; gives what the server has said.
+/// Sends this, then one `a` after the other until the server ends the connection. Returns what the server has sent.
 fn drip(addr: SocketAddr, beginning: &str) -> String {
     let mut tcp = TcpStream::connect(addr).unwrap();
     tcp.set_read_timeout(Some(SOON)).unwrap();
@@ -27,7 +27,7 @@ fn drip(addr: SocketAddr, beginning: &str) -> String {
     let mut sender = tcp.try_clone().unwrap();
     let dripping = thread::spawn(move || {
         while sender.write_all(b"a").is_ok() {
-            thread::sleep(SHORT / 4); // that is what a drip is
+            thread::sleep(SHORT / 4); // a drip, not a wait
         }
     });
     let mut said = Vec::new();
@@ -55,7 +55,7 @@ fn a_slow_head_gets_408() {
     }
 }
 
-/// Some clients send an empty line after a body. It once made the connection busy until the head's timeout.
+/// Regression: the empty line that some clients send after a body made the connection busy until the head's timeout.
 #[test]
 fn an_empty_line_does_not_begin_a_request() {
     let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
@@ -79,7 +79,7 @@ fn the_head_timeout_restarts_with_each_request() {
     let (server, events) = observed(Server::builder().header_timeout(SHORT), count);
     let mut client = Client::connect(server.local_addr());
     for _ in 0..3 {
-        thread::sleep(SHORT * 2); // waiting for a request is not waiting for its head
+        thread::sleep(SHORT * 2); // an idle connection does not wait for a head
         client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(client.response().status, 200);
     }
@@ -155,7 +155,7 @@ fn a_dripping_body_gets_408() {
     }
 }
 
-/// As slow as what the rate would end, and for longer than its grace.
+/// Both directions are slower than the default minimum rate, for longer than its grace.
 #[test]
 fn slow_progress_is_allowed_without_a_minimum_rate() {
     let (timeout, pause) = (SHORT * 5, SHORT / 2);
@@ -169,7 +169,7 @@ fn slow_progress_is_allowed_without_a_minimum_rate() {
     let mut reading = Client::connect(server.local_addr());
     reading.say("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
     for _ in 0..70 {
-        thread::sleep(pause); // all in all seven seconds
+        thread::sleep(pause); // seven seconds in all
         sending.say("a");
         reading.stream.read_exact(&mut [0; 200_000]).unwrap();
     }
@@ -198,7 +198,7 @@ fn an_unread_response_ends_the_connection() {
 
 #[test]
 fn a_slowly_read_response_ends_the_connection() {
-    // A mebibyte a second, so that the write timeout has nothing to say.
+    // The client reads a mebibyte a second, so the write timeout does not apply.
     let builder = Server::builder().write_timeout(SOON).min_rate(100_000_000);
     let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
     let (server, events) = observed(builder, endless);
@@ -207,7 +207,7 @@ fn a_slowly_read_response_ends_the_connection() {
     let dripping = thread::spawn(move || {
         let mut piece = [0; 50_000];
         while tcp.read(&mut piece).map_or(false, |n| n > 0) {
-            thread::sleep(SHORT / 4); // that is what makes it slow
+            thread::sleep(SHORT / 4); // a slow reader, not a wait
         }
     });
     assert_eq!(events.take_reason(), CloseReason::WriteTimeout);
@@ -247,7 +247,7 @@ fn a_head_over_its_byte_limit_is_refused() {
             client.expect_end();
         }
     }
-    // The limit is one for each head, not for what arrives together.
+    // The limit applies to each head, not to everything that arrives together.
     let mut client = Client::connect(server.local_addr());
     let request = format!("{}{}", head(100), "b".repeat(200));
     client.say(&request.repeat(10));
@@ -288,7 +288,7 @@ fn a_head_over_its_header_limit_is_refused() {
     }
 }
 
-// Regression: a form of 1 MiB could have half a million fields, and took 42 MiB.
+// Regression: a form of 1 MiB could have half a million fields, which took 42 MiB of memory.
 #[test]
 fn a_form_over_its_field_limit_gets_413() {
     fn form(request: &mut Request<'_>) -> Result<String, Error> {
@@ -391,8 +391,8 @@ fn a_bind_error_names_the_address() {
     assert!(error.to_string().starts_with("cannot listen on 192.0.2.1:80: "), "{error}");
 }
 
-/// A connection whose `Closed` hook takes long waits for no request any more, but it looked so, and was chosen again
-/// and again to make room, for ever and with the lock held.
+/// Regression: a connection with a slow `Closed` hook looked idle. It was chosen again and again to make room, for ever
+/// and with the lock held.
 #[test]
 fn a_slow_closed_hook_does_not_delay_new_connections() {
     let (told, closed) = mpsc::sync_channel(9);
@@ -402,7 +402,7 @@ fn a_slow_closed_hook_does_not_delay_new_connections() {
         if let Event::Closed { id, .. } = event {
             told.send(u64::from(*id)).unwrap();
             if u64::from(*id) == 1 {
-                let _ = going_on.lock().unwrap().recv_timeout(SOON); // dropped if the test has failed
+                let _ = going_on.lock().unwrap().recv_timeout(SOON); // the sender is dropped if the test has failed
             }
         }
     });
@@ -410,20 +410,20 @@ fn a_slow_closed_hook_does_not_delay_new_connections() {
     let running = running.spawn(count).unwrap();
     let ask = || Client::answered(running.local_addr());
     drop(ask());
-    assert_eq!(closed.recv_timeout(SOON), Ok(1)); // and its hook goes on
+    assert_eq!(closed.recv_timeout(SOON), Ok(1)); // and its hook still runs
     let _second = ask();
     until("the second waits for its next request", || {
         let connections = running.handle().connections();
         connections.iter().any(|info| info.state == ConnectionState::Idle)
     });
-    let _third = ask(); // for which the second makes room
+    let _third = ask(); // the second makes room for it
     go_on.send(()).unwrap();
     running.destroy();
     assert!(running.join());
 }
 
-/// Its handshake is one byte of the client's, and it takes a timeout for the end of it, as rustls does once something
-/// has come.
+/// A transport whose handshake is one byte from the client. It takes a timeout for the end of the handshake, as rustls
+/// does once something has arrived.
 struct Sloppy(TcpStream);
 
 impl Read for Sloppy {
@@ -443,7 +443,7 @@ impl Write for Sloppy {
     }
 }
 
-/// It had `idle_timeout` instead.
+/// Regression: such a handshake got `idle_timeout` instead of `header_timeout`.
 #[test]
 fn a_handshake_times_out_even_if_its_transport_hides_it() {
     let (told, closed) = mpsc::sync_channel(9);

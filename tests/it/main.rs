@@ -1,4 +1,4 @@
-//! What the library promises, seen from outside: one module for each topic.
+//! The promises of the library, seen from outside: one module for each topic.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Who makes room when every place is taken, and who is refused.
+//! Which connection makes room when every place is taken, and which client is refused.
 
 use crate::support::client::Client;
 use crate::support::gate::Gate;
@@ -14,21 +14,21 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// When a write of the first connection stops at the gate.
+/// When a write of the first connection waits at the gate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stops {
-    /// Before its bytes have left.
+    /// Before its bytes are sent.
     Before,
-    /// When its client has them, and the server does not know it yet.
+    /// When its client has them, before the write returns.
     After,
 }
 
-/// A transport whose n-th write stops at a gate.
+/// A transport whose n-th write waits at a gate.
 struct Gated {
     tcp: TcpStream,
     gate: Arc<Gate>,
     stops: Stops,
-    /// How many writes there are before that one.
+    /// The number of writes before that one.
     free: Option<usize>,
 }
 
@@ -75,7 +75,7 @@ fn answer(request: &mut Request<'_>) -> Result<Response, hardstop::Error> {
     })
 }
 
-/// A server with one place, what it tells, when its first connection stops, and what lets that go on.
+/// A server with one place, whose first connection waits at a gate.
 struct OnePlace {
     running: Running,
     facts: Recorder,
@@ -111,7 +111,7 @@ fn connection_closes(text: &str) -> String {
 /// had it cut, and the end of a response that had been reported as sent was lost.
 #[test]
 fn an_unsent_response_is_not_lost_to_an_eviction() {
-    // What the client says, the write that holds the last bytes, and how the response ends.
+    // What the client sends, the write that holds the last bytes, and the end of the response.
     let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
     let too_large = "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
     let table = [
@@ -143,7 +143,7 @@ fn an_unsent_response_is_not_lost_to_an_eviction() {
     }
 }
 
-/// The same of a response that waits for a part of the next request to come, which has had the second of slow heads.
+/// Regression: the same happened to a response while the head of the next request was incomplete for more than a second.
 #[test]
 fn a_response_before_a_slow_head_is_not_lost_to_an_eviction() {
     let one = OnePlace::new(Stops::Before, 0);
@@ -179,7 +179,7 @@ fn the_last_response_of_a_drain_is_not_lost_to_a_queued_client() {
     assert_ne!(one.facts.reason(1), CloseReason::Evicted);
 }
 
-/// Regression: a client that had its response, and came again at once, got a 503 from a server that served nobody else.
+/// Regression: a client that connected again right after its response got a 503 from a server without other clients.
 #[test]
 fn a_client_finds_its_place_free_after_its_last_response() {
     for say in [connection_closes("GET /"), connection_closes("GET /large"), String::from(GET)] {
@@ -196,7 +196,7 @@ fn a_client_finds_its_place_free_after_its_last_response() {
             let status = again.response().status;
             one.running.destroy();
             assert_ends(&one.running);
-            status == 200 // else the machine was too busy to let it go on within a second
+            status == 200 // else the machine was too busy to continue within a second
         });
         assert!(is_served, "{say:?}");
     }
@@ -245,7 +245,7 @@ fn a_sequential_client_is_never_refused() {
     }
 }
 
-/// Clients that come faster than a slow `Closed` hook returns wait for it, on no more threads than there may be.
+/// Clients that connect faster than a slow `Closed` hook returns wait for it, and the number of threads stays bounded.
 #[test]
 fn a_slow_closed_hook_does_not_exceed_the_thread_limit() {
     let inside = Arc::new(AtomicUsize::new(0));

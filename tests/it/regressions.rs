@@ -1,4 +1,4 @@
-//! What was wrong once, each with the test that showed it.
+//! Bugs that were found, each with the test that showed it.
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses};
@@ -12,8 +12,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What the client had sent meanwhile lay in the kernel; closing over it reset the connection, and the end of the
-/// last response was lost.
+/// Regression: the socket was closed while a pipelined request was still unread in the kernel. That reset the connection,
+/// and the end of the last response was lost.
 #[test]
 fn a_last_response_arrives_whole_despite_a_pipelined_request() {
     let (gate, arrivals, open) = Gate::new();
@@ -30,7 +30,7 @@ fn a_last_response_arrives_whole_despite_a_pipelined_request() {
     client.say(GET);
     open.send(()).unwrap();
     facts.wait_for(|fact| matches!(fact, Fact::Responded(1, ..)));
-    until("nothing more is written", || {
+    until("everything has been written", || {
         let connections = running.handle().connections();
         let state = connections.first().map(|info| info.state);
         state.map_or(true, |state| state == ConnectionState::Closing)
@@ -39,7 +39,7 @@ fn a_last_response_arrives_whole_despite_a_pipelined_request() {
     client.expect_end();
 }
 
-/// A client that had connected a moment before was thrown out for the next one, its request on the way.
+/// Regression: a client that had just connected was evicted for the next one while its request was on the way.
 #[test]
 fn a_client_that_just_connected_is_not_evicted() {
     for _ in 0..10 {
@@ -53,11 +53,11 @@ fn a_client_that_just_connected_is_not_evicted() {
             first.say(GET);
             assert_eq!(first.response().text(), "hello");
             return;
-        } // else it had its second, on a machine that is busy
+        } // else its grace of a second was over, on a busy machine
     }
 }
 
-/// It never fired, and whoever slept on it slept on.
+/// Regression: a token kept beyond its connection never fired, and a thread that waited on it was never woken.
 #[test]
 fn a_kept_token_fires_when_its_connection_ends() {
     static TOKEN: Mutex<Option<hardstop::CancelToken>> = Mutex::new(None);
@@ -74,8 +74,8 @@ fn a_kept_token_fires_when_its_connection_ends() {
     assert!(token.wait_timeout(SOON));
 }
 
-/// The rest of a body that had not arrived when a drain came was taken for its end, and the request called malformed,
-/// which a client does not send again.
+/// Regression: a drain ended the body of a request that had not arrived whole. The request got a 400, and a client does
+/// not repeat such a request.
 #[test]
 fn a_request_cut_short_by_a_drain_gets_503() {
     let (gate, arrivals, open) = Gate::new();
@@ -86,7 +86,7 @@ fn a_request_cut_short_by_a_drain_gets_503() {
         }
         let gate = Arc::clone(&gate);
         Ok(Response::stream(move |body| {
-            body.flush()?; // its head does not say that it is the last
+            body.flush()?; // so its head does not announce the last response
             gate.pass();
             Ok(())
         }))
@@ -106,7 +106,8 @@ fn a_request_cut_short_by_a_drain_gets_503() {
     assert!(running.join());
 }
 
-/// The largest length stood for none, and the next response came within this one.
+/// Regression: `u64::MAX` stood for an unknown length inside the library. The response had no framing, and the next one
+/// came within its body.
 #[test]
 fn a_reader_length_of_u64_max_counts_as_unknown() {
     let server = serve(|_| Response::reader(&b"abc"[..], u64::MAX));
@@ -117,7 +118,7 @@ fn a_reader_length_of_u64_max_counts_as_unknown() {
     assert_eq!(client.response().text(), "abc");
 }
 
-/// RFC 9110 §9.3.2: no answer to HEAD has a body, not even one to a version that is not served.
+/// Regression: RFC 9110 §9.3.2 allows no body in a response to HEAD, and a 505 had one.
 #[test]
 fn a_head_request_of_an_unsupported_version_gets_no_body() {
     let server = serve(|_| "hello");
@@ -130,7 +131,7 @@ struct Bomb;
 
 impl Read for Bomb {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Ok(usize::MAX) // no reader may
+        Ok(usize::MAX) // which no reader may return
     }
 }
 
@@ -140,7 +141,7 @@ impl Drop for Bomb {
     }
 }
 
-/// It took the response before it along, which had been told as sent.
+/// Regression: a panic in the drop of a reader lost the response before it, which had been reported as sent.
 #[test]
 fn a_reader_that_panics_on_drop_loses_no_earlier_response() {
     let server = serve(|request| match request.path() {
@@ -152,7 +153,7 @@ fn a_reader_that_panics_on_drop_loses_no_earlier_response() {
     assert!(said.contains("\r\n\r\nhello"), "{said}");
 }
 
-/// It took along the 500 that stood in for its response.
+/// Regression: a panic in the drop of a replaced reader lost the 500 that replaced its response.
 #[test]
 fn a_reader_that_panics_when_replaced_leaves_the_500_whole() {
     let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, 5).with_header("a", "b\r\nc: d"));
@@ -163,7 +164,7 @@ fn a_reader_that_panics_when_replaced_leaves_the_500_whole() {
     events.take_until_closed(CloseReason::HandlerPanicked);
 }
 
-/// It was read for ever, destroy or not.
+/// Regression: a reader that returned more than the size of its buffer was read for ever, even after a destroy.
 #[test]
 fn a_reader_with_an_impossible_count_fails() {
     let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, None));
@@ -172,7 +173,7 @@ fn a_reader_with_an_impossible_count_fails() {
     events.take_reason();
 }
 
-/// The decision was made before the hook was called, and stood.
+/// Regression: whether to call the handler was decided before the hook was called, so its destroy came too late.
 #[test]
 fn destroy_in_the_request_hook_keeps_the_handler_from_running() {
     static HANDLE: Mutex<Option<hardstop::Handle>> = Mutex::new(None);
@@ -197,7 +198,7 @@ fn destroy_in_the_request_hook_keeps_the_handler_from_running() {
     assert!(calls.try_recv().is_err(), "the handler has been called");
 }
 
-/// Its length was said to be 0, as that of a file.
+/// Regression: the size of a file in `/proc` is 0, and that was sent as its length.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_without_a_size_is_sent_whole() {
@@ -210,7 +211,7 @@ fn a_file_without_a_size_is_sent_whole() {
     assert!(client.response().text().len() > 50);
 }
 
-/// Browsers leave these bytes as they are, so pages of such names could not be opened.
+/// Regression: a path with bytes that browsers do not encode was refused, so pages of such names could not be opened.
 #[test]
 fn a_path_with_bytes_that_browsers_leave_raw_is_served() {
     let server = serve(|request| String::from(request.path()));
@@ -219,7 +220,7 @@ fn a_path_with_bytes_that_browsers_leave_raw_is_served() {
     assert_eq!(client.response().text(), "/[a]|b^");
 }
 
-/// The panic came after the destroy, on which the connection ended without a word about it.
+/// Regression: a panic after a destroy was not reported.
 #[test]
 fn a_panic_caused_by_a_cut_is_reported() {
     let (called, calls) = channel();
@@ -238,13 +239,13 @@ fn a_panic_caused_by_a_cut_is_reported() {
     facts.wait_for(|fact| matches!(fact, Fact::HandlerPanicked(1, _)));
 }
 
-/// A small body that had come whole was refused for a pause before it.
+/// Regression: a small body was refused as too slow after it had arrived whole, because of a pause before it.
 #[test]
 fn a_complete_body_is_not_too_slow() {
     let running = serve(|request| request.body().read_to_text());
     let mut client = Client::connect(running.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
-    std::thread::sleep(Duration::from_millis(6500)); // longer than the rate is left alone
+    std::thread::sleep(Duration::from_millis(6500)); // longer than the grace of the minimum rate
     client.say("hello");
     assert_eq!(client.response().text(), "hello");
 }

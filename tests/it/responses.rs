@@ -1,4 +1,4 @@
-//! Responses: what a handler returns, and what becomes of it on the wire.
+//! Responses: what a handler returns, and what is sent.
 
 mod failures;
 mod files;
@@ -17,7 +17,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A server that answers every request with what this makes.
+/// A server that answers every request with what `make` returns.
 fn always<R: Into<Response>>(make: impl Fn() -> R + Send + Sync + 'static) -> Running {
     serve(move |_| make())
 }
@@ -26,7 +26,7 @@ fn request(method: &str, version: &str) -> String {
     format!("{method} / HTTP/{version}\r\nHost: x\r\n\r\n")
 }
 
-/// Fails when it has no more bytes.
+/// A reader that fails at the end of its bytes.
 struct Failing(&'static [u8]);
 
 impl Read for Failing {
@@ -239,7 +239,7 @@ fn a_flush_sends_an_event_at_once() {
     tcp.write_all(request("GET", "1.1").as_bytes()).unwrap();
     let mut said = String::new();
     for n in 1..=3 {
-        // The closure makes the next event only when this one has been seen.
+        // The closure sends the next event only after this one has been seen.
         while !said.ends_with(&format!("data: {n}\n\n\r\n")) {
             let mut piece = [0; 1024];
             let len = tcp.read(&mut piece).unwrap();
@@ -281,7 +281,8 @@ fn framing_headers_are_set_by_the_library_alone() {
     }
 }
 
-/// RFC 9110 §7.8. The field alone was once sent, with no way for a handler to add the option.
+/// Regression: RFC 9110 §7.8 wants `Connection: upgrade` with the header. The header was sent alone, and a handler could
+/// not add the option.
 #[test]
 fn an_upgrade_header_has_its_connection_option() {
     let server = always(|| Response::new(426).with_header("Upgrade", "h2c"));
@@ -305,7 +306,7 @@ fn a_close_option_in_a_list_ends_the_connection() {
     }
 }
 
-/// The second one was once added instead.
+/// Regression: the second one was sent in addition to the first.
 #[test]
 fn a_second_content_type_replaces_the_first() {
     let server = always(|| {
@@ -331,7 +332,7 @@ fn every_response_has_the_current_date() {
         let month = months.iter().position(|each| *each == words[2]).unwrap();
         assert_eq!(words[5], "GMT", "{date}");
         let number = |text: &str| text.parse::<u64>().unwrap();
-        // Counts days one by one, in another way than the library does.
+        // Counts the days one by one, in another way than the library does.
         let (day, year) = (number(words[1]), number(words[3]));
         let is_leap = |year| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
         let length = |month| match month {

@@ -45,7 +45,7 @@ fn no_handler_is_called_once_destroy_has_begun() {
         running.destroy();
         returned.store(true, SeqCst);
         assert_ends(&running);
-        // One that was decided just before may have been late with its first line.
+        // A call that was decided just before may run its first line late.
         let late = late.lock().unwrap();
         let connections: HashSet<_> = late.iter().collect();
         assert_eq!(late.len(), connections.len(), "requests of one connection went on");
@@ -104,7 +104,7 @@ fn destroy_frees_the_port_and_cuts_every_connection() {
     for (say, state, name) in STATES {
         let (running, facts) = serve_site(Server::builder());
         let mut client = bring(&running.handle(), running.local_addr(), say, state);
-        facts.wait_for(|fact| *fact == Fact::Opened(1)); // without a thread there would be no `Closed`
+        facts.wait_for(|fact| *fact == Fact::Opened(1)); // without a thread there would be no `Closed` event
         assert_eq!(running.destroy(), 1, "{name}");
         assert_port_is_free(running.local_addr());
         client.expect_end();
@@ -119,10 +119,10 @@ fn one_destroy_cuts_connections_in_every_state() {
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut clients: Vec<Client> = STATES
         .iter()
-        .filter(|(_, state, _)| *state != ConnectionState::Closing) // it lasts for a second only
+        .filter(|(_, state, _)| *state != ConnectionState::Closing) // lingering lasts for a second only
         .map(|(say, state, _)| bring(&handle, addr, say, *state))
         .collect();
-    facts.wait_for(|fact| *fact == Fact::Opened(1)); // the silent one's state does not tell
+    facts.wait_for(|fact| *fact == Fact::Opened(1)); // the state of the silent one is `New` with or without a thread
     assert_eq!(running.destroy(), clients.len());
     assert_port_is_free(addr);
     clients.iter_mut().for_each(Client::expect_end);
@@ -300,7 +300,7 @@ fn concurrent_destroys_share_the_connections_and_all_return() {
 
 // Promise 5.
 
-/// What a handler that was blocked on its client or its token has seen when the connection was cut.
+/// Blocks a handler, cuts its connection, and returns what the handler has seen.
 fn seen_by(
     say: &str,
     cut: fn(&Running),
@@ -343,7 +343,7 @@ fn a_blocked_handler_learns_of_a_cut() {
         let sleep = |request: &mut Request<'_>| format!("{}", request.cancel_token().wait_timeout(LONG));
         assert_eq!(seen_by(GET, cut, sleep), "true, true");
         let sleep = |request: &mut Request<'_>| {
-            let token = request.cancel_token(); // it may be sent elsewhere
+            let token = request.cancel_token(); // a token can be sent to another thread
             thread::spawn(move || token.wait_timeout(LONG)).join().unwrap().to_string()
         };
         assert_eq!(seen_by(GET, cut, sleep), "true, true");
@@ -380,8 +380,8 @@ fn a_blocked_response_fails_on_destroy() {
     assert_ends(&running);
 }
 
-/// With a stop flag beside the listener, a connection that was accepted at the moment of a destroy survived
-/// it in one round of forty, and clients could connect after it had returned in most rounds.
+/// With a stop flag beside the listener, a connection accepted at the moment of a destroy survived it in one round of
+/// forty, and in most rounds clients could still connect after it had returned.
 #[test]
 fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
     for round in 0..200 {
@@ -399,7 +399,7 @@ fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
                             assert!(!is_over, "a client could connect, round {round}");
                             connected.fetch_add(1, SeqCst);
                             if n % 2 == 0 {
-                                // The end may have come.
+                                // It may have been cut already.
                                 let _ = client.stream.write_all(GET.as_bytes());
                             }
                             clients.lock().unwrap().push(client);
@@ -411,16 +411,16 @@ fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
             }
             let began = Instant::now();
             while connected.load(SeqCst) < round / 2 % 40 && began.elapsed() < SOON {
-                thread::yield_now(); // a nap would miss the storm
+                thread::yield_now(); // a sleep would miss the storm
             }
             running.destroy();
             over.store(true, SeqCst);
         });
-        assert_ends(&running); // without help from the clients
+        assert_ends(&running); // no client has closed its side
         for mut client in clients.into_inner().unwrap() {
-            // Linux forgets a handshake that was going on when its listener was closed, and tells the client
-            // so when it next sends. One that had survived would wait for more after this byte.
-            let _ = client.stream.write_all(b"G"); // it has ended already, most likely
+            // Linux forgets a handshake that was in progress when its listener was closed, and sends a reset
+            // when the client next writes. A connection that survived would wait for more after this byte.
+            let _ = client.stream.write_all(b"G"); // most likely the connection has ended already
             client.expect_end();
         }
     }

@@ -1,4 +1,4 @@
-//! Promise 7: a drain takes no new requests, and lets the others be answered.
+//! Promise 7: a drain takes no new requests, and answers those that were sent before.
 
 use crate::support::client::{assert_is_last, Client};
 use crate::support::gate::Gate;
@@ -20,7 +20,7 @@ fn drain_closes_the_port_and_idle_connections_at_once() {
     let mut client = bring(&handle, addr, GET, ConnectionState::Idle);
     handle.drain();
     assert!(Client::try_connect(addr).is_err());
-    assert_ne!(handle.phase(), Phase::Accepting); // it may have ended already
+    assert_ne!(handle.phase(), Phase::Accepting); // the drain may have ended already
     client.response();
     client.expect_end();
     assert_ends(&running);
@@ -94,11 +94,11 @@ fn drain_serves_clients_that_connected_before_run() {
     clients.iter_mut().for_each(|client| client.say(GET));
     handle.drain();
     assert!(Client::try_connect(addr).is_err());
-    server.run(site); // returns when they all have been served
+    server.run(site); // returns when all of them have been served
     clients.iter_mut().for_each(assert_is_last);
 }
 
-/// All but eight of them were sent away with a 503 before, and all but sixteen reset.
+/// Regression: all but eight of these clients got a 503, and all but sixteen a reset.
 #[test]
 fn drain_serves_an_accept_queue_larger_than_max_connections() {
     let server = Server::builder().max_connections(8);
@@ -106,13 +106,13 @@ fn drain_serves_an_accept_queue_larger_than_max_connections() {
     let (handle, addr) = (server.handle(), server.local_addr());
     let connect = |_| Client::connect(addr).queued();
     let mut clients: Vec<Client> = (0..50).map(connect).collect();
-    // Elsewhere than on Linux, those who wait behind silent ones for a second may lose what they have said.
+    // On other systems than Linux, a client that waits behind silent ones for a second may lose its request.
     let speaking = clients.split_off(if cfg!(target_os = "linux") { 8 } else { 0 });
     let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for mut client in speaking {
             client.say(GET);
-            scope.spawn(move || assert_is_last(&mut client)); // and leaves, which makes room
+            scope.spawn(move || assert_is_last(&mut client)); // and closes, which makes room
         }
         handle.drain();
         server.run(|_| {
@@ -126,7 +126,7 @@ fn drain_serves_an_accept_queue_larger_than_max_connections() {
     assert!(most.into_inner() <= 8, "more handlers than places");
 }
 
-/// A transport that says which connection is about to be read from.
+/// A transport that reports which connection is about to be read from.
 struct SaysReads {
     tcp: TcpStream,
     id: u64,
@@ -135,7 +135,7 @@ struct SaysReads {
 
 impl Read for SaysReads {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let _ = self.reads.try_send(self.id); // the test may have ended, and listens to the first reads only
+        let _ = self.reads.try_send(self.id); // the test may have ended, and needs the first reads only
         self.tcp.read(buf)
     }
 }
@@ -150,7 +150,7 @@ impl Write for SaysReads {
     }
 }
 
-/// Their second was over before they had a thread, and what they sent after that was lost.
+/// Regression: the grace of queued connections ended before they had a thread, and a request sent after that was lost.
 #[test]
 fn queued_connections_get_their_grace_when_a_place_frees_up() {
     let (sender, reads) = mpsc::sync_channel(99);
@@ -162,7 +162,7 @@ fn queued_connections_get_their_grace_when_a_place_frees_up() {
     thread::scope(|scope| {
         let handler = |req: &mut Request<'_>| {
             if req.path() == "/slow" {
-                req.cancel_token().wait_timeout(Duration::from_millis(1200)); // longer than that second
+                req.cancel_token().wait_timeout(Duration::from_millis(1200)); // longer than the grace of a second
             }
             "hello"
         };
@@ -170,19 +170,19 @@ fn queued_connections_get_their_grace_when_a_place_frees_up() {
         first.say("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_is_last(&mut first);
         drop(first);
-        while reads.recv_timeout(SOON).unwrap() != 2 {} // it is read from before there is anything
+        while reads.recv_timeout(SOON).unwrap() != 2 {} // the server reads before the request is sent
         second.say(GET);
         assert_is_last(&mut second);
     });
 }
 
-/// It counted in the only place, and kept the others out for as long as it lived.
+/// Regression: the upgraded connection held the only place, and kept out the others for as long as it lived.
 #[test]
 fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     let (gate, arrivals, open) = Gate::new();
     let busy = move |event: &Event| {
         if matches!(event, Event::Rejected { .. }) {
-            gate.pass(); // on the accept loop's thread, so that it accepts nobody
+            gate.pass(); // blocks the accept loop's thread, so that no client is accepted
         }
     };
     let (keep, kept) = mpsc::sync_channel(9);
@@ -200,7 +200,7 @@ fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     upgraded.say("GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
     let stream = kept.recv_timeout(SOON).unwrap();
     let mut refused = Vec::new();
-    until("nobody is accepted", || {
+    until("no client is accepted", || {
         refused.push(connect());
         arrivals.try_recv().is_ok()
     });
@@ -208,13 +208,13 @@ fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     clients.iter_mut().for_each(|client| client.say(GET));
     running.handle().drain();
     open.send(()).unwrap();
-    drop((refused, open)); // whoever else is turned away is not waited for
+    drop((refused, open)); // the gate is open for every other client that is dropped
     clients.iter_mut().for_each(assert_is_last);
     drop(stream);
     assert_ends(&running);
 }
 
-/// RFC 9112 §9.6: a client knows that nothing behind a `Connection: close` has been handled, and may send it again.
+/// RFC 9112 §9.6: a client may repeat the requests after a `Connection: close`, as they have not been handled.
 #[test]
 fn drain_answers_no_pipelined_request_after_the_running_one() {
     let (gate, arrivals, open) = Gate::new();
@@ -233,13 +233,13 @@ fn drain_answers_no_pipelined_request_after_the_running_one() {
     running.handle().drain();
     drop(open);
     assert_is_last(&mut client);
-    drop(client); // it lingers for more
+    drop(client); // or the server would linger
     assert_ends(&running);
     let requests = |fact: &&Fact| matches!(fact, Fact::Request(1, _));
     assert_eq!(facts.so_far().iter().filter(requests).count(), 1);
 }
 
-/// The kernel's queue is read to its end after `shutdown(Read)` on Linux only; Windows has a tick instead.
+/// Only on Linux can the kernel's queue be read after `shutdown(Read)`. On Windows the server polls instead.
 #[cfg(any(target_os = "linux", windows))]
 #[test]
 fn drain_serves_a_request_queued_in_the_kernel() {
@@ -257,7 +257,7 @@ fn drain_serves_a_request_queued_in_the_kernel() {
     }
 }
 
-/// As above, with a drain that comes while the connection is not idle yet.
+/// As above, with a drain that begins before the connection is idle.
 #[cfg(any(target_os = "linux", windows))]
 #[test]
 fn drain_serves_a_request_sent_before_its_connection_is_idle() {

@@ -1,4 +1,4 @@
-//! Promise 6: a shutdown drains the server, and destroys at its deadline what is left.
+//! Promise 6: a shutdown drains the server, and destroys the rest at its deadline.
 
 use crate::support::client::{assert_is_last, Client};
 use crate::support::gate::Gate;
@@ -53,7 +53,7 @@ fn the_tightest_deadline_wins_and_all_callers_get_the_same_outcome() {
             LONG // of the first call
         },
         |running| {
-            let outcome = running.shutdown(LONG); // must not restart the clock
+            let outcome = running.shutdown(LONG); // must not restart the first call's clock
             assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
             SHORT * 4
         },
@@ -88,7 +88,7 @@ fn an_unbounded_shutdown_is_a_drain() {
     assert_ends(&running);
 }
 
-/// It said `Drained` when all that was left at the deadline had been cut by `close` before.
+/// Regression: the outcome was `Drained` if `close` had cut all connections that were left at the deadline.
 #[test]
 fn shutdown_is_not_drained_while_a_handler_runs() {
     let (gate, arrivals, open) = Gate::new();
@@ -143,7 +143,7 @@ fn shutdown_before_run_waits_for_connected_clients() {
 
     let server = Server::bind("127.0.0.1:0").unwrap();
     let mut client = Client::connect(server.local_addr()).queued();
-    let outcome = server.handle().shutdown(SHORT); // nobody runs it
+    let outcome = server.handle().shutdown(SHORT); // it never runs
     assert_eq!(outcome, Outcome::Destroyed { cut: 1 });
     client.expect_end();
 
@@ -205,7 +205,7 @@ fn the_phase_only_moves_forward() {
     assert_ends(&running);
 }
 
-/// Regression: the accept loop alone kept the deadline of a `shutdown` that cannot wait, and a hook held that up.
+/// Regression: only the accept loop kept the deadline of a `shutdown` that cannot wait, and a hook can block that loop.
 #[test]
 fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread() {
     let (record, facts) = recorder();
@@ -215,7 +215,7 @@ fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread()
     let cell = Arc::clone(&handle);
     let outcome = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&outcome);
-    // Eight refusals are held in their hook, so the next client is turned away, on the accepting thread.
+    // Eight refusals are blocked in their hook, so the next client is dropped, on the accept thread.
     let (held, _, hold) = Gate::new();
     let builder = Server::builder().max_connections(1).on_event(move |event| {
         record(event);
@@ -245,7 +245,7 @@ fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread()
     let _turned_away = Client::connect(running.local_addr());
     arrivals.recv_timeout(SOON).unwrap();
     assert_eq!(*outcome.lock().unwrap(), Some(Outcome::Pending));
-    busy.expect_end(); // its handler has not returned, and the accepting thread is in the hook
+    busy.expect_end(); // though the handler has not returned, and the accept thread is in the hook
     assert_eq!(running.handle().phase(), Phase::Destroyed);
     drop((release, hold, refused));
     open.send(()).unwrap();

@@ -1,5 +1,4 @@
-//! Promises 4 and 8: waiting for the end of a server, and who owns it. Its descriptors and threads are counted in
-//! `tests/leak.rs`.
+//! Promises 4 and 8: waiting for the end of a server, and owning it. `tests/leak.rs` counts its descriptors and threads.
 
 use crate::support::client::Client;
 use crate::support::gate::Gate;
@@ -42,7 +41,7 @@ fn wait_returns_after_the_last_closed_hook() {
     let counter = Arc::clone(&told);
     let builder = Server::builder().on_event(move |event| {
         if matches!(Fact::of(event), Fact::Closed(..)) {
-            thread::sleep(SHORT); // gives a wait that is too early its chance
+            thread::sleep(SHORT); // so that a wait that returns too early is seen
             counter.fetch_add(1, SeqCst);
         }
     });
@@ -101,7 +100,7 @@ fn wait_on_a_server_thread_returns_at_once() {
         assert_eq!(answer, (place, [false; 3], Outcome::Pending));
         if place == "handler" {
             go.send(()).unwrap();
-            assert_eq!(client.response().text(), "hello"); // the drain lets it end
+            assert_eq!(client.response().text(), "hello"); // the drain lets the handler finish
         }
     }
     assert_ends(cell.lock().unwrap().as_ref().unwrap());
@@ -173,7 +172,7 @@ fn a_handler_can_own_its_server() {
         "hello"
     });
     let addr = handle_addr(&cell, running.unwrap());
-    drop(cell); // now the handler alone has it, and drops it with itself
+    drop(cell); // now only the handler owns the server, and drops it with itself
     Client::connect(addr).say(GET);
     assert!(handle.wait_timeout(SOON));
 }

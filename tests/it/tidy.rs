@@ -1,4 +1,4 @@
-//! What holds for the repository as a whole.
+//! Rules for the repository as a whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files of the library with their text, without its inline tests.
+/// The files of the library and their text, without inline tests.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut sources = Vec::new();
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -29,7 +29,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 #[test]
 fn the_library_has_no_dependency_no_feature_and_no_build_script() {
-    // `cargo package` rewrites it, and keeps this one.
+    // `cargo package` rewrites the manifest, and keeps the original under this name.
     let as_written = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml.orig").exists();
     let manifest = read(if as_written { "Cargo.toml.orig" } else { "Cargo.toml" });
     let mut lines = manifest.lines().map(str::trim);
@@ -102,6 +102,6 @@ fn every_test_named_in_the_promises_and_threats_exists() {
 #[test]
 fn the_first_program_of_the_readme_is_the_example() {
     let (example, readme) = (read("examples/hello.rs"), read("README.md"));
-    let (_, code) = example.split_once("\n\n").unwrap(); // after what it says of itself
+    let (_, code) = example.split_once("\n\n").unwrap(); // after its comment
     assert!(readme.contains(code), "README.md has another program than:\n{code}");
 }

@@ -1,7 +1,7 @@
-//! What `Builder::transport` promises, over transports that need nothing but std.
+//! The promises of `Builder::transport`, with transports that need nothing but std.
 //!
-//! Each of them says goodbye when it is dropped, so every orderly end can be told from a cut; and one of them changes
-//! every byte, so that a plain byte would be seen.
+//! Each of them sends a goodbye when it is dropped, so an orderly end differs from a cut. One of them changes every byte,
+//! so that a plain byte would be noticed.
 
 mod clocks;
 mod failures;
@@ -29,23 +29,23 @@ const GOODBYE: &str = "<goodbye>";
 const HELLO: [u8; 1] = [22];
 const RECORD: usize = 100;
 
-/// How a transport differs from a plain socket.
+/// The ways in which a transport differs from a plain socket.
 #[derive(Debug, Clone, Copy, Default)]
 struct Odd {
-    /// What every byte is changed by, both ways.
+    /// Every byte is combined with this one, both ways.
     key: u8,
     handshake: Handshake,
-    /// Whether nothing leaves before a flush.
+    /// Nothing is sent before a flush.
     buffers: bool,
-    /// How much a read gives at most, if so little.
+    /// The most bytes that a read returns, if there is a limit.
     sip: Option<usize>,
-    /// Whether what comes is in records of [`RECORD`] bytes, the first of which is how much of the rest counts.
+    /// What the client sends is in records of [`RECORD`] bytes. The first byte is the number of those that count.
     records: bool,
-    /// Whether the first flush is interrupted.
+    /// The first flush is interrupted.
     interrupted: bool,
 }
 
-/// A byte each way.
+/// One byte each way.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 enum Handshake {
     #[default]
@@ -61,21 +61,21 @@ const EAGER: Odd = Odd { handshake: Handshake::InHook, ..SCRAMBLED };
 const LAZY: Odd = Odd { handshake: Handshake::Lazy, ..SCRAMBLED };
 const RECORDS: Odd = Odd { records: true, ..SCRAMBLED };
 const ALL: [(Odd, &str); 8] = [
-    (PLAIN, "one that only says goodbye"),
-    (SCRAMBLED, "one that changes every byte"),
-    (EAGER, "one with a handshake in the hook"),
-    (LAZY, "one with a handshake at the first use"),
-    (Odd { buffers: true, ..SCRAMBLED }, "one that buffers"),
-    (Odd { sip: Some(1), ..SCRAMBLED }, "one that gives a byte a read"),
-    (RECORDS, "one that reads records"),
-    (Odd { interrupted: true, ..LAZY }, "one that is interrupted"),
+    (PLAIN, "a goodbye only"),
+    (SCRAMBLED, "every byte changed"),
+    (EAGER, "a handshake in the hook"),
+    (LAZY, "a handshake at the first use"),
+    (Odd { buffers: true, ..SCRAMBLED }, "buffered"),
+    (Odd { sip: Some(1), ..SCRAMBLED }, "one byte a read"),
+    (RECORDS, "records"),
+    (Odd { interrupted: true, ..LAZY }, "an interrupted flush"),
 ];
 
 struct Wrapper {
     tcp: TcpStream,
     odd: Odd,
     shaken: bool,
-    /// Read and not given out: of a record that is not whole, and of one that is.
+    /// The bytes of an incomplete record, and those of complete ones that have not been returned.
     begun: Vec<u8>,
     ready: Vec<u8>,
     unsent: Vec<u8>,
@@ -175,12 +175,12 @@ fn over(odd: Odd) -> Builder {
 struct Peer {
     tcp: TcpStream,
     odd: Odd,
-    /// All that has come, as it was meant.
+    /// Everything received, decoded.
     heard: String,
 }
 
 impl Peer {
-    /// One that has said nothing at all.
+    /// Connects, and sends nothing.
     fn silent(addr: SocketAddr, odd: Odd) -> Peer {
         let tcp = TcpStream::connect(addr).unwrap();
         tcp.set_read_timeout(Some(SOON)).unwrap();
@@ -205,7 +205,7 @@ impl Peer {
         assert_eq!(hello, HELLO);
     }
 
-    /// What it would put on the wire to say that.
+    /// The bytes to send for this text.
     fn encoded(&self, text: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         if self.odd.records {
@@ -225,7 +225,7 @@ impl Peer {
         self.tcp.write_all(&self.encoded(text)).unwrap();
     }
 
-    /// Sends a byte at a time until it cannot, or for too long; says how long that took.
+    /// Sends a byte at a time until the server ends the connection. Returns how long that took.
     fn drip(&mut self, bytes: &[u8]) -> Duration {
         let began = Instant::now();
         for byte in bytes {
@@ -242,7 +242,7 @@ impl Peer {
         began.elapsed()
     }
 
-    /// Reads until what was heard ends like this.
+    /// Reads until everything heard ends like this.
     fn hear(&mut self, ending: &str) -> &str {
         while !self.heard.ends_with(ending) {
             assert!(self.read() > 0, "ended after {:?}", self.heard);
@@ -250,7 +250,7 @@ impl Peer {
         &self.heard
     }
 
-    /// Reads to the end, which is no reset.
+    /// Reads to the end, which may not be a reset.
     fn hear_all(&mut self) -> &str {
         while self.read() > 0 {}
         &self.heard
@@ -264,7 +264,7 @@ impl Peer {
         n
     }
 
-    /// Waits until it has been cut, which may be seen as a reset.
+    /// Waits until the connection is cut, which may be a reset.
     fn expect_cut(&mut self) {
         self.tcp.set_read_timeout(Some(SOON)).unwrap();
         let mut piece = [0; 65536];
@@ -292,7 +292,7 @@ fn echo(request: &mut Request<'_>) -> Result<Response, Error> {
     })
 }
 
-/// Waits until the only connection of that server is in that state.
+/// Waits until the only connection of the server is in that state.
 fn until_state(handle: &Handle, state: ConnectionState) {
     until(&format!("the connection is {state:?}"), || {
         let open = handle.connections();
@@ -327,7 +327,7 @@ fn every_kind_of_request_and_response_goes_through_every_transport() {
         assert!(heard.contains(&format!("\r\n\r\n{}HTTP/1.1", "x".repeat(300_000))), "{name}");
         assert!(heard.contains("\r\n999,\r\n0\r\n\r\nHTTP/1.1"), "{name}: {heard}");
         assert!(heard.ends_with("hello from /last<goodbye>"), "{name}");
-        drop(peer); // the server would linger
+        drop(peer); // or the server would linger
         let told = events.take_connection();
         assert!(matches!(told.last(), Some(Fact::Closed(_, CloseReason::Completed, _))), "{name}: {told:?}");
         let opened = told.iter().filter(|fact| matches!(fact, Fact::Opened(_)));
@@ -393,7 +393,7 @@ fn the_goodbye_of_a_transport_comes_last_at_every_orderly_end() {
             assert_eq!(statuses(heard), answers, "{reason:?}");
             assert!(heard.ends_with(GOODBYE), "{reason:?}: {heard}");
             assert_eq!(heard.matches(GOODBYE).count(), 1, "{reason:?}: {heard}");
-            drop(peer); // the server would linger
+            drop(peer); // or the server would linger
             assert_eq!(events.take_reason(), reason);
         }
     }

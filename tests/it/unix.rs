@@ -1,4 +1,4 @@
-//! The promises over a Unix socket: those about serving and stopping, and those about its file.
+//! The promises over a Unix socket: serving, stopping, and its file.
 
 mod file;
 mod stops;
@@ -21,7 +21,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A fresh directory, which goes with all that is in it.
+/// A new directory, which is removed with everything in it.
 struct Place(PathBuf);
 
 impl Place {
@@ -60,7 +60,7 @@ fn try_connect(path: &Path) -> io::Result<Client> {
 }
 
 fn connect(path: &Path) -> Client {
-    try_connect(path).expect("somebody listens")
+    try_connect(path).expect("the server listens")
 }
 
 fn answered(path: &Path) -> Client {
@@ -70,7 +70,8 @@ fn answered(path: &Path) -> Client {
     client
 }
 
-/// A client that has said so much, and the number of its connection, which is the only one in that state.
+/// Connects a client, sends that, and waits for that state, in which there is no other connection. Returns the client and
+/// the number of its connection.
 fn bring(of: &(Running, Recorder), path: &Path, say: &str, state: ConnectionState) -> (Client, u64) {
     let (running, facts) = of;
     loop {
@@ -82,9 +83,9 @@ fn bring(of: &(Running, Recorder), path: &Path, say: &str, state: ConnectionStat
             let open = running.handle().connections();
             let found = open.iter().find(|info| info.state == state);
             number = found.map(|info| u64::from(info.id));
-            // One that has no thread yet ends without any event.
+            // A connection without a thread ends without events.
             number = number.filter(|number| facts.so_far().contains(&Fact::Opened(*number)));
-            // Those that linger end by themselves after a second, which may have been missed.
+            // A lingering connection ends by itself after a second, which may have been missed.
             let next = u64::try_from(before).unwrap() + 1;
             is_over = facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(id, ..) if *id == next));
             number.is_some() || is_over
@@ -99,7 +100,7 @@ fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// A socket's file whose listener is gone: std leaves it, as a crash does.
+/// Leaves the file of a socket without a listener. Std does not remove it, nor does a crash.
 fn leave_a_stale_socket(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
     assert!(is_there(path));

@@ -1,4 +1,4 @@
-//! Connections that have left HTTP: what `Response::upgrade`, `Upgraded` and `Lease` promise.
+//! Upgraded connections: the promises of `Response::upgrade`, `Upgraded` and `Lease`.
 
 mod closures;
 mod stops;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 const UPGRADE: &str = "GET /up%20there HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
-/// A server that gives whoever offers it an upgrade to that closure.
+/// A server that upgrades every request that offers it to this closure.
 fn taking(
     builder: Builder,
     take: impl Fn(Upgraded, CancelToken) + Clone + Send + Sync + 'static,
@@ -41,7 +41,7 @@ fn taking(
     (running.unwrap(), facts)
 }
 
-/// A server whose closures return at once, and move their streams to the test's thread, with their tokens.
+/// A server whose closures send their streams and tokens to the test's thread, and return at once.
 fn moving(builder: Builder) -> (Running, Recorder, Receiver<(Upgraded, CancelToken)>) {
     let (sender, streams) = mpsc::channel();
     let (running, facts) = taking(builder, move |stream, token| {
@@ -50,7 +50,7 @@ fn moving(builder: Builder) -> (Running, Recorder, Receiver<(Upgraded, CancelTok
     (running, facts, streams)
 }
 
-/// A client that has left HTTP, too.
+/// A client of an upgraded connection.
 fn upgraded(addr: SocketAddr) -> Client {
     let mut client = Client::connect(addr);
     client.say(UPGRADE);
@@ -64,7 +64,7 @@ fn read_exact(stream: &mut impl Read, n: usize) -> Vec<u8> {
     bytes
 }
 
-/// Has the client send until nothing more is taken, or the server.
+/// Writes until that fails, and returns the error.
 fn fill(mut write: impl FnMut() -> std::io::Result<usize>) -> std::io::Error {
     loop {
         match write() {
@@ -110,7 +110,7 @@ fn an_upgraded_stream_begins_with_the_bytes_already_received() {
     assert_eq!(read_exact(&mut stream, 3), b"GET", "it is not parsed");
     client.say("more");
     assert_eq!(read_exact(&mut stream, 17), b" / HTTP/1.1\r\nmore");
-    stream.write_all(b"back").unwrap(); // and no flush
+    stream.write_all(b"back").unwrap(); // no flush is needed
     assert_eq!(client.take(4), b"back");
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(stream.read(&mut [0; 9]).unwrap(), 0, "the client's end");
@@ -120,7 +120,7 @@ fn an_upgraded_stream_begins_with_the_bytes_already_received() {
     client.expect_end();
 }
 
-/// It waited for the client's next byte.
+/// Regression: a read into an empty buffer waited for the client's next byte.
 #[test]
 fn an_empty_read_returns_at_once() {
     let (running, _facts, streams) = moving(Server::builder());
@@ -196,7 +196,7 @@ fn an_upgrade_that_was_not_offered_gets_400_and_the_connection_persists() {
     }
     assert!(!taken.load(SeqCst));
     let failed = |fact: &&Fact| matches!(fact, Fact::RequestFailed(..));
-    until("each is told as `RequestFailed`", || facts.so_far().iter().filter(failed).count() == 2 * table.len());
+    until("each is reported as `RequestFailed`", || facts.so_far().iter().filter(failed).count() == 2 * table.len());
 }
 
 #[test]

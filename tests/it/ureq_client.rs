@@ -1,4 +1,4 @@
-//! What an ordinary client does, as ureq does it.
+//! An ordinary client, ureq.
 
 use crate::support::server::serve;
 use crate::support::SOON;
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use ureq::{Agent, SendBody};
 
-/// One that pools its connections, and takes every status code for an answer.
+/// An agent that pools its connections, and returns responses of every status.
 fn agent() -> Agent {
     let config = Agent::config_builder().http_status_as_error(false);
     config.timeout_global(Some(SOON)).build().into()
@@ -89,7 +89,7 @@ fn a_client_gets_the_response_of_a_handler_that_reads_nothing() {
     }
 }
 
-/// Yields what is sent to it.
+/// A reader of what is sent to it.
 struct Pieces(Receiver<Vec<u8>>);
 
 impl Read for Pieces {
@@ -108,7 +108,7 @@ fn a_body_streams_up() {
         let next = next.lock().unwrap().take().unwrap();
         assert_eq!(req.body().len(), None, "it comes in chunks");
         for n in 0..5 {
-            // The client gets this piece to send only now that the one before has arrived.
+            // The client gets the next piece to send only after the previous one has arrived.
             next.send(vec![b'0' + n; 1000]).unwrap();
             let mut piece = [0; 1000];
             req.body().read_exact(&mut piece)?;

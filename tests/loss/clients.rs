@@ -42,7 +42,7 @@ pub(crate) fn send(round: &Round, reader: &mut BufReader<TcpStream>, note: &mut 
     }
 }
 
-/// Reads what comes, up to the end if it is the last response.
+/// Reads a response, and the end of the connection if it is the last one.
 pub(crate) fn receive(round: &Round, reader: &mut BufReader<TcpStream>, number: usize) -> End {
     match reader.fill_buf() {
         Ok(bytes) if !bytes.is_empty() => {}
@@ -65,7 +65,7 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
     [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind())
 }
 
-/// One request for each connection, until the port is closed.
+/// Sends one request on each connection, until the port is closed.
 pub(crate) fn reconnecting(round: &Round) {
     loop {
         let (stream, mut note) = match connect(round) {
@@ -80,7 +80,7 @@ pub(crate) fn reconnecting(round: &Round) {
     }
 }
 
-/// Many requests at once on each connection, until the port is closed.
+/// Sends many requests at once on each connection, until the port is closed.
 pub(crate) fn pipelining(round: &Round) {
     loop {
         let (stream, first) = match connect(round) {
@@ -105,13 +105,13 @@ pub(crate) fn pipelining(round: &Round) {
     }
 }
 
-/// One request after the other on one connection, until it ends.
+/// Sends one request after the other on one connection, until it ends.
 pub(crate) fn kept_alive(round: &Round) {
     let (stream, mut note) = match connect(round) {
         Ok(connected) => connected,
         Err(note) => return round.note(note),
     };
-    stream.set_nodelay(true).unwrap(); // else a request that has been written may still be here
+    stream.set_nodelay(true).unwrap(); // or a written request may still be on this side
     let mut reader = BufReader::with_capacity(65_536, stream);
     loop {
         send(round, &mut reader, &mut note, false);
@@ -126,14 +126,14 @@ pub(crate) fn kept_alive(round: &Round) {
     }
 }
 
-/// Threads that are clients in one round after the other.
+/// Threads that act as clients in one round after the other.
 pub(crate) struct Clients {
     pub(crate) go: Vec<Sender<Arc<Round>>>,
     pub(crate) done: Receiver<Instant>,
 }
 
 impl Clients {
-    /// Clients that do these things in turn.
+    /// Starts clients that behave in these ways, in turn.
     pub(crate) fn new(what: &[fn(&Round)]) -> Clients {
         let (sender, done) = mpsc::channel();
         let start = |client: fn(&Round)| {
@@ -150,7 +150,7 @@ impl Clients {
         Clients { go, done }
     }
 
-    /// Starts a server and its load, and returns after so many answers. Every other server naps.
+    /// Starts a server and its load, and returns after so many responses. Every other server polls for clients.
     pub(crate) fn begin(&self, first_number: usize, enough: usize) -> (Arc<Round>, Running) {
         static ROUNDS: AtomicUsize = AtomicUsize::new(0);
         let opened = Arc::new(Mutex::new(Vec::new()));
@@ -180,7 +180,7 @@ impl Clients {
         (round, running)
     }
 
-    /// Waits for all of them, and says when the last one was done.
+    /// Waits for all clients, and returns when the last one ended.
     pub(crate) fn end(&self) -> Instant {
         let done = || self.done.recv_timeout(SOON).expect("a client does not come to its end");
         self.go.iter().map(|_| done()).max().unwrap()

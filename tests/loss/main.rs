@@ -1,7 +1,9 @@
-//! What a stop loses under load, counted: promises 1, 6 and 7. `cargo test --test loss -- --nocapture` shows the tables.
+//! Promises 1, 6 and 7 under load: what a stop loses, counted. `cargo test --test loss -- --nocapture` shows the tables.
 //!
-//! Everything about a request follows from its number, so that a response tells whose it is and whether it is whole.
-//! What was first is decided by stamps, counted from 0 in each round, and not by clocks.
+//! Everything about a request follows from its number, so a response shows which request it belongs to and whether it is
+//! complete. The order of events is decided by stamps, counted from 0 in each round, and not by clocks.
+//!
+//! The tests need a process of their own: they load the machine and measure times.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -27,7 +29,7 @@ use table::{unanswered, Table};
 
 const CLIENTS: usize = 32;
 
-/// The tests load the machine, and take times: one after the other.
+/// The tests run one after the other, as they load the machine and measure times.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -48,9 +50,9 @@ fn shutdown_under_load_loses_no_request() {
         assert!(lost.is_empty(), "opened, and not answered, in round {n}: {lost:?}");
     }
     assert_eq!((table.truncated, table.sent_away), (0, 0));
-    // None has been opened. `connect` may return before the system has seen the last packet of the handshake at the
-    // server's end: such a one, which is rare, is reset when the port closes. A drain that leaves the system's queue
-    // behind loses some in every round.
+    // None of these was opened. `connect` may return before the listener has seen the last packet of the handshake. Such a
+    // connection is rare, and is reset when the port closes. A drain that ignored the accept queue would lose some in
+    // every round.
     assert!(table.nothing_before * 50 <= table.rounds, "{}", table.nothing_before);
     table.print("shutdown under load");
 }
@@ -71,7 +73,7 @@ fn destroy_under_load_truncates_nothing_that_looks_whole() {
         running.destroy();
         let returned = round.stamp();
         table.time("destroy", began.elapsed());
-        assert!(running.handle().wait_timeout(SOON), "somebody is left in round {n}");
+        assert!(running.handle().wait_timeout(SOON), "a connection is left in round {n}");
         table.time("wait returns after", began.elapsed());
         let last_end = clients.end();
         table.time("the last client has seen its end after", last_end - began);
@@ -82,14 +84,14 @@ fn destroy_under_load_truncates_nothing_that_looks_whole() {
             table.late_calls += 1;
         }
     }
-    // A thread may be put to sleep between the decision to call a handler and the handler's first line; rarely.
+    // A thread is rarely preempted between the decision to call a handler and the handler's first line.
     assert!(table.late_calls * 50 <= table.rounds, "{}", table.late_calls);
     table.assert_times();
     table.print("destroy under load");
 }
 
-/// A drain ends the reading side of those that wait. What the system has queued for them can be read after that on
-/// Linux only.
+/// A drain shuts down the reading side of idle connections. Only on Linux can bytes in the kernel's queue be read after
+/// that.
 #[cfg(target_os = "linux")]
 #[test]
 fn drain_answers_requests_already_sent_on_keep_alive_connections() {

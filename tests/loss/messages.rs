@@ -1,4 +1,4 @@
-//! What the clients ask for, and what they have to get. Everything follows from the number of a request.
+//! Requests and the expected responses. Everything follows from the number of a request.
 
 use super::notes::{locked, Call, End, Round};
 use hardstop::{Error, Request, Response};
@@ -9,7 +9,7 @@ pub(crate) fn text_of(number: usize, times: usize) -> String {
     format!("{number:09}\n").repeat(times)
 }
 
-/// The body of a response: one of eight is large, and one comes in chunks.
+/// The body of a response. One of eight is large, and one is chunked.
 pub(crate) fn response_text(number: usize) -> String {
     let times = match number % 8 {
         0 => 20_000 + number / 8 % 5 * 10_000,
@@ -28,7 +28,7 @@ pub(crate) fn request_text(number: usize) -> Option<String> {
     [2, 3].contains(&(number % 8)).then(|| text_of(number, 300))
 }
 
-/// A request in two pieces, the second of which is empty if it has no body.
+/// A request in two pieces. The second one is empty if the request has no body.
 pub(crate) fn request(number: usize, says_close: bool) -> [String; 2] {
     let close = if says_close { "Connection: close\r\n" } else { "" };
     match request_text(number) {
@@ -63,7 +63,7 @@ pub(crate) fn handler(round: &Round, request: &mut Request<'_>) -> Result<Respon
     }))
 }
 
-/// Reads one response, whole or not at all.
+/// Reads one response, complete or not at all.
 pub(crate) fn read_response(reader: &mut BufReader<TcpStream>, number: usize) -> io::Result<End> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

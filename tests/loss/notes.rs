@@ -1,4 +1,4 @@
-//! What is noted of each request, and of each round.
+//! The notes of each request, and of each round.
 
 use super::support::SOON;
 use std::net::SocketAddr;
@@ -9,18 +9,18 @@ use std::time::Instant;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The whole and right response. `goes_on`: it did not say that the connection ends.
+    /// The complete and right response. `goes_on`: it had no `Connection: close`.
     Whole {
         goes_on: bool,
     },
     /// A 503 with `Retry-After`.
     SentAway,
-    /// The connection could not be made.
+    /// The connection was refused.
     Refused,
-    /// It ended before the first byte of a response.
+    /// The connection ended before the first byte of a response.
     Nothing,
     Truncated,
-    /// What must not be in any case.
+    /// Anything that must not happen in any case.
     Wrong(String),
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum End {
 pub(crate) struct Note {
     pub(crate) number: usize,
     pub(crate) port: u16,
-    /// When `connect` had returned, and when the request had been written.
+    /// The stamps when `connect` had returned, and when the request had been written.
     pub(crate) connected: usize,
     pub(crate) sent: usize,
     pub(crate) end: End,
@@ -38,7 +38,7 @@ pub(crate) struct Note {
 pub(crate) struct Call {
     pub(crate) number: usize,
     pub(crate) stamp: usize,
-    /// Whether its token had fired when it was entered.
+    /// Whether its token had fired when the handler was entered.
     pub(crate) is_told: bool,
 }
 
@@ -49,14 +49,14 @@ pub(crate) struct Round {
     pub(crate) stamps: AtomicUsize,
     pub(crate) numbers: AtomicUsize,
     pub(crate) answered: AtomicUsize,
-    /// So many answers wake the thread that stops the server.
+    /// The number of responses after which the server is stopped.
     pub(crate) enough: usize,
     pub(crate) stopper: Thread,
-    /// Set before a destroy, which may reset what has been answered.
+    /// Set before a destroy, which may reset connections after their response.
     pub(crate) is_over: AtomicBool,
     pub(crate) notes: Mutex<Vec<Note>>,
     pub(crate) calls: Mutex<Vec<Call>>,
-    /// The ports of the clients whose `Opened` was told.
+    /// The ports of the clients whose `Opened` event was reported.
     pub(crate) opened: Arc<Mutex<Vec<u16>>>,
 }
 
@@ -86,7 +86,7 @@ impl Round {
 }
 
 impl Note {
-    /// That of the next request on the same connection.
+    /// The note of the next request on the same connection.
     pub(crate) fn next(&self, round: &Round) -> Note {
         let (number, sent, end) = (round.next_number(), usize::MAX, End::Nothing);
         Note { number, sent, end, ..*self }

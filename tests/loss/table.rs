@@ -1,18 +1,18 @@
-//! What came of all rounds.
+//! The results of all rounds.
 
 use super::notes::{locked, End, Note, Round};
 use super::CLIENTS;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// What came of all rounds.
+/// The results of all rounds.
 #[derive(Default)]
 pub(crate) struct Table {
     pub(crate) rounds: usize,
     pub(crate) connections: usize,
     pub(crate) whole: usize,
     pub(crate) refused: usize,
-    /// Ended before the first byte of a response: of those that were made before the stop was called, and of the others.
+    /// Without any byte of a response: requests made before the stop was called, and the others.
     pub(crate) nothing_before: usize,
     pub(crate) nothing_after: usize,
     pub(crate) sent_away: usize,
@@ -29,8 +29,8 @@ impl Table {
         }
     }
 
-    /// Counts a round in which the stop was called at that stamp, and checks what has to hold for every stop. `made`
-    /// tells the stamp at which a request counts as made.
+    /// Counts a round in which the stop was called at that stamp, and checks the rules for every stop. `made` returns the
+    /// stamp at which a request counts as made.
     pub(crate) fn count(&mut self, round: &Round, called: usize, made: fn(&Note) -> usize) {
         let notes = locked(&round.notes);
         self.rounds += 1;
@@ -56,7 +56,7 @@ impl Table {
             assert!(called <= 1, "handled {called} times: {note:?}");
             assert!(called == 1 || !is_whole, "who has answered {note:?}?");
         }
-        assert!(calls.is_empty(), "nobody has asked for {calls:?}");
+        assert!(calls.is_empty(), "handled without a request: {calls:?}");
     }
 
     pub(crate) fn print(mut self, name: &str) {
@@ -94,7 +94,7 @@ impl Table {
     }
 }
 
-/// How often each port has been opened for which there is no whole response.
+/// The ports of the opened connections without a complete response.
 pub(crate) fn unanswered(round: &Round) -> Vec<u16> {
     let mut opened = locked(&round.opened).clone();
     for note in locked(&round.notes).iter() {

@@ -27,7 +27,7 @@ impl Client {
         Client::over(TcpStream::connect_timeout(&addr, SOON)?)
     }
 
-    /// A client that has such a socket already, of whichever family.
+    /// A client over an existing socket of any family.
     pub(crate) fn over(stream: TcpStream) -> io::Result<Client> {
         stream.set_read_timeout(Some(SOON))?;
         stream.set_write_timeout(Some(SOON))?;
@@ -35,7 +35,7 @@ impl Client {
         Ok(Client { stream, unread })
     }
 
-    /// A client that has been answered, and is kept alive.
+    /// A client with a kept-alive connection, which has had one response.
     pub(crate) fn answered(addr: SocketAddr) -> Client {
         let mut client = Client::connect(addr);
         client.say(GET);
@@ -43,8 +43,8 @@ impl Client {
         client
     }
 
-    /// Waits until the system has put it into the listener's queue: `connect` returns before the last packet of the
-    /// handshake has been seen there, and a port that closes in between resets the connection.
+    /// Waits until the connection is in the listener's queue. `connect` returns before the listener has seen the last packet
+    /// of the handshake, and a port that closes in between resets the connection.
     pub(crate) fn queued(self) -> Client {
         let hex = |addr: SocketAddr| format!(":{:04X} ", addr.port());
         let here = hex(self.stream.peer_addr().unwrap());
@@ -55,7 +55,7 @@ impl Client {
                 Some((_, rest)) => rest.contains(&format!("{there}01 ")), // 01: established
                 None => false,
             };
-            sockets.map_or(true, |sockets| sockets.lines().any(is_it)) // not Linux: hope
+            sockets.map_or(true, |sockets| sockets.lines().any(is_it)) // not known on other systems than Linux
         });
         self
     }
@@ -68,7 +68,7 @@ impl Client {
         self.stream.write_all(bytes).expect("the server listens");
     }
 
-    /// Reads a response's head, with the empty line after it.
+    /// Reads the head of a response, with the empty line after it.
     pub(crate) fn head_response(&mut self) -> Answer {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -78,8 +78,8 @@ impl Client {
         Answer { status, head, body }
     }
 
-    /// Reads one response: by its length, by its chunks, or up to the end of the connection. Not for an answer
-    /// to `HEAD`, which has a length and no body.
+    /// Reads one response: by its length, by its chunks, or up to the end of the connection. Not for a response to `HEAD`,
+    /// which has a length and no body.
     pub(crate) fn response(&mut self) -> Answer {
         let mut answer = self.head_response();
         if answer.status < 200 || answer.status == 204 || answer.status == 304 {
@@ -103,7 +103,7 @@ impl Client {
         answer
     }
 
-    /// Reads to the end, which may be a reset. Panics if it does not come.
+    /// Reads to the end, which may be a reset. Panics if the connection stays open.
     pub(crate) fn expect_end(&mut self) {
         let began = Instant::now();
         let mut piece = [0; 65536];
@@ -121,7 +121,7 @@ impl Client {
         panic!("the connection is still open");
     }
 
-    /// Reads a line, and leaves out its end.
+    /// Reads a line, and returns it without its end.
     pub(crate) fn line(&mut self) -> String {
         loop {
             let end = self.unread.windows(2).position(|two| two == b"\r\n");
@@ -160,7 +160,7 @@ impl Answer {
     }
 }
 
-/// Reads a response that says that it is the last one, and the end of the connection.
+/// Reads a response with `Connection: close`, and the end of the connection.
 pub(crate) fn assert_is_last(client: &mut Client) {
     let answer = client.response();
     assert_eq!(answer.status, 200);

@@ -1,21 +1,21 @@
-//! Whole dialogues in literal bytes.
+//! Dialogues in literal bytes.
 
 use super::SOON;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-/// What a server says to these bytes until it ends the connection by itself.
+/// Sends these bytes, and returns everything that the server sends until it ends the connection.
 pub(crate) fn dialogue(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
     let mut tcp = connect(addr);
-    let _ = tcp.write_all(bytes.as_ref()); // it may have been refused by now
+    let _ = tcp.write_all(bytes.as_ref()); // it may have been refused already
     rest(tcp)
 }
 
-/// The same, when these are the last bytes that the client sends. They go out in these pieces.
+/// Sends these pieces, closes the sending half, and returns everything that the server sends.
 pub(crate) fn last_words(addr: SocketAddr, pieces: &[&[u8]]) -> String {
     let mut tcp = connect(addr);
     for piece in pieces {
-        let _ = tcp.write_all(piece); // it may have been refused by now
+        let _ = tcp.write_all(piece); // it may have been refused already
     }
     let _ = tcp.shutdown(Shutdown::Write);
     rest(tcp)
@@ -38,13 +38,13 @@ fn rest(mut tcp: TcpStream) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// The status codes of all the responses in what a server said.
+/// The status codes of all responses in a text.
 pub(crate) fn statuses(said: &str) -> Vec<u16> {
     let heads = said.split("HTTP/1.1 ").skip(1);
     heads.filter_map(|head| head.get(..3)?.parse().ok()).collect()
 }
 
-/// What a server said without its dates, which differ from run to run.
+/// A text without its `Date` headers, which differ from run to run.
 pub(crate) fn undated(said: &str) -> String {
     let lines = said.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("Date: ")).collect()

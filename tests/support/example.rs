@@ -1,4 +1,4 @@
-//! Runs an example as the process that a user runs. It ends by itself when its stdin does, so also when a test fails.
+//! Runs an example as a user does. The process ends when its stdin does, so also when a test fails.
 
 use super::SOON;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-/// Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
+/// The path of an example. Cargo does not name it to tests: it is in a folder beside that of the tests.
 pub(crate) fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
@@ -22,12 +22,12 @@ pub(crate) struct Example {
 }
 
 impl Example {
-    /// Starts it on a free port, and waits until it tells which one.
+    /// Starts an example on a free port, and waits until it prints the address.
     pub(crate) fn start(name: &str) -> (Example, SocketAddr) {
         Example::start_with(name, &["127.0.0.1:0"])
     }
 
-    /// The same with other arguments, one of which should be such an address.
+    /// Starts an example with other arguments, among them an address.
     pub(crate) fn start_with(name: &str, args: &[&str]) -> (Example, SocketAddr) {
         let mut child = Command::new(path(name))
             .args(args)
@@ -59,23 +59,23 @@ impl Example {
         line.expect("the example prints a line")
     }
 
-    /// The number of its process.
+    /// The id of its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Types that line.
+    /// Writes a line to its stdin.
     pub(crate) fn say(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("it has not been stopped");
         writeln!(stdin, "{line}").unwrap();
     }
 
-    /// Has it end, as Enter does.
+    /// Closes its stdin, which ends it, as Enter does.
     pub(crate) fn stop(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// All that it still prints, up to its end.
+    /// Ends it, and returns everything that it still prints.
     pub(crate) fn rest(mut self) -> Vec<String> {
         self.stop();
         let mut rest = Vec::new();

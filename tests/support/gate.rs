@@ -1,10 +1,10 @@
-//! A place where a handler, a hook or a transport waits for the test.
+//! A gate where a handler, a hook or a transport waits for the test.
 
 use super::LONG;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::Mutex;
 
-/// Where a handler waits for the test, deaf to its token.
+/// A gate where a handler waits for the test, whatever its token says.
 #[derive(Debug)]
 pub(crate) struct Gate {
     arrived: Mutex<Sender<()>>,
@@ -12,7 +12,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The gate, what tells that a handler has come to it, and what lets one pass.
+    /// The gate, the channel that reports each arrival, and the channel that lets one arrival pass.
     pub(crate) fn new() -> (Gate, Receiver<()>, Sender<()>) {
         let ((arrived, arrivals), (open, opened)) = (mpsc::channel(), mpsc::channel());
         let (arrived, opened) = (Mutex::new(arrived), Mutex::new(opened));
@@ -20,7 +20,7 @@ impl Gate {
     }
 
     pub(crate) fn pass(&self) {
-        let _ = self.arrived.lock().unwrap().send(()); // nobody may be interested
-        let _ = self.opened.lock().unwrap().recv_timeout(LONG); // dropped: open for all
+        let _ = self.arrived.lock().unwrap().send(()); // the test may not wait for arrivals
+        let _ = self.opened.lock().unwrap().recv_timeout(LONG); // a dropped sender opens the gate for all
     }
 }

@@ -1,15 +1,15 @@
-//! Runs a test in a process of its own, where it may be short of something, and counts what that process has.
+//! Runs a test in a process of its own, perhaps with limits, and counts the resources of that process.
 //!
-//! Only test files that hold nothing else start such processes: one that is being started holds every descriptor of
-//! its parent for a moment, ports that have just been closed included.
+//! Only test binaries without other tests use this: a process that is being started holds every descriptor of its parent
+//! for a moment, including ports that have just been closed.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::process::Command;
 use std::time::Duration;
 
-/// Whether this is a process in which the calling test, of that name, is alone. If not, runs it in one, in which the
-/// shell has set these limits first, and panics if it fails there.
+/// Returns `true` in a process in which the calling test, of that name, is alone. Otherwise runs the test in such a
+/// process, in which the shell has set these limits first, and panics if it fails there.
 pub(crate) fn is_alone(name: &str, limits: &str) -> bool {
     const MARK: &str = "HARDSTOP_TEST_IS_ALONE";
     if std::env::var_os(MARK).is_some() {
@@ -26,13 +26,13 @@ pub(crate) fn is_alone(name: &str, limits: &str) -> bool {
     false
 }
 
-/// How many threads and descriptors this process has. This and what follows is known on Linux only.
+/// The number of threads and descriptors of this process, on Linux.
 pub(crate) fn threads_and_descriptors() -> (usize, usize) {
     let entries = |dir| fs::read_dir(dir).unwrap().count();
     (entries("/proc/self/task"), entries("/proc/self/fd"))
 }
 
-/// A number in KiB that the system keeps of this process, such as `VmRSS`.
+/// A figure of this process in KiB, such as `VmRSS`, on Linux.
 pub(crate) fn kib(name: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -40,8 +40,7 @@ pub(crate) fn kib(name: &str) -> usize {
     number.parse().unwrap()
 }
 
-/// For how long this process has had a processor; nothing where the system keeps no such file. It is opened at once,
-/// as there may be no descriptor for it later.
+/// The CPU time of this process, on Linux. Its file is opened early, as there may be no descriptor for it later.
 #[derive(Debug)]
 pub(crate) struct CpuTime(Option<File>);
 
@@ -58,8 +57,8 @@ impl CpuTime {
         let mut stat = String::new();
         file.rewind().unwrap();
         file.read_to_string(&mut stat).unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap(); // its name may have spaces
-        let ticks = fields.split_whitespace().skip(11).take(2); // in user mode and in the kernel, 100 in a second
+        let (_, fields) = stat.rsplit_once(')').unwrap(); // the name of the process may have spaces
+        let ticks = fields.split_whitespace().skip(11).take(2); // in user mode and in the kernel, in hundredths of a second
         Duration::from_millis(10 * ticks.map(|n| n.parse::<u64>().unwrap()).sum::<u64>())
     }
 }

@@ -1,6 +1,6 @@
-//! What the tests share: a client, a recorder of events, whole dialogues, servers, and processes of their own.
+//! Helpers that the tests share: a client, a recorder of events, dialogues, servers, and isolated processes.
 
-// No test binary uses all of it. Without a reason, since `.ci/windows.rs` is built with Rust 1.63, which knows none.
+// No test binary uses all of it. The attribute has no `reason`, as `.ci/windows.rs` is built with Rust 1.63.
 #![allow(dead_code)]
 
 pub(crate) mod client;
@@ -14,19 +14,19 @@ pub(crate) mod server;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The smallest whole request.
+/// The smallest complete request.
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// The bound of every wait. It passes only when a promise is broken.
+/// The bound of every wait. It is reached only if a promise is broken.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A wait that only a stop ends in time.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// A wait that is expected to run out.
+/// A wait that is expected to reach its end, or the step of a poll.
 pub(crate) const SHORT: Duration = Duration::from_millis(50);
 
-/// Polls a fact that nobody tells, with a bound.
+/// Waits until something is true that no event reports. Panics after [`SOON`].
 pub(crate) fn until(what: &str, mut fact: impl FnMut() -> bool) {
     let began = Instant::now();
     while !fact() {
@@ -35,7 +35,7 @@ pub(crate) fn until(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
-/// Does something when it is dropped.
+/// Calls a closure when it is dropped.
 pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {

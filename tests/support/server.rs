@@ -1,4 +1,4 @@
-//! Servers for tests, what they answer, and what has to hold when they end.
+//! Servers for tests, their responses, and checks of their end.
 
 use super::client::Client;
 use super::recorder::{recorder, Recorder};
@@ -7,9 +7,9 @@ use hardstop::{Builder, ConnectionState, Error, Handle, Request, Response, Runni
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 
-/// Opens a port: so that the server waits for its clients in the kernel, where that can be done, or so that it naps.
-pub(crate) fn open(builder: Builder, naps: bool) -> Server {
-    let server = match naps {
+/// Opens a port. A server that `polls` looks for clients now and then; others wait in the kernel, where that is possible.
+pub(crate) fn open(builder: Builder, polls: bool) -> Server {
+    let server = match polls {
         false => builder.bind("127.0.0.1:0"),
         true => builder.bind_listener(TcpListener::bind("127.0.0.1:0").unwrap()),
     };
@@ -36,7 +36,7 @@ pub(crate) const SLEEP: &str = "GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const FLOOD: &str = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const HALF_BODY: &str = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
 
-/// What the tests' servers answer.
+/// The handler of most tests.
 pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {
     let token = request.cancel_token();
     Ok(match request.path() {
@@ -57,7 +57,7 @@ pub(crate) fn serve_site(builder: Builder) -> (Running, Recorder) {
     observed(builder, site)
 }
 
-/// A client that has said so much, whose connection is in that state.
+/// Connects a client, sends that, and waits until its connection is in that state.
 pub(crate) fn bring(handle: &Handle, addr: SocketAddr, say: &str, state: ConnectionState) -> Client {
     let mut client = Client::connect(addr);
     client.say(say);
@@ -69,7 +69,7 @@ pub(crate) fn bring(handle: &Handle, addr: SocketAddr, say: &str, state: Connect
     client
 }
 
-/// What a client has said, the state that its connection is in then, and how it is called.
+/// What a client sends, the state that its connection gets into, and a name.
 pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
     ("", ConnectionState::New, "silent"),
     ("GET / HT", ConnectionState::Head, "half a head"),
@@ -95,6 +95,6 @@ pub(crate) fn assert_refuses(addr: SocketAddr) {
 }
 
 pub(crate) fn assert_ends(running: &Running) {
-    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
     assert!(running.join());
 }

@@ -146,7 +146,7 @@ impl Site {
 
     /// Waits for the end, and checks that every connection has had its own, for this reason.
     fn assert_ends(&self, connections: usize, why: CloseReason) {
-        assert!(self.running.handle().wait_timeout(SOON), "somebody is left");
+        assert!(self.running.handle().wait_timeout(SOON), "a connection is left");
         assert!(self.running.join());
         let facts = self.facts.so_far();
         for id in 1..=connections as u64 {
@@ -220,7 +220,7 @@ fn expect_end(mut tcp: &TcpStream) {
     panic!("the connection is still open");
 }
 
-/// Where a handler waits for the test, deaf to its token.
+/// A gate where a handler waits for the test, whatever its token says.
 struct Gate {
     arrived: Mutex<Sender<()>>,
     opened: Mutex<Receiver<()>>,
@@ -234,8 +234,8 @@ impl Gate {
     }
 
     fn pass(&self) {
-        let _ = self.arrived.lock().unwrap().send(()); // nobody may be interested
-        let _ = self.opened.lock().unwrap().recv_timeout(LONG); // dropped: open for all
+        let _ = self.arrived.lock().unwrap().send(()); // the test may not wait for arrivals
+        let _ = self.opened.lock().unwrap().recv_timeout(LONG); // a dropped sender opens the gate for all
     }
 }
 

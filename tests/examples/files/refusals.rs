@@ -1,4 +1,4 @@
-//! What is not served: anything outside the directory, hidden files, and pages of other sites.
+//! Requests that get no file: paths outside the directory, hidden and special files, and foreign pages.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn files_outside_hidden_or_special_are_not_served() {
             for name in
                 ["a:b", "a\\b", "nul.txt", "COM1", "lpt\u{b9}.x", "backup~", "end.", "end ", "CON .txt", "a:$DATA"]
             {
-                fs::write(root.join(name), "secret").unwrap(); // what Windows would read as something else
+                fs::write(root.join(name), "secret").unwrap(); // names that have another meaning on Windows
             }
             use std::os::unix::fs::symlink;
             symlink(root.join("../secret"), root.join("link")).unwrap();
@@ -26,7 +26,7 @@ fn files_outside_hidden_or_special_are_not_served() {
             drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
         }
     });
-    assert_eq!(site.get("/dir/file").text(), "public", "so a 404 below is not for want of files");
+    assert_eq!(site.get("/dir/file").text(), "public", "the file exists, so a 404 below is a refusal");
     let secret = site.place.join("secret");
     let secret = secret.to_str().unwrap();
     let mut paths: Vec<String> = Vec::new();
@@ -144,7 +144,7 @@ fn files_outside_hidden_or_special_are_not_served() {
         assert!([400, 404].contains(&answer.status), "{path}: {} {}", answer.head, answer.text());
         assert!(!answer.text().contains("secret"), "{path}");
         if answer.header("connection").is_some() {
-            client = Client::connect(site.addr); // that was no target at all, which is as good
+            client = Client::connect(site.addr); // the target was invalid, which is as good
         }
     }
     let list = site.get("/").text();
@@ -164,7 +164,7 @@ fn a_request_with_a_foreign_host_gets_no_file() {
         (format!("LocalHost:{port}"), 200),
         (format!("localhost.:{port}"), 200),
         (format!("[::1]:{port}"), 200),
-        // What a browser asks for through `ssh -L` or `docker -p`.
+        // The hosts that a browser sends through `ssh -L` or `docker -p`.
         (String::from("127.0.0.1:1"), 200),
         (String::from("localhost:8022"), 200),
         (String::from("127.0.0.1"), 200),
@@ -190,7 +190,7 @@ fn a_request_with_a_foreign_host_gets_no_file() {
     }
     let mut client = Client::connect(site.addr);
     client.say("GET /file HTTP/1.0\r\n\r\n");
-    assert_eq!(client.response().status, 421, "one that says no name");
+    assert_eq!(client.response().status, 421, "a request without a host");
 }
 
 #[test]

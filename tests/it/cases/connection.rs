@@ -1,10 +1,10 @@
-//! What comes after a request: how long a connection lasts, requests behind each other, and bodies that nobody reads.
+//! Persistence: how long a connection lasts, pipelined requests, and unread bodies.
 
 use super::Case;
 
 #[rustfmt::skip] // one case, one line
 pub(super) const CASES: &[Case] = &[
-    // Who ends it
+    // Which side ends it
     (b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", "200 GET /a 1.1", "9112 §9.3: needless in HTTP/1.1, where it is the default"),
     (b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200 GET /a 1.1 close", "9112 §9.6: the client ends it"),
     (b"GET /a HTTP/1.1\r\nHost: x\r\nconnection: CLOSE\r\n\r\n", "200 GET /a 1.1 close", "9110 §7.6.1: options have no case"),
@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
     (b"GET /a HTTP/1.0\r\nHost: x\r\nConnection: x,keep-alive\r\n\r\n", "200 GET /a 1.0 keep-alive", "9110 §7.6.1: in a list"),
     (b"GET /a HTTP/1.0\r\nHost: x\r\nConnection: keep-alive, close\r\n\r\n", "200 GET /a 1.0 close", "9112 §9.3: close is stronger"),
     (b"GET /a HTTP/1.0\r\nHost: x\r\nKeep-Alive: timeout=5\r\n\r\n", "200 GET /a 1.0 Keep-Alive=timeout=5 close", "9112 §9.3: this field alone does not ask for it"),
-    // Requests behind each other
+    // Pipelined requests
     (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /c HTTP/1.1\r\nHost: x\r\n\r\n", "200 GET /a 1.1 | 200 GET /b 1.1 | 200 GET /c 1.1", "9112 §9.3.2: answers come in the order of the requests"),
     (b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /a 1.1 body(2)=hi | 200 GET /b 1.1", "9112 §6.3: a body ends at its length"),
     (b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /a 1.1 body(2)=hi | 200 GET /b 1.1", "9112 §2.2: some clients send a line end after it"),
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
     (b"HEAD /a b HTTP/1.1\r\nHost: x\r\n\r\n", "400 bodiless close", "9110 §9.3.2: not even of a request line that is none"),
     (b"HEAD / HTTP/2.0\r\n\r\n", "505 bodiless close", "9110 §9.3.2: of whatever status"),
     (b"head / HTTP/1.1\r\nHost: x\r\n\r\n", "200 head / 1.1", "9110 §9.1: not HEAD"),
-    // A body that nobody reads
+    // An unread body
     (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /unread 1.1 unread | 200 GET /b 1.1", "9112 §9.3: it is not taken for the next request"),
     (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 28\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /unread 1.1 unread", "9112 §9.3: even if it looks like one"),
     (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 33\r\n\r\n012345678901234567890123456789012", "200 POST /unread 1.1 unread", "9112 §9.3: even if it is larger than the limit for one that is read"),

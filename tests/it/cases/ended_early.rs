@@ -1,10 +1,10 @@
-//! What a client leaves unfinished when it says that it has no more to say.
+//! Requests that are incomplete when the client closes its sending half.
 
 use super::Case;
 
 #[rustfmt::skip] // one case, one line
 pub(super) const CASES: &[Case] = &[
-    (b"", "", "9112 §9.5: a client that says nothing is told nothing"),
+    (b"", "", "9112 §9.5: a client that sends nothing gets nothing"),
     (b"\r\n", "", "9112 §2.2: an empty line begins nothing, nor does half of it"),
     (b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n\r\n", "200 GET /a 1.1", "9112 §2.2: nor after a request"),
     (b"G", "400 close", "9112 §8: a part of the method"),

@@ -1,4 +1,4 @@
-//! Field lines: names, values, and the empty line that ends them.
+//! Header lines: names, values, and the empty line that ends them.
 
 use super::Case;
 
@@ -82,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
     (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n\r\n", "400 close", "9110 §5.3: a second Content-Type; two readers could take one each"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\nauthorization: a\r\n\r\n", "400 close", "9110 §5.3: a second Authorization"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nAuthorization: a\r\n\r\n", "200 GET / 1.1 Content-Type=a/b Authorization=a", "9110 §5.3: one of each"),
-    // Fields that ask for what is not served are ignored
+    // Headers that ask for something unsupported are ignored
     (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", "200 GET / 1.1 Upgrade=h2c", "9110 §7.8: an upgrade may be ignored"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n", "200 GET / 1.1 Upgrade=websocket", "9110 §7.8: an upgrade may be ignored"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nTE: trailers, deflate;q=0.5\r\n\r\n", "200 GET / 1.1 TE=trailers, deflate;q=0.5", "9110 §10.1.4: a client that takes trailers need not get any"),

@@ -1,6 +1,6 @@
-//! How long a body is: Content-Length and Transfer-Encoding.
+//! The length of a body: Content-Length and Transfer-Encoding.
 //!
-//! What follows the heads here is what one reader or the other would take for the body.
+//! The bytes after each head are those that one reader or another would take for the body.
 
 use super::Case;
 
@@ -82,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501 close", "9112 §6.1: a coding that is not known"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, deflate ,chunked\r\n\r\n0\r\n\r\n", "501 close", "9112 §6.1: two of them"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n", "501 close", "9112 §7: one that is no coding any more"),
-    (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nhello", "400 close", "9112 §6.3: not chunked at last, so nobody knows the end"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nhello", "400 close", "9112 §6.3: not chunked at last, so the end is unknown"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\nhello", "400 close", "9112 §6.3: not chunked at last"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", "400 close", "9112 §6.3: not chunked at last"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", "400 close", "9112 §6.3: not chunked at last"),
@@ -120,6 +120,6 @@ pub(super) const CASES: &[Case] = &[
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer Encoding: chunked\r\n\r\n0\r\n\r\n", "400 close", "9110 §5.1: a name that is no token"),
     // Both are judged even where no body is expected
     (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400 close", "9112 §6.3: both lengths, whatever the method"),
-    (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "400 close", "9112 §6.3: nobody knows the end, whatever the method"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "400 close", "9112 §6.3: the end is unknown, whatever the method"),
     (b"HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n", "400 bodiless close", "9112 §6.3: a malformed length, and no body in the answer to HEAD"),
 ];

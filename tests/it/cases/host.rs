@@ -1,4 +1,4 @@
-//! The field that names the host.
+//! The `Host` header.
 
 use super::Case;
 

@@ -1,4 +1,4 @@
-//! What is too large. The limits are those of the server in these tests: 256 bytes for a head, 8 fields, 32 bytes for a body.
+//! Requests over a limit. The server of these tests allows 256 bytes for a head, 8 headers, 32 bytes for a body.
 
 use super::Case;
 

@@ -1,4 +1,4 @@
-//! Responses that cannot be sent, or not to their end.
+//! Responses that cannot be sent, or fail half-way.
 
 use super::*;
 

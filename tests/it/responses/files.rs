@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A file with these bytes that is gone after the test.
+/// A file with these bytes, which is removed after the test.
 struct TempFile(PathBuf);
 
 impl TempFile {

@@ -13,7 +13,7 @@ fn a_stalled_handshake_ends_after_the_header_timeout() {
     }
 }
 
-/// Each byte comes within the socket's timeout, so only the watch over the whole call sees it.
+/// Each byte arrives within the socket's timeout, so only the deadline of the whole call ends it.
 #[test]
 fn a_dripping_record_does_not_hold_a_connection() {
     const LIMIT: Duration = Duration::from_millis(300);
@@ -77,7 +77,7 @@ fn a_slow_reader_of_a_response_does_not_hold_a_connection() {
     events.take_until_closed(CloseReason::WriteTimeout);
 }
 
-/// A goodbye is not waited for longer than any other write, whatever the end has been.
+/// A goodbye has the same timeout as any other write, whatever ended the connection.
 #[test]
 fn a_slow_reader_of_a_goodbye_does_not_hold_a_connection() {
     struct Talkative(TcpStream);

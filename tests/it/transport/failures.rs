@@ -24,13 +24,13 @@ fn a_failed_handshake_ends_its_connection() {
     for odd in [EAGER, LAZY] {
         let (running, events) = observed(over(odd), echo);
         let mut peer = Peer::silent(running.local_addr(), PLAIN);
-        peer.say(GET); // plain, to a server that speaks otherwise
+        peer.say(GET); // plain bytes, not a handshake
         peer.expect_cut();
         assert_eq!(peer.heard, "");
         let told = events.take_connection();
         assert_eq!(told[1], Fact::TransportFailed(1, String::from("no hello")));
         assert!(matches!(told[2..], [Fact::Closed(_, CloseReason::TransportFailed, _)]), "{told:?}");
-        drop(Peer::silent(running.local_addr(), PLAIN)); // gone before it
+        drop(Peer::silent(running.local_addr(), PLAIN)); // closed before the handshake
         events.take_until(|fact| matches!(fact, Fact::TransportFailed(..)));
         events.take_until_closed(CloseReason::TransportFailed);
         let mut peer = Peer::connect(running.local_addr(), odd);

@@ -4,8 +4,8 @@ use super::*;
 
 type Stop = fn(&Handle) -> usize;
 
-/// A server whose handshake never ends: it reads, or writes, more than the client ever gives or takes. It says when
-/// nothing more can be written, so that the next write blocks.
+/// A server whose handshake never ends: it reads more than the client sends, or writes more than the client reads. In the
+/// second case it reports when the next write is going to block.
 fn never_ready(reads: bool) -> (Running, Recorder, Receiver<()>) {
     let (sender, full) = mpsc::sync_channel(9);
     let hook = move |mut tcp: TcpStream, _| {
@@ -17,7 +17,7 @@ fn never_ready(reads: bool) -> (Running, Recorder, Receiver<()>) {
         tcp.set_nonblocking(true)?;
         while tcp.write(&[0; 65536]).is_ok() {}
         tcp.set_nonblocking(false)?;
-        let _ = sender.send(()); // the test may not ask
+        let _ = sender.send(()); // not every test waits for it
         loop {
             tcp.write_all(&[0; 65536])?;
         }
@@ -48,7 +48,7 @@ fn destroy_cuts_a_handshake() {
     }
 }
 
-/// One that waited to write was not woken by the end of its reading side, and had all of its `header_timeout`.
+/// Regression: the end of the reading side did not wake a blocked write, so the handshake lasted for its `header_timeout`.
 #[test]
 fn drain_ends_a_handshake_blocked_in_a_write() {
     let (running, events, full) = never_ready(false);
@@ -112,7 +112,7 @@ fn destroy_cuts_connections_over_a_transport_in_every_state() {
             let (running, events) = observed(over(odd), site);
             let mut peer = Peer::connect(running.local_addr(), odd);
             peer.say(say);
-            events.take_until(|fact| matches!(fact, Fact::Opened(_))); // one without a thread ends without events
+            events.take_until(|fact| matches!(fact, Fact::Opened(_))); // a connection without a thread ends without events
             until_state(&running.handle(), state);
             assert_eq!(running.destroy(), 1, "{state:?}");
             peer.expect_cut();

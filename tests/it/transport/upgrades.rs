@@ -4,7 +4,7 @@ use super::*;
 
 const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
-/// A server that leaves HTTP for what that does, and hands on its token.
+/// A server that upgrades every request to this closure, and sends its tokens to the test.
 fn upgrades(odd: Odd, with: fn(Upgraded)) -> (Running, Recorder, Receiver<CancelToken>) {
     let (sender, tokens) = mpsc::channel();
     let sender = Mutex::new(sender);
@@ -15,7 +15,7 @@ fn upgrades(odd: Odd, with: fn(Upgraded)) -> (Running, Recorder, Receiver<Cancel
     (running, events, tokens)
 }
 
-/// Gives back what comes, until the end or an error.
+/// Sends everything back, until the end or an error.
 fn echo_raw(mut upgraded: Upgraded) {
     let mut piece = [0; 1000];
     while let Ok(n @ 1..) = upgraded.read(&mut piece) {
@@ -28,7 +28,7 @@ fn an_upgrade_goes_through_every_transport() {
     for (odd, name) in ALL {
         let (running, events, _tokens) = upgrades(odd, echo_raw);
         let mut peer = Peer::connect(running.local_addr(), odd);
-        peer.say(&format!("{UPGRADE}early")); // read too far, along with the head
+        peer.say(&format!("{UPGRADE}early")); // received along with the head
         assert!(peer.hear("early").starts_with("HTTP/1.1 101 "), "{name}");
         peer.say("later");
         peer.hear("later");
@@ -67,7 +67,7 @@ fn into_tcp_fails_over_a_transport() {
     assert!(peer.hear_all().ends_with("\r\n\r\nearly<goodbye>"));
 }
 
-/// None of HTTP's clocks run then: a short timeout is only how often whoever reads wants to look up.
+/// The timeouts of HTTP do not apply. A short read timeout only lets the reader look up now and then.
 #[test]
 fn an_upgraded_connection_may_receive_a_record_slowly() {
     let (running, _events, _tokens) = upgrades(RECORDS, |mut upgraded| {

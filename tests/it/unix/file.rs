@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// Both ways to make it: at its path, and with a mode in a directory beside it.
+/// Both ways to create the socket: at its path, and with a mode in a directory beside it.
 const WAYS: [fn() -> Builder; 2] = [Server::builder, || Server::builder().socket_mode(0o600)];
 
-/// The names in a directory. Of those that the library makes for a moment none may be left.
+/// The names in a directory. The temporary ones of the library may not be left there.
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -23,7 +23,7 @@ fn a_stale_socket_is_replaced() {
         assert_eq!(names_in(&place.0), ["socket"]);
         running.destroy();
         assert!(!is_there(&place.socket()));
-        drop(UnixDatagram::bind(place.socket()).unwrap()); // stale, too, though of another type
+        drop(UnixDatagram::bind(place.socket()).unwrap()); // stale as well, of another type
         let (_running, _) = serve_with(way(), &place.socket());
         answered(&place.socket());
         assert_eq!(names_in(&place.0), ["socket"]);
@@ -45,9 +45,9 @@ fn a_socket_in_use_is_left_alone() {
     running.destroy();
     assert_ends(&running);
     let opened = facts.so_far().iter().filter(|fact| matches!(fact, Fact::Opened(_))).count();
-    assert_eq!(opened, 1, "nobody but the client");
+    assert_eq!(opened, 1, "only the client");
 
-    // Another program's: neither one that has accepted nothing yet nor one of datagrams is disturbed.
+    // The socket of another program: neither a listener with an empty queue nor a datagram socket is disturbed.
     for way in WAYS {
         let other = UnixListener::bind(place.socket()).unwrap();
         other.set_nonblocking(true).unwrap();
@@ -158,12 +158,12 @@ fn a_file_that_replaced_the_socket_is_not_removed() {
         fs::rename(path, &moved).unwrap();
         stop(&first);
         assert_ends(&first);
-        assert!(is_there(&moved), "whoever has moved it looks after it");
+        assert!(is_there(&moved), "a moved file is left alone");
         fs::remove_file(&moved).unwrap();
     }
 }
 
-/// An inode that is free is soon used again; a listener keeps its own from being so.
+/// A free inode is soon reused, but not while a listener holds it.
 #[test]
 fn a_new_socket_at_the_path_is_never_taken_for_the_old_one() {
     let place = Place::new();
@@ -217,7 +217,7 @@ fn a_unix_bind_error_names_the_path() {
         for path in ["", "/", "..", "\0abstract"] {
             assert!(way().bind_unix(path).is_err(), "{path:?}");
         }
-        // A file cannot have the name of a directory: it is made beside it, and cannot be given that name.
+        // With a mode the socket is created beside the path, and cannot be renamed to that of a directory.
         assert!(way().bind_unix(place.0.join("directory/")).is_err());
         assert_eq!(names_in(&place.0), before);
     }
@@ -225,7 +225,7 @@ fn a_unix_bind_error_names_the_path() {
     assert!(!here.iter().any(|name| name.starts_with(".hs")), "{here:?}");
 }
 
-/// An address has room for about a hundred bytes. Where the name is short, the one beside it is longer.
+/// An address has room for about a hundred bytes. If the name is short, the temporary one beside it is longer.
 #[test]
 fn a_path_too_long_for_a_mode_is_refused_with_advice() {
     let place = Place::new();

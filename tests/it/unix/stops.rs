@@ -16,7 +16,7 @@ fn destroy_cuts_every_state_over_a_unix_socket() {
         assert!(try_connect(&place.socket()).is_err(), "{name}");
         client.expect_end();
         assert_ends(&running);
-        println!("{name}: {took:?}, and {:?} until nobody was left", began.elapsed());
+        println!("{name}: {took:?}, and {:?} until no connection was left", began.elapsed());
         assert_eq!(facts.reason(number), CloseReason::Destroyed, "{name}");
     }
 }
@@ -99,7 +99,7 @@ fn drain_answers_requests_already_sent_on_unix_connections() {
         let (running, _) = serve(&place.socket());
         let mut client = answered(&place.socket());
         client.say(GET);
-        running.handle().drain(); // whether it has been read by now or not
+        running.handle().drain(); // whether it has been read or not
         let answer = client.response();
         assert_eq!(answer.text(), "hello");
         client.expect_end();
@@ -120,8 +120,8 @@ fn shutdown_cuts_the_rest_on_a_unix_socket_at_its_deadline() {
     assert_ends(&running);
 }
 
-/// Its file is gone before the backlog is taken. So only a client is too late that was held up in the middle of its
-/// `connect`, between the file and the queue; or for a second before its request.
+/// The file is removed before the accept queue is taken. So a client is too late only if it was delayed within its
+/// `connect`, between the file and the queue, or for a second before its request.
 #[test]
 fn drain_under_load_loses_no_client_of_a_unix_socket() {
     const THREADS: usize = 16;
@@ -158,7 +158,7 @@ fn drain_under_load_loses_no_client_of_a_unix_socket() {
                 let (more, after, bad) = client.join().unwrap();
                 served += more;
                 late += after;
-                refused += 1; // its last try
+                refused += 1; // its last attempt
                 lost.extend(bad);
             }
         });
@@ -169,14 +169,14 @@ fn drain_under_load_loses_no_client_of_a_unix_socket() {
     assert!(late <= 4, "{late} too late: more than chance holds up in that moment");
 }
 
-/// While the accept loop lets go of a destroyed server's port before it did so of a client that it had just accepted,
-/// one client in two hundred still had a connection.
+/// Regression: the accept loop dropped a destroyed server's listener before a client that it had just accepted. One client
+/// in two hundred still had a connection when `destroy` returned.
 #[test]
 fn a_client_accepted_during_destroy_is_cut_when_it_returns() {
     let place = Place::new();
     for round in 0..2000 {
         let running = Server::builder().bind_unix(place.socket()).unwrap().spawn(site).unwrap();
-        let _answered = answered(&place.socket()); // so that most rounds find it waiting in the kernel
+        let _answered = answered(&place.socket()); // so that in most rounds the server waits in the kernel
         let mut client = UnixStream::connect(place.socket()).unwrap();
         running.destroy();
         client.set_nonblocking(true).unwrap();

@@ -1,4 +1,4 @@
-//! Panics and calls of the server in closures and hooks.
+//! Panics in closures, and calls of the server in closures and hooks.
 
 use super::*;
 
@@ -87,9 +87,9 @@ fn wait_in_the_closed_hook_of_a_moved_stream_returns_at_once() {
     });
     let running = running.unwrap();
     let _client = upgraded(running.local_addr());
-    drop(streams.recv_timeout(SOON).unwrap()); // tells `Closed` on this thread
+    drop(streams.recv_timeout(SOON).unwrap()); // reports `Closed` on this thread
     let waits = waited.recv_timeout(SOON).unwrap();
-    assert_eq!(waits, (false, Outcome::Pending), "it would wait for itself");
+    assert_eq!(waits, (false, Outcome::Pending), "a wait for itself");
     assert_ends(&running);
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 type Cut = fn(&Handle);
 
-/// The ways to cut a connection, and what it is told to have ended with.
+/// The ways to cut a connection, and the reason of each.
 const CUTS: [(Cut, CloseReason); 3] = [
     (|handle| assert_eq!(handle.destroy(), 1), CloseReason::Destroyed),
     (|handle| assert!(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
@@ -84,7 +84,7 @@ fn close_idle_and_new_clients_leave_upgraded_connections_alone() {
     let mut client = upgraded(running.local_addr());
     let (mut stream, token) = streams.recv_timeout(SOON).unwrap();
     assert_eq!(running.handle().close_idle(), 0);
-    thread::sleep(Duration::from_millis(1100)); // what is new has a second in any case
+    thread::sleep(Duration::from_millis(1100)); // a new connection is not evicted for a second
     let mut newcomer = Client::connect(running.local_addr());
     newcomer.say(GET);
     assert_eq!(newcomer.response().status, 503);

@@ -1,9 +1,9 @@
-//! The stream of an upgraded connection: where it lives, its timeouts, and the parts it can be taken into.
+//! The stream of an upgraded connection: its lifetime, its timeouts, and its parts.
 
 use super::*;
 
 thread_local! {
-    /// Dropped when its thread ends.
+    /// Dropped at the end of its thread.
     static AT_THE_END: RefCell<Option<OnDrop>> = RefCell::default();
 }
 
@@ -26,7 +26,7 @@ fn wait_includes_a_stream_that_outlived_its_thread() {
     let mut client = upgraded(running.local_addr());
     let mut stream = streams.recv_timeout(SOON).unwrap();
     end.recv_timeout(SOON).expect("its thread has ended");
-    drop(Client::answered(running.local_addr())); // has others joined
+    drop(Client::answered(running.local_addr())); // makes the server join ended threads
     client.say("a");
     assert_eq!(read_exact(&mut stream, 1), b"a");
     running.handle().drain();
@@ -38,7 +38,7 @@ fn wait_includes_a_stream_that_outlived_its_thread() {
         assert!(joined.join().unwrap());
     });
     let closed = |fact: &Fact| matches!(fact, Fact::Closed(1, CloseReason::Completed, _));
-    assert!(facts.so_far().iter().any(closed), "told before `join` returned");
+    assert!(facts.so_far().iter().any(closed), "reported before `join` returned");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn dropping_the_stream_ends_the_connection_while_its_closure_goes_on() {
     assert_eq!(facts.reason(1), CloseReason::Completed);
 }
 
-/// Old compilers panic where a thread-local's destructor asks for the current thread, which would end the process.
+/// With old compilers, `thread::current` panics in the destructor of a thread-local, which would abort the process.
 #[test]
 fn a_stream_in_a_thread_local_ends_with_its_thread() {
     thread_local! {
@@ -87,7 +87,7 @@ fn http_timeouts_and_rates_do_not_apply_to_upgraded_streams() {
     let (running, _facts, streams) = moving(builder);
     let mut client = upgraded(running.local_addr());
     let (mut stream, token) = streams.recv_timeout(SOON).unwrap();
-    const BYTES: usize = 20 << 20; // more than the system takes while nobody reads
+    const BYTES: usize = 20 << 20; // more than the system buffers
     thread::scope(|scope| {
         let stream = &mut stream;
         let served = scope.spawn(move || {
@@ -134,7 +134,7 @@ fn set_timeouts_bounds_reads_and_writes_and_the_stream_goes_on() {
     });
 }
 
-/// A stream that has been taken apart, whose client had sent that with its head.
+/// A stream in its parts, whose client had sent bytes along with its head.
 struct Parts {
     client: Client,
     tcp: TcpStream,
@@ -163,7 +163,7 @@ fn into_tcp_lets_two_threads_read_and_write_at_the_same_time() {
     let (mut reader, mut writer) = (tcp.try_clone().unwrap(), tcp);
     let mut sender = client.stream.try_clone().unwrap();
     thread::scope(|scope| {
-        // Were one waiting for the other, none of the four would come to its end.
+        // If reads and writes waited for each other, none of the four would end.
         scope.spawn(|| writer.write_all(&vec![b'x'; BYTES]).unwrap());
         scope.spawn(|| sender.write_all(&vec![b'y'; BYTES]).unwrap());
         let read = scope.spawn(|| read_exact(&mut reader, BYTES));
@@ -189,7 +189,7 @@ fn a_lease_keeps_its_connection_registered_and_destroy_wakes_its_socket() {
         client.say("");
         assert_eq!(running.destroy(), 1);
         let read = read.join().unwrap();
-        assert_eq!(read.unwrap_or(0), 0, "a socket tells of a cut as of any end");
+        assert_eq!(read.unwrap_or(0), 0, "a socket shows a cut as an end");
     });
     assert!(token.is_cancelled());
     client.expect_end();
@@ -207,11 +207,11 @@ fn dropping_a_lease_ends_the_connection_while_its_socket_is_held() {
     client.expect_end();
     assert!(token.wait_timeout(SOON), "its token has fired");
     running.destroy();
-    assert_ends(&running); // the socket is nobody's business any more
+    assert_ends(&running); // the server does not wait for the socket
     drop(tcp);
 }
 
-/// A transport that says goodbye.
+/// A transport that sends a goodbye.
 struct Polite(TcpStream);
 
 impl Read for Polite {
