@@ -10,10 +10,11 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::head::{same, Head};
+use super::proto::framing;
+use super::proto::head::{same, Head};
 use super::response::{Framing, Payload, Takeover};
 use super::transport::{Socket, Transport};
-use super::{framing, registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
+use super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
 use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version};
 use std::io::{self, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};

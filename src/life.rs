@@ -7,7 +7,7 @@
 
 use super::sync::{lock, wait_while};
 use super::ConnectionState::{self, *};
-use super::{handle::SILENT_GRACE, head, registry::Registration, transport::Timeout};
+use super::{handle::SILENT_GRACE, proto::head, registry::Registration, transport::Timeout};
 use super::{CloseReason, ConnectionId, ConnectionInfo, Event, Handle, Phase};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

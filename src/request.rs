@@ -2,10 +2,11 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
-use super::framing::{BodyDecoder, BodyState, Terms};
+use super::proto::framing::{BodyDecoder, BodyState, Terms};
+use super::proto::{head::Head, urlencoded};
 use super::sync::time_until;
 use super::types::{refuse, refuse_if};
-use super::{head::Head, registry::Registration, stream::Stream, transport::Timeout, urlencoded};
+use super::{registry::Registration, stream::Stream, transport::Timeout};
 use super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;

@@ -1,8 +1,9 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::head::{is_control, is_token, same};
+use super::proto::framing::list;
+use super::proto::head::{is_control, is_token, same};
 use super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
-use super::{framing::list, registry::Registration, Error, StatusCode, Upgraded, Version};
+use super::{registry::Registration, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::{borrow::Cow, fs::File, sync::Arc};
 

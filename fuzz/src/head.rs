@@ -1,8 +1,8 @@
 //! A head: what is accepted, and where it ends, does not depend on the pieces that it comes in and is what the naive
 //! parser says; nothing of it is lost, changed or added.
 
-use crate::hardstop::framing::{self, Terms};
-use crate::hardstop::head::Head;
+use crate::hardstop::proto::framing::{self, Terms};
+use crate::hardstop::proto::head::Head;
 use crate::hardstop::{Builder, Error, Version};
 use crate::naive::{self, control, is_token};
 use crate::{ends, plan};

@@ -7,9 +7,9 @@
 
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
 
-use super::types::{refuse, refuse_if, Error};
+use super::super::types::{refuse, refuse_if, Error};
+use super::super::{Builder, Version};
 use super::urlencoded::{decode, encoded_byte};
-use super::{Builder, Version};
 
 /// How many bytes a connection that waits keeps for a method, for a target, and for its fields.
 const MAX_KEPT: usize = 1024;

@@ -6,9 +6,9 @@
 
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
 
+use super::super::types::{refuse, refuse_if, Error};
+use super::super::Version;
 use super::head::{absolute_target, field_line, is_authority, line_end, same, split_token, trim, Head};
-use super::types::{refuse, refuse_if, Error};
-use super::Version;
 
 /// What a head asks of the connection.
 #[derive(Default)]

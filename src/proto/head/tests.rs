@@ -6,7 +6,7 @@
     reason = "tests: a panic is how they report"
 )]
 
-use super::super::StatusCode;
+use super::super::super::StatusCode;
 use super::{is_authority, is_token, trim, Builder, Error, Head};
 
 type Parsed = Result<Option<usize>, Error>;

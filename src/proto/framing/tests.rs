@@ -6,7 +6,7 @@
     reason = "tests: a panic is how they report"
 )]
 
-use super::super::Builder;
+use super::super::super::Builder;
 use super::{terms, BodyDecoder, BodyState, Head};
 
 /// What a request with these fields asks for: its length (in chunks: `None`), whether to keep the connection,
