@@ -11,7 +11,7 @@
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
 use super::proto::framing;
-use super::proto::head::{same, Head};
+use super::proto::head::{same, Head, HeadLimits};
 use super::response::{Framing, Payload, Takeover};
 use super::transport::{Socket, Transport};
 use super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
@@ -139,6 +139,9 @@ impl Connection<'_> {
             self.renew_head();
         }
         let life = &self.registration.life;
+        let config = self.config;
+        let limits =
+            HeadLimits { bytes: config.max_head_bytes, fields: config.max_headers, https: config.transport.is_some() };
         let mut waited: Option<Instant> = None; // since when; an empty line does not make it wait anew
         let mut began: Option<Instant> = None; // with its first byte
         loop {
@@ -147,8 +150,8 @@ impl Connection<'_> {
             let waiting = matches!(bytes, [] | [b'\r'] | [b'\r', b'\n']) && began.is_none();
             self.asked = Instant::now();
             let head = Arc::get_mut(&mut self.head).filter(|_| !bytes.is_empty()); // nobody else has it yet
-            let parsed = head.map_or(Ok(None), |head| head.parse(bytes, self.config));
-            if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
+            let parsed = head.map_or(Ok(None), |head| head.parse(bytes, limits));
+            if let Some(n) = parsed.map_err(|refusal| self.refuse(refusal.into()))? {
                 self.body.stream.consume(n);
                 return Ok(());
             }
@@ -213,7 +216,7 @@ impl Connection<'_> {
 
     /// Has a request answered.
     fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
-        let terms = framing::terms(&self.head).map_err(|error| self.refuse(error))?;
+        let terms = framing::terms(&self.head).map_err(|refusal| self.refuse(refusal.into()))?;
         let registration = self.registration;
         registration.life.enter_at(self.asked, ConnectionState::Handling, Some(&self.head))?;
         self.config.tell(|| {

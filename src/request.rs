@@ -3,9 +3,9 @@
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
 use super::proto::framing::{BodyDecoder, BodyState, Terms};
+use super::proto::refusal::ensure;
 use super::proto::{head::Head, urlencoded};
 use super::sync::time_until;
-use super::types::{refuse, refuse_if};
 use super::{registry::Registration, stream::Stream, transport::Timeout};
 use super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
@@ -178,7 +178,7 @@ impl Body {
                 }
             } else {
                 let line = self.decoder.advance(buffered);
-                if let Some(n) = line.map_err(|error| CloseReason::Refused(error.status()))? {
+                if let Some(n) = line.map_err(|refusal| CloseReason::Refused(refusal.status))? {
                     self.stream.consume(n);
                     continue;
                 }
@@ -233,7 +233,7 @@ impl Body {
     /// As [`read_to_vec`](Body::read_to_vec); 415 if its type is not `application/x-www-form-urlencoded`; and 413 if it has
     /// more fields than [`Builder::max_form_fields`] allows. They are counted before memory is taken for them.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
-        refuse_if(!self.terms.is_form, 415, "the content type is not that of a form")?;
+        ensure(self.terms.is_form, 415, "the content type is not that of a form")?;
         let text = self.read_to_vec()?;
         if urlencoded::has_more_pairs_than(&text, self.max_form_fields) {
             return Err(Error::new(413, format!("the form has more than {} fields", self.max_form_fields)));
@@ -281,7 +281,7 @@ impl Body {
             _ if self.stream.life.is_cut() => Err(Error::Cut),
             Ok(0) => Err(Error::ended_early(self.stream.life.end_reason())),
             Ok(n) => Ok(n),
-            Err(CloseReason::BodyTimeout) => refuse(408, "the body came too slowly"),
+            Err(CloseReason::BodyTimeout) => Err(Error::new(408, "the body came too slowly")),
             Err(_) => Err(Error::Io(io::ErrorKind::ConnectionReset.into())),
         }
     }

@@ -3,6 +3,7 @@
 //! An [`Error`] travels inside a [`std::io::Error`] wherever a body is used as a plain [`std::io::Read`], and comes out
 //! again whole: `io::copy(req.body(), ..)?` answers with the right status code.
 
+use super::proto::refusal::Refusal;
 use super::{CloseReason, StatusCode};
 use std::{borrow::Cow, fmt, io};
 
@@ -70,6 +71,12 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::Refused(refusal.status, Cow::Borrowed(refusal.reason))
+    }
+}
+
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         let kind = match error {
@@ -79,18 +86,5 @@ impl From<Error> for io::Error {
             Error::Refused(..) => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, error)
-    }
-}
-
-/// Refuses a request with that status code, for this reason.
-pub(crate) fn refuse<T>(status: u16, why: &'static str) -> Result<T, Error> {
-    Err(Error::new(status, why))
-}
-
-/// The same if it is wrong, and nothing else.
-pub(crate) fn refuse_if(is_wrong: bool, status: u16, why: &'static str) -> Result<(), Error> {
-    match is_wrong {
-        true => refuse(status, why),
-        false => Ok(()),
     }
 }

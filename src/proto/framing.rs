@@ -6,9 +6,9 @@
 
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
 
-use super::super::types::{refuse, refuse_if, Error};
-use super::super::Version;
 use super::head::{absolute_target, field_line, is_authority, line_end, same, split_token, trim, Head};
+use super::refusal::{bail, ensure, Refusal};
+use super::status::Version;
 
 /// What a head asks of the connection.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(crate) struct Terms {
 }
 
 /// Reads the fields that decide where the request ends and what happens next.
-pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
+pub(crate) fn terms(head: &Head) -> Result<Terms, Refusal> {
     // Fields that must come once: two readers could each take another one.
     let names = ["host", "transfer-encoding", "content-length", "content-type", "authorization"];
     let mut values = [None; 5];
@@ -36,7 +36,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         let is = |it: &str| it.len() == name.len() && same(name, it);
         if let Some(at) = names.iter().position(|it| is(it)) {
             let former = values.get_mut(at).and_then(|slot| slot.replace(value));
-            refuse_if(former.is_some(), 400, "a field came twice that must come once")?;
+            ensure(former.is_none(), 400, "a field came twice that must come once")?;
         } else if is("connection") {
             for option in list(value) {
                 close |= same(option, "close");
@@ -61,9 +61,9 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
         (None, Some(length)) => Some(content_length(length)?),
         (Some(coding), None) if is_new => check_coding(coding)?,
         // RFC 9112 §6.3: with both, one of them is a lie or an attack; §6.1: HTTP/1.0 has no such codings.
-        (Some(_), _) => return refuse(400, "Transfer-Encoding where it cannot be"),
+        (Some(_), _) => return bail(400, "Transfer-Encoding where it cannot be"),
     };
-    refuse_if(expects_more, 417, "only 100-continue can be expected")?;
+    ensure(!expects_more, 417, "only 100-continue can be expected")?;
     terms.keep_alive = (terms.keep_alive || is_new) && !close; // RFC 9112 §9.3
     terms.expects_continue &= terms.length != Some(0);
     Ok(terms)
@@ -71,37 +71,37 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Error> {
 
 /// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; what older clients send must be valid too. §3.2.2 wants one that
 /// differs from an absolute target ignored: handlers look at it, so it is refused.
-fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Error> {
+fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Refusal> {
     let host = match host.map(std::str::from_utf8) {
         None if head.version == Version::Http10 => return Ok(()),
         Some(Ok(host)) if is_authority(host) => host,
-        _ => return refuse(400, "no Host, or one that is not `host[:port]`"),
+        _ => return bail(400, "no Host, or one that is not `host[:port]`"),
     };
-    let differs = |(_, named, _): (_, &str, _)| !same(host.as_bytes(), named);
-    refuse_if(absolute_target(&head.target).map_or(false, differs), 400, "the Host differs from the target's")
+    let agrees = |(_, named, _): (_, &str, _)| same(host.as_bytes(), named);
+    ensure(absolute_target(&head.target).map_or(true, agrees), 400, "the Host differs from the target's")
 }
 
 /// RFC 9110 §8.6: digits and nothing else. Lists of equal lengths and zeros in front, octal to some, are not taken.
-fn content_length(value: &[u8]) -> Result<u64, Error> {
+fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     let is_padded = matches!(value, [b'0', _, ..]);
     let is_number = value.iter().all(u8::is_ascii_digit) && !is_padded; // `parse` would take a `+`
     let text = std::str::from_utf8(value).unwrap_or_default();
     match text.parse() {
         Ok(length) if is_number => Ok(length),
-        _ => refuse(400, "the Content-Length is not a number"),
+        _ => bail(400, "the Content-Length is not a number"),
     }
 }
 
 /// RFC 9112 §6.3: `chunked` has to be the last coding, and §6.1: no other one is known here.
-fn check_coding(value: &[u8]) -> Result<Option<u64>, Error> {
+fn check_coding(value: &[u8]) -> Result<Option<u64>, Refusal> {
     let is_chunked = |coding: &[u8]| same(coding, "chunked");
     let mut codings = list(value).rev();
     match (codings.next().map_or(false, is_chunked), codings.next()) {
         (true, None) => Ok(None),
         (true, Some(other)) if !other.is_empty() && !is_chunked(other) => {
-            refuse(501, "the only transfer coding served is chunked")
+            bail(501, "the only transfer coding served is chunked")
         }
-        _ => refuse(400, "the Transfer-Encoding does not end with one `chunked`"),
+        _ => bail(400, "the Transfer-Encoding does not end with one `chunked`"),
     }
 }
 
@@ -156,12 +156,12 @@ impl BodyDecoder {
     }
 
     /// Reads a line between data: `Some(n)` took `n` bytes, `None` is "read more". `bytes` starts after what was taken.
-    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         let end = line_end(bytes, &mut self.scanned);
         let line = bytes.get(..self.scanned).unwrap_or_default();
-        let lacks_crlf = self.state == BodyState::DataEnd && !line.is_empty();
-        refuse_if(lacks_crlf, 400, "no CRLF after the data of a chunk")?;
-        refuse_if(self.extra.saturating_add(line.len()) > EXTRA_BYTES, 400, "too many chunk extensions or trailers")?;
+        let has_crlf = self.state != BodyState::DataEnd || line.is_empty();
+        ensure(has_crlf, 400, "no CRLF after the data of a chunk")?;
+        ensure(self.extra.saturating_add(line.len()) <= EXTRA_BYTES, 400, "too many chunk extensions or trailers")?;
         let end = end?; // after what is wrong earlier, so that the same is said however it comes
         if end.is_some() {
             let (state, extra) = match self.state {
@@ -183,7 +183,7 @@ impl BodyDecoder {
 }
 
 /// What follows a chunk's line with its size, and how many bytes its extensions have.
-fn chunk(line: &[u8]) -> Result<(BodyState, usize), Error> {
+fn chunk(line: &[u8]) -> Result<(BodyState, usize), Refusal> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(digits.count());
     // No white space may end the line, and so `trim` takes only from the front.
@@ -195,7 +195,7 @@ fn chunk(line: &[u8]) -> Result<(BodyState, usize), Error> {
     match u64::from_str_radix(std::str::from_utf8(digits).unwrap_or_default(), 16) {
         Ok(0) if is_valid => Ok((BodyState::Trailers, rest.len())),
         Ok(size) if is_valid => Ok((BodyState::Data(size), rest.len())),
-        _ => refuse(400, "a chunk's line is not `1 to 16 hex digits;name=value`"),
+        _ => bail(400, "a chunk's line is not `1 to 16 hex digits;name=value`"),
     }
 }
 

@@ -7,12 +7,21 @@
 
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
 
-use super::super::types::{refuse, refuse_if, Error};
-use super::super::{Builder, Version};
+use super::refusal::{bail, ensure, Refusal};
+use super::status::Version;
 use super::urlencoded::{decode, encoded_byte};
 
 /// How many bytes a connection that waits keeps for a method, for a target, and for its fields.
 const MAX_KEPT: usize = 1024;
+
+/// The limits of a head, and what its target may name.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadLimits {
+    pub(crate) bytes: usize,
+    pub(crate) fields: usize,
+    /// Targets may have the scheme `https`.
+    pub(crate) https: bool,
+}
 
 /// A head that is being parsed, or has been. One whose request line has not come has no method.
 #[derive(Default)]
@@ -45,56 +54,56 @@ impl Head {
 
     /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None` for "read
     /// more". `bytes` starts at the same byte in every call for one head.
-    pub(crate) fn parse(&mut self, bytes: &[u8], max: &Builder) -> Result<Option<usize>, Error> {
-        let bytes = bytes.get(..max.max_head_bytes).unwrap_or(bytes);
+    pub(crate) fn parse(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Refusal> {
+        let bytes = bytes.get(..limits.bytes).unwrap_or(bytes);
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
             let next = end.saturating_add(2);
             let line = bytes.get(self.line..end).unwrap_or_default();
-            let is_full = self.headers.fields.len() >= max.max_headers;
+            let is_full = self.headers.fields.len() >= limits.fields;
             (self.line, self.scanned) = (next, next);
             match (line, self.method.is_empty()) {
                 ([], false) => return Ok(Some(next)),
                 // RFC 9112 §2.2: an empty line in front is ignored. One is enough.
                 ([], true) if next == 2 => {}
-                ([], true) => return refuse(400, "empty lines before the request line"),
-                (line, true) => self.request_line(line, max.transport.is_some())?,
-                (_, false) if is_full => return refuse(431, "the head has too many fields"),
+                ([], true) => return bail(400, "empty lines before the request line"),
+                (line, true) => self.request_line(line, limits.https)?,
+                (_, false) if is_full => return bail(431, "the head has too many fields"),
                 (line, false) => self.headers.push(field_line(line)?),
             }
         }
         match self.method.is_empty() {
-            _ if bytes.len() < max.max_head_bytes => Ok(None),
-            true if !bytes.contains(&b' ') => refuse(400, "the method is too long"),
-            true => refuse(414, "the request line is too large"),
-            false => refuse(431, "the head is too large"),
+            _ if bytes.len() < limits.bytes => Ok(None),
+            true if !bytes.contains(&b' ') => bail(400, "the method is too long"),
+            true => bail(414, "the request line is too large"),
+            false => bail(431, "the head is too large"),
         }
     }
 
     /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
-    fn request_line(&mut self, line: &[u8], has_transport: bool) -> Result<(), Error> {
+    fn request_line(&mut self, line: &[u8], serves_https: bool) -> Result<(), Refusal> {
         let line = std::str::from_utf8(line).unwrap_or_default(); // an empty one is refused below
         let (method, rest) = split_at(line, b" ");
         let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), b" ");
         let version = rest.strip_prefix(' ').unwrap_or_default();
-        refuse_if(target.is_empty() || version.is_empty(), 400, "the request line is not `method target version`")?;
-        refuse_if(!is_token(method.as_bytes()), 400, "the method is not a token")?;
+        ensure(!target.is_empty() && !version.is_empty(), 400, "the request line is not `method target version`")?;
+        ensure(is_token(method.as_bytes()), 400, "the method is not a token")?;
         self.method.push_str(method);
         self.target.push_str(target);
         self.version = parse_version(version)?;
         // RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
         let local = match absolute_target(target) {
-            _ if method == "CONNECT" => return refuse(501, "this is no proxy"),
+            _ if method == "CONNECT" => return bail(501, "this is no proxy"),
             // RFC 9110 §7.4: what comes without TLS must not be served as if it had come with it.
-            Some((true, ..)) if !has_transport => return refuse(421, "https is not served here"),
+            Some((true, ..)) if !serves_https => return bail(421, "https is not served here"),
             // RFC 9110 §4.2.4: user information is invalid here.
-            Some((_, it, _)) if !is_authority(it) => return refuse(400, "the target's authority is not `host[:port]`"),
+            Some((_, it, _)) if !is_authority(it) => return bail(400, "the target's authority is not `host[:port]`"),
             Some((.., local)) => local,
             None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
-            None => return refuse(400, "the target is not a path"),
+            None => return bail(400, "the target is not a path"),
         };
         let (path, query) = split_at(local, b"?");
-        let is_raw = !is_encoded(path, PATH_BYTES) || !is_encoded(query, QUERY_BYTES);
-        refuse_if(is_raw, 400, "a byte in the target (perhaps a `%`) is not encoded")?;
+        let is_valid = is_encoded(path, PATH_BYTES) && is_encoded(query, QUERY_BYTES);
+        ensure(is_valid, 400, "a byte in the target (perhaps a `%`) is not encoded")?;
         let path = match path {
             "" if method == "OPTIONS" && query.is_empty() => "*", // RFC 9112 §3.2.4: of `http://host`
             "" => "/",
@@ -106,7 +115,7 @@ impl Head {
         }
         // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
         let has_control = self.path.bytes().any(|byte| byte.is_ascii_control());
-        refuse_if(has_control, 400, "a control byte in the path, percent-encoded")
+        ensure(!has_control, 400, "a control byte in the path, percent-encoded")
     }
 
     /// Without its `?`.
@@ -171,7 +180,7 @@ impl Headers {
 }
 
 /// Finds the CRLF that ends a line; `None` means "read more". `scanned` moves up to what is known to be harmless.
-pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Error> {
+pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
     let rest = bytes.get(*scanned..).unwrap_or_default();
     let is_plain = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | is_control(byte)); // without branches
     *scanned = scanned.saturating_add(rest.chunks_exact(16).take_while(is_plain).count().saturating_mul(16));
@@ -180,17 +189,17 @@ pub(crate) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize
     match bytes.get(*scanned..).unwrap_or_default() {
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(*scanned)),
-        [b'\r', ..] => refuse(400, "a CR without its LF"),
-        [b'\n', ..] => refuse(400, "a line that ends with LF instead of CRLF"),
-        _ => refuse(400, "a control byte in a line"),
+        [b'\r', ..] => bail(400, "a CR without its LF"),
+        [b'\n', ..] => bail(400, "a line that ends with LF instead of CRLF"),
+        _ => bail(400, "a control byte in a line"),
     }
 }
 
 /// Parses `name: value`. RFC 9112 §5.1, §5.2: white space before the colon and folded lines have smuggled requests.
-pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     match split_token(line) {
         Some((name, [b':', value @ ..])) => Ok((name, trim(value))),
-        _ => refuse(400, "a field line that is not `name: value`"),
+        _ => bail(400, "a field line that is not `name: value`"),
     }
 }
 
@@ -210,12 +219,12 @@ pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// RFC 9112 §2.3: the name is case-sensitive, each number is one digit.
-fn parse_version(version: &str) -> Result<Version, Error> {
+fn parse_version(version: &str) -> Result<Version, Refusal> {
     match version.strip_prefix("HTTP/").unwrap_or_default().as_bytes() {
         b"1.0" => Ok(Version::Http10),
         [b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11), // RFC 9110 §2.5
-        [b'0'..=b'9', b'.', b'0'..=b'9'] => refuse(505, "only HTTP/1.1 and HTTP/1.0 are served"),
-        _ => refuse(400, "the version is not `HTTP/` and two digits"),
+        [b'0'..=b'9', b'.', b'0'..=b'9'] => bail(505, "only HTTP/1.1 and HTTP/1.0 are served"),
+        _ => bail(400, "the version is not `HTTP/` and two digits"),
     }
 }
 

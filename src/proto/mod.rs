@@ -6,5 +6,6 @@
 pub(crate) mod date;
 pub(crate) mod framing;
 pub(crate) mod head;
+pub(crate) mod refusal;
 pub(crate) mod status;
 pub(crate) mod urlencoded;

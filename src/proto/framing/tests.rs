@@ -6,8 +6,10 @@
     reason = "tests: a panic is how they report"
 )]
 
-use super::super::super::Builder;
+use super::super::head::HeadLimits;
 use super::{terms, BodyDecoder, BodyState, Head};
+
+const LIMITS: HeadLimits = HeadLimits { bytes: 16 * 1024, fields: 100, https: false };
 
 /// What a request with these fields asks for: its length (in chunks: `None`), whether to keep the connection,
 /// and whether its client waits for `100 Continue`; or the status code that refuses it.
@@ -15,8 +17,8 @@ fn ask(version: &str, fields: &[u8]) -> Result<(Option<u64>, bool, bool), u16> {
     let line = format!("POST / HTTP/{version}\r\n");
     let text = [line.as_bytes(), fields, b"\r\n"].concat();
     let mut head = Head::default();
-    assert_eq!(head.parse(&text, &Builder::default()).unwrap(), Some(text.len()));
-    let terms = terms(&head).map_err(|error| error.status().as_u16())?;
+    assert_eq!(head.parse(&text, LIMITS).unwrap(), Some(text.len()));
+    let terms = terms(&head).map_err(|refusal| refusal.status.as_u16())?;
     Ok((terms.length, terms.keep_alive, terms.expects_continue))
 }
 
@@ -142,7 +144,7 @@ fn a_chunk_size_is_hexadecimal_digits_and_perhaps_extensions() {
                 assert_eq!(used.unwrap(), Some(size.len() + 2), "{size:?}");
                 assert_eq!(decoder.state, BodyState::Data(want), "{size:?}");
             }
-            None => assert_eq!(used.unwrap_err().status().as_u16(), 400, "{size:?}"),
+            None => assert_eq!(used.unwrap_err().status.as_u16(), 400, "{size:?}"),
         }
     }
 }
@@ -164,7 +166,7 @@ fn decode(length: Option<u64>, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usiz
                 }
                 BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
                     let taken = decoder.advance(&buffer);
-                    taken.map_err(|error| error.status().as_u16())?.unwrap_or(0)
+                    taken.map_err(|refusal| refusal.status.as_u16())?.unwrap_or(0)
                 }
             };
             used += n;
@@ -240,7 +242,7 @@ fn what_is_wrong_with_a_chunk_is_called_the_same_however_it_comes() {
         decoder.consume_data(1);
         let both = pieces.concat();
         let first = decoder.advance(pieces[0]);
-        first.and_then(|_| decoder.advance(&both)).unwrap_err().to_string()
+        first.and_then(|_| decoder.advance(&both)).unwrap_err().reason
     };
     for text in [&b"GET\n"[..], b"G\0", b"GE\rT"] {
         for at in 0..=text.len() {

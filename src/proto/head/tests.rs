@@ -6,18 +6,18 @@
     reason = "tests: a panic is how they report"
 )]
 
-use super::super::super::StatusCode;
-use super::{is_authority, is_token, trim, Builder, Error, Head};
+use super::super::status::StatusCode;
+use super::{is_authority, is_token, trim, Head, HeadLimits, Refusal};
 
-type Parsed = Result<Option<usize>, Error>;
+type Parsed = Result<Option<usize>, Refusal>;
 
 fn empty() -> Head {
     Head::default()
 }
 
 fn parse_within(head: &mut Head, text: &[u8], bytes: usize, fields: usize) -> Parsed {
-    let limits = Builder::default();
-    head.parse(text, &limits.max_head_bytes(bytes).max_headers(fields))
+    let https = false;
+    head.parse(text, HeadLimits { bytes, fields, https })
 }
 
 /// Parses with the default limits.
@@ -37,7 +37,7 @@ fn outcome(head: &Head, parsed: Parsed) -> String {
             format!("{used}: {method} {target} {path} {query:?} {version:?} {{{headers}}}")
         }
         Ok(None) => String::from("read more"),
-        Err(error) => format!("{}: {error}", error.status().as_u16()),
+        Err(refusal) => format!("{}: {}", refusal.status.as_u16(), refusal.reason),
     }
 }
 
@@ -139,7 +139,7 @@ fn the_limits_of_a_head_are_exact() {
     let text = b"GET / HTTP/1.1\r\nA: b\r\nC: d\r\n\r\n";
     let parsed = |bytes, fields| {
         let parsed = parse_within(&mut empty(), text, bytes, fields);
-        parsed.map_err(|error| error.status().as_u16())
+        parsed.map_err(|refusal| refusal.status.as_u16())
     };
     let table = [
         (text.len(), 2, Ok(Some(text.len())), "exactly"),
@@ -154,8 +154,8 @@ fn the_limits_of_a_head_are_exact() {
     let endless = [("a", StatusCode::BAD_REQUEST), ("a /", StatusCode::URI_TOO_LONG)];
     for (start, want) in endless {
         let text = (String::from(start) + &"a".repeat(200)).into_bytes();
-        let error = parse_within(&mut empty(), &text[..100], 100, 2).unwrap_err();
-        assert_eq!(error.status(), want, "{start:?}");
+        let refusal = parse_within(&mut empty(), &text[..100], 100, 2).unwrap_err();
+        assert_eq!(refusal.status, want, "{start:?}");
         let more = parse_within(&mut empty(), &text[..99], 100, 2);
         assert!(matches!(more, Ok(None)), "{more:?}");
     }

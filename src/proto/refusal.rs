@@ -1,0 +1,24 @@
+//! The reason why bytes from outside are not taken.
+
+use super::status::StatusCode;
+
+/// A refusal of what a client has sent: the status code of the answer, and the text in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: &'static str,
+}
+
+/// Refuses with that status code, for this reason.
+pub(crate) fn bail<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { status: StatusCode::from(status), reason })
+}
+
+/// Refuses with that status code, for this reason, unless the condition holds.
+pub(crate) fn ensure(condition: bool, status: u16, reason: &'static str) -> Result<(), Refusal> {
+    if condition {
+        Ok(())
+    } else {
+        bail(status, reason)
+    }
+}
