@@ -10,8 +10,9 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::proto::framing;
-use super::proto::head::{same, Head, HeadLimits};
+use super::proto::chars::{list, same};
+use super::proto::directives::terms;
+use super::proto::head::{Head, HeadLimits};
 use super::response::{Framing, Payload, Takeover};
 use super::transport::{Socket, Transport};
 use super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
@@ -216,7 +217,7 @@ impl Connection<'_> {
 
     /// Has a request answered.
     fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
-        let terms = framing::terms(&self.head).map_err(|refusal| self.refuse(refusal.into()))?;
+        let terms = terms(&self.head).map_err(|refusal| self.refuse(refusal.into()))?;
         let registration = self.registration;
         registration.life.enter_at(self.asked, ConnectionState::Handling, Some(&self.head))?;
         self.config.tell(|| {
@@ -248,9 +249,8 @@ impl Connection<'_> {
 
     /// Leaves HTTP for that protocol (RFC 9110 §7.8), unless there is another response to be sent.
     fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
-        let names_it = |(name, value): (&[u8], &[u8])| {
-            same(name, "upgrade") && framing::list(value).any(|offer| same(offer, &protocol))
-        };
+        let names_it =
+            |(name, value): (&[u8], &[u8])| same(name, "upgrade") && list(value).any(|offer| same(offer, &protocol));
         let is_offered = self.body.terms.upgrades && self.head.headers.iter_bytes().any(names_it);
         let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {

@@ -82,7 +82,7 @@ pub use self::{
     handle::{Handle, Outcome, Phase},
     life::CancelToken,
     proto::date::http_date,
-    proto::head::Headers,
+    proto::headers::Headers,
     proto::status::{StatusCode, Version},
     request::{Body, Request},
     response::{BodyWriter, Response},

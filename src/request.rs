@@ -2,7 +2,8 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
-use super::proto::framing::{BodyDecoder, BodyState, Terms};
+use super::proto::body::{BodyDecoder, BodyState};
+use super::proto::directives::Terms;
 use super::proto::refusal::ensure;
 use super::proto::{head::Head, urlencoded};
 use super::sync::time_until;

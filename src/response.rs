@@ -1,7 +1,6 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::proto::framing::list;
-use super::proto::head::{is_control, is_token, same};
+use super::proto::chars::{is_control, is_token, list, same};
 use super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
 use super::{registry::Registration, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};

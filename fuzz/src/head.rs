@@ -1,7 +1,7 @@
 //! A head: what is accepted, and where it ends, does not depend on the pieces that it comes in and is what the naive
 //! parser says; nothing of it is lost, changed or added.
 
-use crate::hardstop::proto::framing::{self, Terms};
+use crate::hardstop::proto::directives::{terms, Terms};
 use crate::hardstop::proto::head::{Head, HeadLimits};
 use crate::hardstop::proto::refusal::Refusal;
 use crate::hardstop::Version;
@@ -45,7 +45,7 @@ pub fn head(input: &[u8]) {
             assert_eq!(n, *m);
             assert_eq!(decided, n, "it is known with its last byte");
             check(&head, want);
-            check_terms(framing::terms(&head), naive::terms(want));
+            check_terms(terms(&head), naive::terms(want));
             check_again(&head);
         }
         (Some(Err(_)), None) => assert!(!goes_on(&bytes[..decided]), "it could be one"),

@@ -1,7 +1,5 @@
 //! Dates in fields: IMF-fixdate (RFC 9110 §5.6.7).
 
-#![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
-
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// That time as fields such as `Last-Modified` have it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).

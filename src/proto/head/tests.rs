@@ -7,7 +7,7 @@
 )]
 
 use super::super::status::StatusCode;
-use super::{is_authority, is_token, trim, Head, HeadLimits, Refusal};
+use super::{Head, HeadLimits, Refusal};
 
 type Parsed = Result<Option<usize>, Refusal>;
 
@@ -158,63 +158,5 @@ fn the_limits_of_a_head_are_exact() {
         assert_eq!(refusal.status, want, "{start:?}");
         let more = parse_within(&mut empty(), &text[..99], 100, 2);
         assert!(matches!(more, Ok(None)), "{more:?}");
-    }
-}
-
-#[test]
-fn an_authority_is_a_host_and_perhaps_a_port() {
-    let good = ["a", "a.b", "a:1", "a:", "1.2.3.4:65535", "[::1]", "[::1]:80", "a%2Fb", "a_b~!$&'()*+,;="];
-    let bad = [
-        "",
-        ":",
-        ":1",
-        "a:b",
-        "a:-1",
-        "a:+1",
-        "a:65536",
-        "a:1:2",
-        "[",
-        "[]",
-        "[::1",
-        "[::1]1",
-        "[1.2.3.4]",
-        "::1",
-        "a b",
-        "a/",
-        "a@b",
-        "a%2",
-        "a?b",
-        "a#b",
-        "\u{e9}",
-        "[::1%25eth0]",
-    ];
-    for text in good {
-        assert!(is_authority(text), "{text:?}");
-    }
-    for text in bad {
-        assert!(!is_authority(text), "{text:?}");
-    }
-}
-
-#[test]
-fn a_token_has_77_bytes_to_choose_from() {
-    let tokens: Vec<u8> = (0..=u8::MAX).filter(|&byte| is_token(&[byte])).collect();
-    let want = b"!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~";
-    assert_eq!(tokens, want);
-    assert!(!is_token(b"") && !is_token(b"a b") && is_token(b"a-b"));
-}
-
-#[test]
-fn only_spaces_and_tabs_are_trimmed() {
-    let table: [(&[u8], &[u8]); 6] = [
-        (b"", b""),
-        (b" \t ", b""),
-        (b"a", b"a"),
-        (b"\t a b\t ", b"a b"),
-        (b"\x0ba\x0c", b"\x0ba\x0c"),
-        (b"\xa0a", b"\xa0a"),
-    ];
-    for (text, want) in table {
-        assert_eq!(trim(text), want, "{}", text.escape_ascii());
     }
 }
