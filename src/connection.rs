@@ -283,7 +283,7 @@ impl Connection<'_> {
 
     fn begin_response(&mut self) -> Result<(), CloseReason> {
         let now = Instant::now();
-        self.body.stream.date.renew(now);
+        self.body.stream.date.refresh(now);
         self.registration.life.enter_at(now, ConnectionState::Responding, None)
     }
 

@@ -3,22 +3,36 @@
 use super::proto::date::imf_fixdate;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The date, which is made anew when its second is over.
+/// The value of the `Date` field, which is made again once its second is over.
 #[derive(Default)]
-pub(crate) struct Date {
-    pub(crate) text: String,
+pub(crate) struct DateCache {
+    text: String,
     ends: Option<Instant>,
 }
 
-impl Date {
-    /// Makes it that of this moment. A clock that is set meanwhile is followed within a second; one before 1970 gives
-    /// 1970: a wrong date is better than none.
-    pub(crate) fn renew(&mut self, now: Instant) {
-        if self.ends.map_or(true, |ends| now >= ends) {
-            let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(date.subsec_nanos().into()));
-            (self.text, self.ends) = (imf_fixdate(date.as_secs()), now.checked_add(left));
+impl DateCache {
+    /// Returns the date of the last [`refresh`](DateCache::refresh).
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Makes it the date of this moment.
+    ///
+    /// A system clock that is set meanwhile is followed within a second. One that stands before
+    /// 1970 gives 1970, since a wrong date is better than none.
+    pub(crate) fn refresh(&mut self, now: Instant) {
+        if let Some(ends) = self.ends {
+            if now < ends {
+                return;
+            }
         }
+        let date = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let passed = Duration::from_nanos(date.subsec_nanos().into());
+        let left = Duration::from_secs(1).saturating_sub(passed);
+        self.text = imf_fixdate(date.as_secs());
+        self.ends = now.checked_add(left);
     }
 }
 

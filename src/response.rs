@@ -175,7 +175,7 @@ impl Response {
 
     /// Adds the head to the output. `connection` is that field's line, if there is to be one.
     pub(crate) fn push_head(&self, stream: &mut Stream, body: Framing, connection: &str) {
-        let (out, date) = (&mut stream.output, stream.date.text.as_bytes());
+        let (out, date) = (&mut stream.output, stream.date.text().as_bytes());
         push(out, &[b"HTTP/1.1 "]);
         push_number(out, self.status.as_u16().into());
         // RFC 9112 §4: the space before the reason phrase stands even if there is none.

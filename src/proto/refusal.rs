@@ -1,8 +1,8 @@
-//! The reason why bytes from outside are not taken.
+//! A refusal: the reason why bytes from a client are not taken.
 
 use super::status::StatusCode;
 
-/// A refusal of what a client has sent: the status code of the answer, and the text in it.
+/// The status code of the answer to a request that is refused, and the text in that answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
@@ -10,8 +10,11 @@ pub(crate) struct Refusal {
 }
 
 /// Refuses with that status code, for this reason.
-pub(crate) fn bail<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status: StatusCode::from(status), reason })
+pub(super) fn bail<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal {
+        status: StatusCode::from(status),
+        reason,
+    })
 }
 
 /// Refuses with that status code, for this reason, unless the condition holds.

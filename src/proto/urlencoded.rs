@@ -1,16 +1,21 @@
-//! Percent-encoding, and the `name=value` pairs of queries and forms. Pure; there is a result for every input.
+//! Percent-encoding, and the `name=value` pairs of queries and forms.
 //!
-//! Decoding happens once. A `%` without two hex digits stays as it is, and what is not UTF-8 afterwards becomes U+FFFD.
+//! There is a result for every input. Decoding happens once: a `%` without two hex digits stays as
+//! it is, and what is not UTF-8 after decoding becomes U+FFFD.
 
 /// Decodes percent-encoding (RFC 3986 §2.1), and `+` as a space where forms do that.
 pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let plain = if plus_is_space && byte == b'+' { b' ' } else { byte };
-        let (byte, after) = encoded_byte(rest).unwrap_or((plain, tail));
-        bytes.push(byte);
-        rest = after;
+    while let Some((first, after_first)) = rest.split_first() {
+        if let Some((byte, after)) = encoded_byte(rest) {
+            bytes.push(byte);
+            rest = after;
+        } else {
+            let is_space = plus_is_space && *first == b'+';
+            bytes.push(if is_space { b' ' } else { *first });
+            rest = after_first;
+        }
     }
     match String::from_utf8(bytes) {
         Ok(text) => text,
@@ -18,34 +23,48 @@ pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
     }
 }
 
-/// The pairs of a query or a form, decoded, in their order; empty ones are left out.
+/// Returns the pairs of a query or a form, decoded, in their order. Empty ones are left out.
 ///
-/// A pair takes many times its size: two bytes of input can be 48 bytes and an allocation. Queries are as short as heads;
-/// a form must be asked first whether it [has more of them](has_more_pairs_than) than is allowed.
+/// A pair takes many times its size: two bytes of input can become 48 bytes and an allocation.
+/// Queries are as short as heads. Of a form, ask first whether it
+/// [has more pairs](has_more_pairs_than) than are allowed.
 pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (String, String)> + '_ {
-    encoded_pairs(text).map(|pair| {
-        let mut halves = pair.splitn(2, |&byte| byte == b'=');
-        let mut half = || decode(halves.next().unwrap_or_default(), true);
-        (half(), half())
-    })
+    encoded_pairs(text).map(decode_pair)
 }
 
-/// Returns whether [`pairs`] yields more than so many, without decoding any.
+/// Returns whether [`pairs`] yields more than `max`, without decoding any.
 pub(crate) fn has_more_pairs_than(text: &[u8], max: usize) -> bool {
     encoded_pairs(text).nth(max).is_some()
 }
 
 fn encoded_pairs(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty())
+    text.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
 }
 
-/// The byte that a whole percent-encoding at the beginning stands for, and what follows it.
+/// Decodes a name, and the value behind the first `=`, if there is one.
+fn decode_pair(pair: &[u8]) -> (String, String) {
+    let mut halves = pair.splitn(2, |byte| *byte == b'=');
+    let name = halves.next().unwrap_or_default();
+    let value = halves.next().unwrap_or_default();
+    (decode(name, true), decode(value, true))
+}
+
+/// Decodes the percent-encoded byte that the text begins with. Returns it, and what follows it.
 pub(crate) fn encoded_byte(text: &[u8]) -> Option<(u8, &[u8])> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
     match text {
-        [b'%', high, low, rest @ ..] => Some((u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?, rest)),
+        [b'%', high, low, rest @ ..] => {
+            let byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+            Some((byte, rest))
+        }
         _ => None,
     }
+}
+
+/// Returns the value of a hexadecimal digit.
+fn hex_digit(byte: u8) -> Option<u8> {
+    let value = char::from(byte).to_digit(16)?;
+    u8::try_from(value).ok()
 }
 
 #[cfg(test)]
