@@ -10,7 +10,7 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::proto::chars::{list, same};
+use super::proto::chars::{eq_ignore_case, list_elements};
 use super::proto::directives::terms;
 use super::proto::head::{Head, HeadLimits};
 use super::response::{Framing, Payload, Takeover};
@@ -250,7 +250,7 @@ impl Connection<'_> {
     /// Leaves HTTP for that protocol (RFC 9110 §7.8), unless there is another response to be sent.
     fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
         let names_it =
-            |(name, value): (&[u8], &[u8])| same(name, "upgrade") && list(value).any(|offer| same(offer, &protocol));
+            |(name, value): (&[u8], &[u8])| eq_ignore_case(name, "upgrade") && list_elements(value).any(|offer| eq_ignore_case(offer, &protocol));
         let is_offered = self.body.terms.upgrades && self.head.headers.iter_bytes().any(names_it);
         let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {

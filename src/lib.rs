@@ -50,7 +50,7 @@ macro_rules! opaque {
         })+
     };
 }
-opaque! { Body BodyWriter<'_> Builder CancelToken Handle Headers Lease Request<'_> Response Running Server Upgraded }
+opaque! { Body BodyWriter<'_> Builder CancelToken Handle Lease Request<'_> Response Running Server Upgraded }
 
 // Those that `fuzz/` drives, which takes this file in as a module, can be named in all of the crate.
 pub(crate) mod connection;

@@ -1,6 +1,6 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::proto::chars::{is_control, is_token, list, same};
+use super::proto::chars::{eq_ignore_case, is_token, list_elements, position_of_control};
 use super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
 use super::{registry::Registration, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -145,13 +145,13 @@ impl Response {
     /// leaves as a 500 then, and [`Event::RequestFailed`](super::Event::RequestFailed) says why.
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
         let (name, value) = (name.as_ref(), value.as_ref());
-        let is = |other: &str| same(name, other);
+        let is = |other: &str| eq_ignore_case(name, other);
         if !is_token(name) {
             self.defect = Some("a field name in the response is not a token: use letters, digits and hyphens");
-        } else if value.iter().any(is_control) {
+        } else if position_of_control(value).is_some() {
             self.defect = Some("a field value in the response has a control byte: encode it");
         } else if is("connection") {
-            self.closing |= list(value).any(|option| same(option, "close"));
+            self.closing |= list_elements(value).any(|option| eq_ignore_case(option, "close"));
         } else if is("content-type") {
             self.content_type = Cow::Owned(value.to_vec());
         } else if !RESERVED.split(' ').any(is) {

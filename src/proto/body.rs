@@ -3,7 +3,7 @@
 //! 1. What follows a framing error is never parsed: the connection ends.
 //! 2. Chunk extensions and trailers are checked, bounded and dropped.
 
-use super::chars::{split_token, trim};
+use super::chars::{split_token, trim_ows};
 use super::line::{field_line, line_end};
 use super::refusal::{bail, ensure, Refusal};
 
@@ -83,7 +83,7 @@ impl BodyDecoder {
 fn chunk(line: &[u8]) -> Result<(BodyState, usize), Refusal> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(digits.count());
-    // No white space may end the line, and so `trim` takes only from the front.
+    // No white space may end the line, and so `trim_ows` takes only from the front.
     let mut extensions = Some(rest).filter(|rest| !matches!(rest, [.., b' ' | b'\t']));
     while let Some([_, ..]) = extensions {
         extensions = extensions.and_then(after_extension);
@@ -99,8 +99,8 @@ fn chunk(line: &[u8]) -> Result<(BodyState, usize), Refusal> {
 /// RFC 9112 §7.1.1: `;name`, `;name=token` or `;name="text"`, with the white space that older clients send. They mean
 /// nothing here; but one that is no extension, such as an open quote, might end elsewhere for another reader.
 fn after_extension(text: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = split_token(trim(trim(text).strip_prefix(b";")?))?;
-    match trim(rest).strip_prefix(b"=").map(trim) {
+    let (_, rest) = split_token(trim_ows(trim_ows(text).strip_prefix(b";")?))?;
+    match trim_ows(rest).strip_prefix(b"=").map(trim_ows) {
         None => Some(rest),
         Some([b'"', quoted @ ..]) => after_quoted(quoted),
         Some(value) => split_token(value).map(|(_, rest)| rest),

@@ -2,11 +2,11 @@
 //!
 //! What two readers could measure differently is an error, never a guess (RFC 9112 §6.3).
 
-use super::chars::{list, same, trim};
+use super::chars::{list_elements, eq_ignore_case, trim_ows};
 use super::head::Head;
 use super::refusal::{bail, ensure, Refusal};
 use super::status::Version;
-use super::target::{absolute_target, is_authority};
+use super::target::{is_authority, AbsoluteForm};
 
 /// What a head asks of the connection.
 #[derive(Default)]
@@ -31,20 +31,20 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Refusal> {
     let is_new = head.version == Version::Http11;
     let (mut terms, mut close, mut expects_more) = (Terms::default(), false, false);
     for (name, value) in head.headers.iter_bytes() {
-        let is = |it: &str| it.len() == name.len() && same(name, it);
+        let is = |it: &str| it.len() == name.len() && eq_ignore_case(name, it);
         if let Some(at) = names.iter().position(|it| is(it)) {
             let former = values.get_mut(at).and_then(|slot| slot.replace(value));
             ensure(former.is_none(), 400, "a field came twice that must come once")?;
         } else if is("connection") {
-            for option in list(value) {
-                close |= same(option, "close");
-                terms.keep_alive |= same(option, "keep-alive");
-                terms.upgrades |= same(option, "upgrade") && is_new; // RFC 9110 §7.8: not in HTTP/1.0
+            for option in list_elements(value) {
+                close |= eq_ignore_case(option, "close");
+                terms.keep_alive |= eq_ignore_case(option, "keep-alive");
+                terms.upgrades |= eq_ignore_case(option, "upgrade") && is_new; // RFC 9110 §7.8: not in HTTP/1.0
             }
         } else if is("expect") && is_new {
             // RFC 9110 §10.1.1: in HTTP/1.0 it is ignored; §5.6.1: so are the empty elements of a list.
-            for expected in list(value) {
-                let is_continue = same(expected, "100-continue");
+            for expected in list_elements(value) {
+                let is_continue = eq_ignore_case(expected, "100-continue");
                 terms.expects_continue |= is_continue;
                 expects_more |= !is_continue && !expected.is_empty();
             }
@@ -53,7 +53,7 @@ pub(crate) fn terms(head: &Head) -> Result<Terms, Refusal> {
     let [host, coding, length, content_type, _] = values;
     check_host(head, host)?;
     let media_type = content_type.and_then(|value| value.split(|&byte| byte == b';').next());
-    terms.is_form = same(trim(media_type.unwrap_or_default()), "application/x-www-form-urlencoded");
+    terms.is_form = eq_ignore_case(trim_ows(media_type.unwrap_or_default()), "application/x-www-form-urlencoded");
     terms.length = match (coding, length) {
         (None, None) => Some(0),
         (None, Some(length)) => Some(content_length(length)?),
@@ -75,8 +75,9 @@ fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Refusal> {
         Some(Ok(host)) if is_authority(host) => host,
         _ => return bail(400, "no Host, or one that is not `host[:port]`"),
     };
-    let agrees = |(_, named, _): (_, &str, _)| same(host.as_bytes(), named);
-    ensure(absolute_target(&head.target).map_or(true, agrees), 400, "the Host differs from the target's")
+    let named = AbsoluteForm::parse(&head.target).map(|target| target.authority);
+    let agrees = named.map_or(true, |named| eq_ignore_case(host.as_bytes(), named));
+    ensure(agrees, 400, "the Host differs from the target's")
 }
 
 /// RFC 9110 §8.6: digits and nothing else. Lists of equal lengths and zeros in front, octal to some, are not taken.
@@ -92,8 +93,8 @@ fn content_length(value: &[u8]) -> Result<u64, Refusal> {
 
 /// RFC 9112 §6.3: `chunked` has to be the last coding, and §6.1: no other one is known here.
 fn check_coding(value: &[u8]) -> Result<Option<u64>, Refusal> {
-    let is_chunked = |coding: &[u8]| same(coding, "chunked");
-    let mut codings = list(value).rev();
+    let is_chunked = |coding: &[u8]| eq_ignore_case(coding, "chunked");
+    let mut codings = list_elements(value).rev();
     match (codings.next().map_or(false, is_chunked), codings.next()) {
         (true, None) => Ok(None),
         (true, Some(other)) if !other.is_empty() && !is_chunked(other) => {

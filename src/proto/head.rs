@@ -1,137 +1,153 @@
-//! The head of a request: bytes in, a request line and fields out, no I/O.
+//! The head of a request: the request line and the header fields.
 //!
-//! 1. Lines end with CRLF and nothing else; a bare CR, a bare LF or another control byte is an error at the moment it
-//!    arrives (RFC 9112 §2.2 allows more, and two readers could then disagree).
-//! 2. Each line is parsed once, when it is complete, however small the pieces it came in.
-//! 3. Nothing is corrected: what is not exactly the grammar is refused.
+//! 1. Each line is parsed once, when it is complete, however small the pieces it came in.
+//! 2. Nothing is corrected: what is not exactly the grammar is refused.
 
-use super::chars::{is_token, split_at};
+use super::chars::{is_token, split_before};
 use super::headers::Headers;
-use super::line::{field_line, line_end};
+use super::line::{field_line, line_end, CRLF_LEN};
 use super::refusal::{bail, ensure, Refusal};
 use super::status::Version;
-use super::target::{absolute_target, is_authority, is_encoded, PATH_BYTES, QUERY_BYTES};
-use super::urlencoded::decode;
+use super::target::{decode_path, encoded_path};
 
-/// How many bytes a connection that waits keeps for a method, for a target, and for its fields.
-const MAX_KEPT: usize = 1024;
+/// The most bytes that a waiting connection keeps for each of a method, a target and its fields.
+const MAX_KEPT_BYTES: usize = 1024;
 
-/// The limits of a head, and what its target may name.
+/// The limits of a head, and the schemes that its target may have.
 #[derive(Clone, Copy)]
 pub(crate) struct HeadLimits {
+    /// The most bytes of a head, its last empty line included.
     pub(crate) bytes: usize,
+    /// The most header fields.
     pub(crate) fields: usize,
-    /// Targets may have the scheme `https`.
+    /// Allows targets with the scheme `https`.
     pub(crate) https: bool,
 }
 
-/// A head that is being parsed, or has been. One whose request line has not come has no method.
+/// A head that is being parsed, or has been. It has no method until its request line has come.
 #[derive(Default)]
 pub(crate) struct Head {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Percent-decoded.
+    /// The path of the target, percent-decoded once.
     pub(crate) path: String,
     pub(crate) version: Version,
     pub(crate) headers: Headers,
-    /// Where the line that is being read starts, and up to where it holds no control byte.
-    line: usize,
+    /// The start of the line that is being read.
+    line_start: usize,
+    /// The position up to which that line is known to hold no control byte.
     scanned: usize,
 }
 
 impl Head {
-    /// Makes room for the next one, in the memory of the last if that is little.
+    /// Makes room for the next head. Keeps the memory of this one, unless it is much.
     pub(crate) fn clear(&mut self) {
-        let capacities = [self.method.capacity(), self.target.capacity(), self.headers.bytes.capacity()];
-        if capacities.iter().any(|capacity| *capacity > MAX_KEPT) {
+        let kept = [
+            self.method.capacity(),
+            self.target.capacity(),
+            self.headers.capacity(),
+        ];
+        if kept.iter().any(|bytes| *bytes > MAX_KEPT_BYTES) {
             *self = Head::default();
+            return;
         }
         self.method.clear();
         self.target.clear();
         self.path.clear();
-        self.headers.bytes.clear();
-        self.headers.fields.clear();
-        (self.version, self.line, self.scanned) = Default::default();
+        self.version = Version::default();
+        self.headers.clear();
+        self.line_start = 0;
+        self.scanned = 0;
     }
 
-    /// Parses what has arrived of a head: `Some(n)` when it is whole and is the first `n` bytes, `None` for "read
-    /// more". `bytes` starts at the same byte in every call for one head.
-    pub(crate) fn parse(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Refusal> {
+    /// Parses what has arrived of a head. Returns its length once it is whole, `None` until then.
+    ///
+    /// Every call for one head gets the bytes from its beginning, those of the last call included.
+    pub(crate) fn parse(
+        &mut self,
+        bytes: &[u8],
+        limits: HeadLimits,
+    ) -> Result<Option<usize>, Refusal> {
         let bytes = bytes.get(..limits.bytes).unwrap_or(bytes);
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
-            let next = end.saturating_add(2);
-            let line = bytes.get(self.line..end).unwrap_or_default();
-            let is_full = self.headers.fields.len() >= limits.fields;
-            (self.line, self.scanned) = (next, next);
-            match (line, self.method.is_empty()) {
-                ([], false) => return Ok(Some(next)),
-                // RFC 9112 §2.2: an empty line in front is ignored. One is enough.
-                ([], true) if next == 2 => {}
-                ([], true) => return bail(400, "empty lines before the request line"),
-                (line, true) => self.request_line(line, limits.https)?,
-                (_, false) if is_full => return bail(431, "the head has too many fields"),
-                (line, false) => self.headers.push(field_line(line)?),
+            let line = bytes.get(self.line_start..end).unwrap_or_default();
+            let next = end.saturating_add(CRLF_LEN);
+            self.line_start = next;
+            self.scanned = next;
+            if line.is_empty() {
+                if !self.method.is_empty() {
+                    return Ok(Some(next));
+                }
+                // RFC 9112 §2.2: an empty line before the request line is ignored. One is enough.
+                ensure(next == CRLF_LEN, 400, "empty lines before the request line")?;
+            } else if self.method.is_empty() {
+                self.parse_request_line(line, limits.https)?;
+            } else {
+                if self.headers.count() >= limits.fields {
+                    return bail(431, "the head has too many fields");
+                }
+                let (name, value) = field_line(line)?;
+                self.headers.push(name, value);
             }
         }
-        match self.method.is_empty() {
-            _ if bytes.len() < limits.bytes => Ok(None),
-            true if !bytes.contains(&b' ') => bail(400, "the method is too long"),
-            true => bail(414, "the request line is too large"),
-            false => bail(431, "the head is too large"),
+        if bytes.len() >= limits.bytes {
+            return self.refuse_size(bytes);
         }
+        Ok(None)
     }
 
-    /// RFC 9112 §3: method SP request-target SP HTTP-version, with single spaces.
-    fn request_line(&mut self, line: &[u8], serves_https: bool) -> Result<(), Refusal> {
-        let line = std::str::from_utf8(line).unwrap_or_default(); // an empty one is refused below
-        let (method, rest) = split_at(line, b" ");
-        let (target, rest) = split_at(rest.strip_prefix(' ').unwrap_or_default(), b" ");
-        let version = rest.strip_prefix(' ').unwrap_or_default();
-        ensure(!target.is_empty() && !version.is_empty(), 400, "the request line is not `method target version`")?;
-        ensure(is_token(method.as_bytes()), 400, "the method is not a token")?;
+    /// Parses `method SP request-target SP HTTP-version`, with single spaces (RFC 9112 §3).
+    fn parse_request_line(&mut self, line: &[u8], serves_https: bool) -> Result<(), Refusal> {
+        // An empty line, which takes the place of one that is not UTF-8, is refused below.
+        let line = std::str::from_utf8(line).unwrap_or_default();
+        let (method, rest) = split_word(line);
+        let (target, version) = split_word(rest);
+        if target.is_empty() || version.is_empty() {
+            return bail(400, "the request line is not `method target version`");
+        }
+        if !is_token(method.as_bytes()) {
+            return bail(400, "the method is not a token");
+        }
         self.method.push_str(method);
         self.target.push_str(target);
         self.version = parse_version(version)?;
-        // RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS, or an authority for CONNECT.
-        let local = match absolute_target(target) {
-            _ if method == "CONNECT" => return bail(501, "this is no proxy"),
-            // RFC 9110 §7.4: what comes without TLS must not be served as if it had come with it.
-            Some((true, ..)) if !serves_https => return bail(421, "https is not served here"),
-            // RFC 9110 §4.2.4: user information is invalid here.
-            Some((_, it, _)) if !is_authority(it) => return bail(400, "the target's authority is not `host[:port]`"),
-            Some((.., local)) => local,
-            None if target.starts_with('/') || (method, target) == ("OPTIONS", "*") => target,
-            None => return bail(400, "the target is not a path"),
-        };
-        let (path, query) = split_at(local, b"?");
-        let is_valid = is_encoded(path, PATH_BYTES) && is_encoded(query, QUERY_BYTES);
-        ensure(is_valid, 400, "a byte in the target (perhaps a `%`) is not encoded")?;
-        let path = match path {
-            "" if method == "OPTIONS" && query.is_empty() => "*", // RFC 9112 §3.2.4: of `http://host`
-            "" => "/",
-            path => path,
-        };
-        match path.contains('%') {
-            true => self.path = decode(path.as_bytes(), false),
-            false => self.path.push_str(path),
-        }
-        // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
-        let has_control = self.path.bytes().any(|byte| byte.is_ascii_control());
-        ensure(!has_control, 400, "a control byte in the path, percent-encoded")
+        let path = encoded_path(method, target, serves_https)?;
+        decode_path(path, &mut self.path)
     }
 
-    /// Without its `?`.
+    /// Refuses a head that has not ended within its limit, by what would have to be shorter.
+    fn refuse_size<T>(&self, bytes: &[u8]) -> Result<T, Refusal> {
+        if !self.method.is_empty() {
+            bail(431, "the head is too large")
+        } else if bytes.contains(&b' ') {
+            bail(414, "the request line is too large")
+        } else {
+            bail(400, "the method is too long")
+        }
+    }
+
+    /// Returns the query of the target, without its `?` and still encoded.
     pub(crate) fn query(&self) -> Option<&str> {
-        split_at(&self.target, b"?").1.strip_prefix('?')
+        let (_, query) = split_before(&self.target, b"?");
+        query.strip_prefix('?')
     }
 }
 
-/// RFC 9112 §2.3: the name is case-sensitive, each number is one digit.
+/// Splits the text at its first space, which belongs to neither part.
+fn split_word(text: &str) -> (&str, &str) {
+    let (word, rest) = split_before(text, b" ");
+    (word, rest.strip_prefix(' ').unwrap_or_default())
+}
+
+/// Parses a version (RFC 9112 §2.3). The name is case-sensitive, and each number is one digit.
 fn parse_version(version: &str) -> Result<Version, Refusal> {
-    match version.strip_prefix("HTTP/").unwrap_or_default().as_bytes() {
-        b"1.0" => Ok(Version::Http10),
-        [b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11), // RFC 9110 §2.5
-        [b'0'..=b'9', b'.', b'0'..=b'9'] => bail(505, "only HTTP/1.1 and HTTP/1.0 are served"),
+    match version.as_bytes() {
+        b"HTTP/1.0" => Ok(Version::Http10),
+        // RFC 9110 §2.5: a later minor version is served as the highest one that is known.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            bail(505, "only HTTP/1.1 and HTTP/1.0 are served")
+        }
         _ => bail(400, "the version is not `HTTP/` and two digits"),
     }
 }
