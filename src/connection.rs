@@ -11,7 +11,8 @@
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
 use super::proto::chars::{eq_ignore_case, list_elements};
-use super::proto::directives::terms;
+use super::proto::body::BodyLength;
+use super::proto::directives::directives;
 use super::proto::head::{Head, HeadLimits};
 use super::response::{Framing, Payload, Takeover};
 use super::transport::{Socket, Transport};
@@ -217,7 +218,7 @@ impl Connection<'_> {
 
     /// Has a request answered.
     fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
-        let terms = terms(&self.head).map_err(|refusal| self.refuse(refusal.into()))?;
+        let directives = directives(&self.head).map_err(|refusal| self.refuse(refusal.into()))?;
         let registration = self.registration;
         registration.life.enter_at(self.asked, ConnectionState::Handling, Some(&self.head))?;
         self.config.tell(|| {
@@ -228,7 +229,7 @@ impl Connection<'_> {
         if registration.life.is_cut() || registration.handle.phase() == Phase::Destroyed {
             return Err(CloseReason::Destroyed); // it has begun, and comes here next
         }
-        self.body.begin(terms, self.config.max_body_bytes);
+        self.body.begin(directives, self.config.max_body_bytes);
         let mut request = Request { head: &self.head, registration, body: &mut self.body };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         let mut panicked = Ok(());
@@ -251,7 +252,7 @@ impl Connection<'_> {
     fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
         let names_it =
             |(name, value): (&[u8], &[u8])| eq_ignore_case(name, "upgrade") && list_elements(value).any(|offer| eq_ignore_case(offer, &protocol));
-        let is_offered = self.body.terms.upgrades && self.head.headers.iter_bytes().any(names_it);
+        let is_offered = self.body.directives.upgrades && self.head.headers.iter_bytes().any(names_it);
         let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {
             head.defect = Some("the status code of an upgrade is 101, and cannot be set");
@@ -302,13 +303,13 @@ impl Connection<'_> {
         self.begin_response()?;
         // Asked after the rest has been received: a drain may have begun meanwhile.
         let is_draining = self.is_draining();
-        let is_wanted = self.body.terms.keep_alive && self.body.failure.is_none() && !response.closing;
+        let is_wanted = self.body.directives.keep_alive && self.body.failure.is_none() && !response.closing;
         let is_short = matches!(&response.payload, Payload::Bytes(bytes) if bytes.len() <= SHORT_BYTES);
         if self.respond(response, is_wanted && self.body.is_complete() && !is_draining)? {
             return Ok(());
         }
-        let (terms, stream) = (&self.body.terms, &mut self.body.stream);
-        let is_last_word = !terms.keep_alive && self.head.method == "GET" && terms.length == Some(0);
+        let (directives, stream) = (&self.body.directives, &mut self.body.stream);
+        let is_last_word = !directives.keep_alive && self.head.method == "GET" && directives.body == BodyLength::Known(0);
         let closed = match is_short && is_last_word && stream.buffered().is_empty() {
             true => self.become_dispensable(Instant::now(), ConnectionState::Closing),
             false => self.close(),

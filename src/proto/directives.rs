@@ -1,107 +1,205 @@
-//! What a head says about the body that follows and about the connection. Pure.
+//! Directives: what a head says about the body that follows, and about the connection.
 //!
 //! What two readers could measure differently is an error, never a guess (RFC 9112 §6.3).
 
-use super::chars::{list_elements, eq_ignore_case, trim_ows};
+use super::body::BodyLength;
+use super::chars::{eq_ignore_case, list_elements, trim_ows};
 use super::head::Head;
 use super::refusal::{bail, ensure, Refusal};
 use super::status::Version;
 use super::target::{is_authority, AbsoluteForm};
 
 /// What a head asks of the connection.
-#[derive(Default)]
-pub(crate) struct Terms {
-    /// `None`: it comes in chunks.
-    pub(crate) length: Option<u64>,
-    /// Whether the client wants the connection to go on afterwards.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Directives {
+    /// The length of the body that follows the head.
+    pub(crate) body: BodyLength,
+    /// The client wants the connection to go on after the response (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
-    /// Whether it waits for a `100 Continue` before it sends the body.
+    /// The client waits for a `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub(crate) expects_continue: bool,
-    /// Whether it would go on in another protocol (RFC 9110 §7.8).
+    /// The client offers to go on in another protocol (RFC 9110 §7.8).
     pub(crate) upgrades: bool,
-    /// Whether the body is what an HTML form sends.
+    /// The body is what an HTML form sends.
     pub(crate) is_form: bool,
 }
 
-/// Reads the fields that decide where the request ends and what happens next.
-pub(crate) fn terms(head: &Head) -> Result<Terms, Refusal> {
-    // Fields that must come once: two readers could each take another one.
-    let names = ["host", "transfer-encoding", "content-length", "content-type", "authorization"];
-    let mut values = [None; 5];
-    let is_new = head.version == Version::Http11;
-    let (mut terms, mut close, mut expects_more) = (Terms::default(), false, false);
+/// Reads the fields that decide where the request ends and what happens after it.
+pub(crate) fn directives(head: &Head) -> Result<Directives, Refusal> {
+    let mut single = SingleFields::default();
+    let mut connection = ConnectionOptions::default();
+    let mut expectations = Expectations::default();
     for (name, value) in head.headers.iter_bytes() {
-        let is = |it: &str| it.len() == name.len() && eq_ignore_case(name, it);
-        if let Some(at) = names.iter().position(|it| is(it)) {
-            let former = values.get_mut(at).and_then(|slot| slot.replace(value));
-            ensure(former.is_none(), 400, "a field came twice that must come once")?;
-        } else if is("connection") {
-            for option in list_elements(value) {
-                close |= eq_ignore_case(option, "close");
-                terms.keep_alive |= eq_ignore_case(option, "keep-alive");
-                terms.upgrades |= eq_ignore_case(option, "upgrade") && is_new; // RFC 9110 §7.8: not in HTTP/1.0
-            }
-        } else if is("expect") && is_new {
-            // RFC 9110 §10.1.1: in HTTP/1.0 it is ignored; §5.6.1: so are the empty elements of a list.
-            for expected in list_elements(value) {
-                let is_continue = eq_ignore_case(expected, "100-continue");
-                terms.expects_continue |= is_continue;
-                expects_more |= !is_continue && !expected.is_empty();
+        if eq_ignore_case(name, "connection") {
+            connection.add(value);
+        } else if eq_ignore_case(name, "expect") {
+            expectations.add(value);
+        } else if let Some(field) = single.by_name(name) {
+            if field.replace(value).is_some() {
+                return bail(400, "a field came twice that must come once");
             }
         }
     }
-    let [host, coding, length, content_type, _] = values;
-    check_host(head, host)?;
-    let media_type = content_type.and_then(|value| value.split(|&byte| byte == b';').next());
-    terms.is_form = eq_ignore_case(trim_ows(media_type.unwrap_or_default()), "application/x-www-form-urlencoded");
-    terms.length = match (coding, length) {
-        (None, None) => Some(0),
-        (None, Some(length)) => Some(content_length(length)?),
-        (Some(coding), None) if is_new => check_coding(coding)?,
-        // RFC 9112 §6.3: with both, one of them is a lie or an attack; §6.1: HTTP/1.0 has no such codings.
-        (Some(_), _) => return bail(400, "Transfer-Encoding where it cannot be"),
-    };
-    ensure(!expects_more, 417, "only 100-continue can be expected")?;
-    terms.keep_alive = (terms.keep_alive || is_new) && !close; // RFC 9112 §9.3
-    terms.expects_continue &= terms.length != Some(0);
-    Ok(terms)
+    check_host(head, single.host)?;
+    let is_http_11 = head.version == Version::Http11;
+    let body = body_length(&single, head.version)?;
+    // RFC 9110 §10.1.1: an expectation in an HTTP/1.0 request is ignored.
+    if is_http_11 && expectations.others {
+        return bail(417, "only 100-continue can be expected");
+    }
+    Ok(Directives {
+        body,
+        // RFC 9112 §9.3: HTTP/1.1 persists by default, and HTTP/1.0 if it says so.
+        keep_alive: (connection.keep_alive || is_http_11) && !connection.close,
+        // RFC 9110 §10.1.1: a client must not wait with a request that has no body.
+        expects_continue: expectations.continues && is_http_11 && body != BodyLength::Known(0),
+        // RFC 9110 §7.8: an upgrade in an HTTP/1.0 request is ignored.
+        upgrades: connection.upgrade && is_http_11,
+        is_form: single.content_type.map_or(false, is_form),
+    })
 }
 
-/// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; what older clients send must be valid too. §3.2.2 wants one that
-/// differs from an absolute target ignored: handlers look at it, so it is refused.
+/// The fields that must come once: of two values, two readers could each take another one.
+#[derive(Default)]
+struct SingleFields<'a> {
+    host: Option<&'a [u8]>,
+    content_length: Option<&'a [u8]>,
+    transfer_encoding: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+}
+
+impl<'a> SingleFields<'a> {
+    /// Returns the field of that name, if it is one of these.
+    fn by_name(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        if eq_ignore_case(name, "host") {
+            Some(&mut self.host)
+        } else if eq_ignore_case(name, "content-length") {
+            Some(&mut self.content_length)
+        } else if eq_ignore_case(name, "transfer-encoding") {
+            Some(&mut self.transfer_encoding)
+        } else if eq_ignore_case(name, "content-type") {
+            Some(&mut self.content_type)
+        } else if eq_ignore_case(name, "authorization") {
+            Some(&mut self.authorization)
+        } else {
+            None
+        }
+    }
+}
+
+/// The options in all `Connection` fields (RFC 9110 §7.6.1) that mean something here.
+#[derive(Default)]
+struct ConnectionOptions {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+}
+
+impl ConnectionOptions {
+    fn add(&mut self, value: &[u8]) {
+        for option in list_elements(value) {
+            if eq_ignore_case(option, "close") {
+                self.close = true;
+            } else if eq_ignore_case(option, "keep-alive") {
+                self.keep_alive = true;
+            } else if eq_ignore_case(option, "upgrade") {
+                self.upgrade = true;
+            }
+        }
+    }
+}
+
+/// The expectations in all `Expect` fields (RFC 9110 §10.1.1).
+#[derive(Default)]
+struct Expectations {
+    continues: bool,
+    others: bool,
+}
+
+impl Expectations {
+    fn add(&mut self, value: &[u8]) {
+        for expectation in list_elements(value) {
+            if eq_ignore_case(expectation, "100-continue") {
+                self.continues = true;
+            } else if !expectation.is_empty() {
+                // RFC 9110 §5.6.1: empty elements of a list are ignored.
+                self.others = true;
+            }
+        }
+    }
+}
+
+/// Checks `Host` (RFC 9112 §3.2).
+///
+/// An HTTP/1.1 request must have one. In an HTTP/1.0 request, it must be valid if it is there.
 fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Refusal> {
-    let host = match host.map(std::str::from_utf8) {
-        None if head.version == Version::Http10 => return Ok(()),
-        Some(Ok(host)) if is_authority(host) => host,
-        _ => return bail(400, "no Host, or one that is not `host[:port]`"),
-    };
+    if host.is_none() && head.version == Version::Http10 {
+        return Ok(());
+    }
+    let host = host.unwrap_or_default();
+    let is_valid = std::str::from_utf8(host).map_or(false, is_authority);
+    ensure(is_valid, 400, "no Host, or one that is not `host[:port]`")?;
+    // RFC 9112 §3.2.2 has a server ignore a Host that differs from an absolute target. But handlers
+    // look at it, so it is refused.
     let named = AbsoluteForm::parse(&head.target).map(|target| target.authority);
-    let agrees = named.map_or(true, |named| eq_ignore_case(host.as_bytes(), named));
+    let agrees = named.map_or(true, |named| eq_ignore_case(host, named));
     ensure(agrees, 400, "the Host differs from the target's")
 }
 
-/// RFC 9110 §8.6: digits and nothing else. Lists of equal lengths and zeros in front, octal to some, are not taken.
-fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    let is_padded = matches!(value, [b'0', _, ..]);
-    let is_number = value.iter().all(u8::is_ascii_digit) && !is_padded; // `parse` would take a `+`
+/// Decides where the body ends (RFC 9112 §6.3).
+fn body_length(fields: &SingleFields<'_>, version: Version) -> Result<BodyLength, Refusal> {
+    let coding = match fields.transfer_encoding {
+        None => return known_length(fields.content_length),
+        Some(coding) => coding,
+    };
+    // RFC 9112 §6.3: a message with both a length and a coding is an attack or a mistake.
+    // RFC 9112 §6.1: there are no codings in HTTP/1.0, so a message that has one is faulty.
+    if fields.content_length.is_some() || version == Version::Http10 {
+        return bail(400, "Transfer-Encoding where it cannot be");
+    }
+    check_coding(coding)?;
+    Ok(BodyLength::Chunked)
+}
+
+/// Parses `Content-Length` (RFC 9110 §8.6). A request without one has no body.
+fn known_length(value: Option<&[u8]>) -> Result<BodyLength, Refusal> {
+    let value = match value {
+        None => return Ok(BodyLength::Known(0)),
+        Some(value) => value,
+    };
+    // Parsing alone would accept a `+`. RFC 9110 §8.6 allows leading zeros, which some readers take
+    // for octal, and lists of equal lengths. Both are refused here.
+    let has_leading_zero = matches!(value, [b'0', _, ..]);
+    let is_number = value.iter().all(u8::is_ascii_digit) && !has_leading_zero;
     let text = std::str::from_utf8(value).unwrap_or_default();
     match text.parse() {
-        Ok(length) if is_number => Ok(length),
+        Ok(length) if is_number => Ok(BodyLength::Known(length)),
         _ => bail(400, "the Content-Length is not a number"),
     }
 }
 
-/// RFC 9112 §6.3: `chunked` has to be the last coding, and §6.1: no other one is known here.
-fn check_coding(value: &[u8]) -> Result<Option<u64>, Refusal> {
-    let is_chunked = |coding: &[u8]| eq_ignore_case(coding, "chunked");
+/// Checks that the only transfer coding is `chunked`.
+fn check_coding(value: &[u8]) -> Result<(), Refusal> {
     let mut codings = list_elements(value).rev();
-    match (codings.next().map_or(false, is_chunked), codings.next()) {
-        (true, None) => Ok(None),
-        (true, Some(other)) if !other.is_empty() && !is_chunked(other) => {
-            bail(501, "the only transfer coding served is chunked")
-        }
-        _ => bail(400, "the Transfer-Encoding does not end with one `chunked`"),
+    let last = codings.next().unwrap_or_default();
+    // RFC 9112 §6.3: a request of which `chunked` is not the last coding has no end.
+    // RFC 9112 §6.1: `chunked` must not be applied twice.
+    let misplaced = "the Transfer-Encoding does not end with one `chunked`";
+    ensure(eq_ignore_case(last, "chunked"), 400, misplaced)?;
+    match codings.next() {
+        None => Ok(()),
+        Some(other) if other.is_empty() || eq_ignore_case(other, "chunked") => bail(400, misplaced),
+        // RFC 9112 §6.1: a server answers a coding that it does not know with 501.
+        Some(_) => bail(501, "the only transfer coding served is chunked"),
     }
+}
+
+/// Returns whether a `Content-Type` is that of an HTML form, whatever its parameters.
+fn is_form(value: &[u8]) -> bool {
+    let media_type = value.split(|byte| *byte == b';').next();
+    let media_type = trim_ows(media_type.unwrap_or_default());
+    eq_ignore_case(media_type, "application/x-www-form-urlencoded")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
     reason = "tests: a panic is how they report"
 )]
 
+use super::BodyLength::{self, Chunked, Known};
 use super::{BodyDecoder, BodyState};
 
 #[test]
@@ -52,7 +53,7 @@ fn a_chunk_size_is_hexadecimal_digits_and_perhaps_extensions() {
         ("\"5\"", None),
     ];
     for (size, want) in table {
-        let mut decoder = BodyDecoder::new(None);
+        let mut decoder = BodyDecoder::new(Chunked);
         let line = format!("{size}\r\nhello");
         let used = decoder.advance(line.as_bytes());
         match want {
@@ -65,8 +66,9 @@ fn a_chunk_size_is_hexadecimal_digits_and_perhaps_extensions() {
     }
 }
 
-/// Decodes what arrives in these pieces: the data and how many bytes the body had on the wire, if it ended.
-fn decode(length: Option<u64>, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usize)>, u16> {
+/// Decodes what arrives in these pieces. Returns the data, and how many bytes the body had on the
+/// wire, if it ended.
+fn decode(length: BodyLength, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usize)>, u16> {
     let mut decoder = BodyDecoder::new(length);
     let (mut data, mut used, mut buffer) = (Vec::new(), 0, Vec::new());
     for piece in pieces {
@@ -82,7 +84,9 @@ fn decode(length: Option<u64>, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usiz
                 }
                 BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
                     let taken = decoder.advance(&buffer);
-                    taken.map_err(|refusal| refusal.status.as_u16())?.unwrap_or(0)
+                    taken
+                        .map_err(|refusal| refusal.status.as_u16())?
+                        .unwrap_or(0)
                 }
             };
             used += n;
@@ -98,20 +102,24 @@ fn decode(length: Option<u64>, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usiz
 #[test]
 fn it_does_not_matter_in_which_pieces_a_body_comes() {
     let whole = |data: &[u8], used| Ok(Some((data.to_vec(), used)));
-    let table: [(Option<u64>, &[u8], Result<_, u16>); 13] = [
-        (Some(0), b"next", whole(b"", 0)),
-        (Some(5), b"hellonext", whole(b"hello", 5)),
-        (Some(5), b"hell", Ok(None)),
-        (None, b"0\r\n\r\nnext", whole(b"", 5)),
-        (None, b"5\r\nhello\r\n0\r\n\r\nnext", whole(b"hello", 15)),
-        (None, b"1;a\r\na\r\n02 ;b=c\r\n\r\n\r\n0\r\nA: b\r\n\r\n\r\n", whole(b"a\r\n", 32)),
-        (None, b"5\r\nhello\r\n0\r\n", Ok(None)),
-        (None, b"5\r\nhello\r\n", Ok(None)),
-        (None, b"5\r\nhello\n0\r\n\r\n", Err(400)),
-        (None, b"5\r\nhello!\r\n0\r\n\r\n", Err(400)),
-        (None, b"6\r\nhello\r\n0\r\n\r\n", Err(400)),
-        (None, b"0\r\nA : b\r\n\r\n", Err(400)),
-        (None, b"5\r\nhello\r\n0\rx", Err(400)),
+    let table: [(BodyLength, &[u8], Result<_, u16>); 13] = [
+        (Known(0), b"next", whole(b"", 0)),
+        (Known(5), b"hellonext", whole(b"hello", 5)),
+        (Known(5), b"hell", Ok(None)),
+        (Chunked, b"0\r\n\r\nnext", whole(b"", 5)),
+        (Chunked, b"5\r\nhello\r\n0\r\n\r\nnext", whole(b"hello", 15)),
+        (
+            Chunked,
+            b"1;a\r\na\r\n02 ;b=c\r\n\r\n\r\n0\r\nA: b\r\n\r\n\r\n",
+            whole(b"a\r\n", 32),
+        ),
+        (Chunked, b"5\r\nhello\r\n0\r\n", Ok(None)),
+        (Chunked, b"5\r\nhello\r\n", Ok(None)),
+        (Chunked, b"5\r\nhello\n0\r\n\r\n", Err(400)),
+        (Chunked, b"5\r\nhello!\r\n0\r\n\r\n", Err(400)),
+        (Chunked, b"6\r\nhello\r\n0\r\n\r\n", Err(400)),
+        (Chunked, b"0\r\nA : b\r\n\r\n", Err(400)),
+        (Chunked, b"5\r\nhello\r\n0\rx", Err(400)),
     ];
     for (length, bytes, want) in table {
         for at in 0..=bytes.len() {
@@ -128,20 +136,56 @@ fn it_does_not_matter_in_which_pieces_a_body_comes() {
 fn extensions_and_trailers_are_bounded_all_in_all() {
     let long = |n: usize| "e".repeat(n);
     let table = [
-        (format!("1;{}\r\na\r\n0\r\n\r\n", long(4000)), true, "one that fits"),
-        (format!("1;{}\r\na\r\n0\r\n\r\n", long(4096)), false, "one that does not"),
-        (format!("1;{}", long(4096)), false, "before its end has come"),
-        (format!("1;{}\r\na\r\n", long(1000)).repeat(4) + "0\r\n\r\n", true, "four of them"),
-        (format!("1;{}\r\na\r\n", long(1000)).repeat(5) + "0\r\n\r\n", false, "five of them"),
+        (
+            format!("1;{}\r\na\r\n0\r\n\r\n", long(4000)),
+            true,
+            "one that fits",
+        ),
+        (
+            format!("1;{}\r\na\r\n0\r\n\r\n", long(4096)),
+            false,
+            "one that does not",
+        ),
+        (
+            format!("1;{}", long(4096)),
+            false,
+            "before its end has come",
+        ),
+        (
+            format!("1;{}\r\na\r\n", long(1000)).repeat(4) + "0\r\n\r\n",
+            true,
+            "four of them",
+        ),
+        (
+            format!("1;{}\r\na\r\n", long(1000)).repeat(5) + "0\r\n\r\n",
+            false,
+            "five of them",
+        ),
         (format!("0\r\nA: {}\r\n\r\n", long(4000)), true, "a trailer"),
-        (format!("0\r\nA: {}\r\n\r\n", long(4096)), false, "a long trailer"),
-        (String::from("0\r\n") + &"A: b\r\n".repeat(1000) + "\r\n", true, "many trailers"),
-        (String::from("0\r\n") + &"A: b\r\n".repeat(1100) + "\r\n", false, "too many trailers"),
+        (
+            format!("0\r\nA: {}\r\n\r\n", long(4096)),
+            false,
+            "a long trailer",
+        ),
+        (
+            String::from("0\r\n") + &"A: b\r\n".repeat(1000) + "\r\n",
+            true,
+            "many trailers",
+        ),
+        (
+            String::from("0\r\n") + &"A: b\r\n".repeat(1100) + "\r\n",
+            false,
+            "too many trailers",
+        ),
         (long(5000), false, "a size of many digits"),
-        ("1\r\na\r\n".repeat(10_000) + "0\r\n\r\n", true, "many chunks without any"),
+        (
+            "1\r\na\r\n".repeat(10_000) + "0\r\n\r\n",
+            true,
+            "many chunks without any",
+        ),
     ];
     for (body, is_whole, why) in table {
-        let got = decode(None, &[body.as_bytes()]);
+        let got = decode(Chunked, &[body.as_bytes()]);
         match is_whole {
             true => assert_eq!(got.unwrap().unwrap().1, body.len(), "{why}"),
             false => assert_eq!(got, Err(400), "{why}"),
@@ -153,17 +197,25 @@ fn extensions_and_trailers_are_bounded_all_in_all() {
 #[test]
 fn what_is_wrong_with_a_chunk_is_called_the_same_however_it_comes() {
     let wrong = |pieces: [&[u8]; 2]| {
-        let mut decoder = BodyDecoder::new(None);
+        let mut decoder = BodyDecoder::new(Chunked);
         decoder.advance(b"1\r\n").unwrap();
         decoder.consume_data(1);
         let both = pieces.concat();
         let first = decoder.advance(pieces[0]);
-        first.and_then(|_| decoder.advance(&both)).unwrap_err().reason
+        first
+            .and_then(|_| decoder.advance(&both))
+            .unwrap_err()
+            .reason
     };
     for text in [&b"GET\n"[..], b"G\0", b"GE\rT"] {
         for at in 0..=text.len() {
             let (first, second) = text.split_at(at);
-            assert_eq!(wrong([first, second]), wrong([b"", text]), "{}", text.escape_ascii());
+            assert_eq!(
+                wrong([first, second]),
+                wrong([b"", text]),
+                "{}",
+                text.escape_ascii()
+            );
         }
     }
 }

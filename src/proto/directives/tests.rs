@@ -7,19 +7,27 @@
 )]
 
 use super::super::head::HeadLimits;
-use super::{terms, Head};
+use super::{directives, BodyLength, Head};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 16 * 1024, fields: 100, https: false };
+const LIMITS: HeadLimits = HeadLimits {
+    bytes: 16 * 1024,
+    fields: 100,
+    https: false,
+};
 
-/// What a request with these fields asks for: its length (in chunks: `None`), whether to keep the connection,
-/// and whether its client waits for `100 Continue`; or the status code that refuses it.
-fn ask(version: &str, fields: &[u8]) -> Result<(Option<u64>, bool, bool), u16> {
+/// Returns the length of the body of a request with these fields, whether the connection is kept,
+/// and whether the client waits for `100 Continue`; or the status code of the refusal.
+fn ask(version: &str, fields: &[u8]) -> Result<(BodyLength, bool, bool), u16> {
     let line = format!("POST / HTTP/{version}\r\n");
     let text = [line.as_bytes(), fields, b"\r\n"].concat();
     let mut head = Head::default();
     assert_eq!(head.parse(&text, LIMITS).unwrap(), Some(text.len()));
-    let terms = terms(&head).map_err(|refusal| refusal.status.as_u16())?;
-    Ok((terms.length, terms.keep_alive, terms.expects_continue))
+    let directives = directives(&head).map_err(|refusal| refusal.status.as_u16())?;
+    Ok((
+        directives.body,
+        directives.keep_alive,
+        directives.expects_continue,
+    ))
 }
 
 #[test]
@@ -47,37 +55,92 @@ fn a_content_length_is_digits_and_nothing_else() {
     for (value, want) in table {
         let fields = [b"Host: x\r\nContent-Length: ", value, b"\r\n"].concat();
         let got = ask("1.1", &fields);
-        let want = want.map(|length| (Some(length), true, false)).ok_or(400);
+        let want = want
+            .map(|length| (BodyLength::Known(length), true, false))
+            .ok_or(400);
         assert_eq!(got, want, "{}", value.escape_ascii());
     }
 }
 
 #[test]
 fn the_fields_of_a_head_decide_what_happens_next() {
+    use BodyLength::{Chunked, Known};
     let ok = |length, keep_alive, waits| Ok((length, keep_alive, waits));
     let table = [
-        ("1.1", "", ok(Some(0), true, false)),
-        ("1.0", "", ok(Some(0), false, false)),
-        ("1.0", "Connection: keep-alive\r\n", ok(Some(0), true, false)),
-        ("1.0", "Connection: a, KEEP-alive\r\n", ok(Some(0), true, false)),
-        ("1.1", "Connection: close\r\n", ok(Some(0), false, false)),
-        ("1.1", "Connection: a,\tClose ,b\r\n", ok(Some(0), false, false)),
-        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", ok(Some(0), false, false)),
-        ("1.1", "Connection: close-not\r\n", ok(Some(0), true, false)),
-        ("1.1", "Content-Length: 9\r\n", ok(Some(9), true, false)),
-        ("1.1", "Transfer-Encoding: Chunked\r\n", ok(None, true, false)),
-        ("1.1", "Content-Length: 9\r\nExpect: 100-Continue\r\n", ok(Some(9), true, true)),
-        ("1.1", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", ok(None, true, true)),
-        ("1.1", "Expect: 100-continue\r\n", ok(Some(0), true, false)),
-        ("1.0", "Content-Length: 9\r\nExpect: 100-continue\r\n", ok(Some(9), false, false)),
-        ("1.0", "Expect: wonders\r\n", ok(Some(0), false, false)),
+        ("1.1", "", ok(Known(0), true, false)),
+        ("1.0", "", ok(Known(0), false, false)),
+        (
+            "1.0",
+            "Connection: keep-alive\r\n",
+            ok(Known(0), true, false),
+        ),
+        (
+            "1.0",
+            "Connection: a, KEEP-alive\r\n",
+            ok(Known(0), true, false),
+        ),
+        ("1.1", "Connection: close\r\n", ok(Known(0), false, false)),
+        (
+            "1.1",
+            "Connection: a,\tClose ,b\r\n",
+            ok(Known(0), false, false),
+        ),
+        (
+            "1.1",
+            "Connection: keep-alive\r\nConnection: close\r\n",
+            ok(Known(0), false, false),
+        ),
+        (
+            "1.1",
+            "Connection: close-not\r\n",
+            ok(Known(0), true, false),
+        ),
+        ("1.1", "Content-Length: 9\r\n", ok(Known(9), true, false)),
+        (
+            "1.1",
+            "Transfer-Encoding: Chunked\r\n",
+            ok(Chunked, true, false),
+        ),
+        (
+            "1.1",
+            "Content-Length: 9\r\nExpect: 100-Continue\r\n",
+            ok(Known(9), true, true),
+        ),
+        (
+            "1.1",
+            "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
+            ok(Chunked, true, true),
+        ),
+        ("1.1", "Expect: 100-continue\r\n", ok(Known(0), true, false)),
+        (
+            "1.0",
+            "Content-Length: 9\r\nExpect: 100-continue\r\n",
+            ok(Known(9), false, false),
+        ),
+        ("1.0", "Expect: wonders\r\n", ok(Known(0), false, false)),
         ("1.1", "Expect: wonders\r\n", Err(417)),
-        ("1.1", "Content-Length: 9\r\nContent-Length: 9\r\n", Err(400)),
-        ("1.1", "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n", Err(400)),
-        ("1.1", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(400)),
+        (
+            "1.1",
+            "Content-Length: 9\r\nContent-Length: 9\r\n",
+            Err(400),
+        ),
+        (
+            "1.1",
+            "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n",
+            Err(400),
+        ),
+        (
+            "1.1",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            Err(400),
+        ),
         ("1.1", "Transfer-Encoding: gzip\r\n", Err(400)),
         ("1.1", "Transfer-Encoding: gzip, chunked\r\n", Err(501)),
-        ("1.1", "Transfer-Encoding: gzip, deflate ,chunked\r\n", Err(501)),
+        (
+            "1.1",
+            "Transfer-Encoding: gzip, deflate ,chunked\r\n",
+            Err(501),
+        ),
         ("1.1", "Transfer-Encoding: chunked, chunked\r\n", Err(400)),
         ("1.1", "Transfer-Encoding: chunked,\r\n", Err(400)),
         ("1.0", "Transfer-Encoding: chunked\r\n", Err(400)),
