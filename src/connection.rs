@@ -10,11 +10,12 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::proto::chars::{eq_ignore_case, list_elements};
 use super::proto::body::BodyLength;
+use super::proto::chars::{eq_ignore_case, list_elements};
 use super::proto::directives::directives;
+use super::proto::encode::{BodyFraming, ConnectionField};
 use super::proto::head::{Head, HeadLimits};
-use super::response::{Framing, Payload, Takeover};
+use super::response::{Payload, Takeover};
 use super::transport::{Socket, Transport};
 use super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
 use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version};
@@ -250,8 +251,9 @@ impl Connection<'_> {
 
     /// Leaves HTTP for that protocol (RFC 9110 §7.8), unless there is another response to be sent.
     fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
-        let names_it =
-            |(name, value): (&[u8], &[u8])| eq_ignore_case(name, "upgrade") && list_elements(value).any(|offer| eq_ignore_case(offer, &protocol));
+        let names_it = |(name, value): (&[u8], &[u8])| {
+            eq_ignore_case(name, "upgrade") && list_elements(value).any(|offer| eq_ignore_case(offer, &protocol))
+        };
         let is_offered = self.body.directives.upgrades && self.head.headers.iter_bytes().any(names_it);
         let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {
@@ -263,7 +265,7 @@ impl Connection<'_> {
         } else if self.is_draining() {
             *head = Error::ended_early(Some(CloseReason::Drained)).into();
         } else if head.defect.is_none() {
-            head.push_head(&mut self.body.stream, Framing::None, "");
+            head.push_head(&mut self.body.stream, BodyFraming::None, ConnectionField::None);
             self.body.stream.flush()?;
             self.responded(status, 0);
             life.enter(ConnectionState::Upgraded)?;
@@ -309,7 +311,8 @@ impl Connection<'_> {
             return Ok(());
         }
         let (directives, stream) = (&self.body.directives, &mut self.body.stream);
-        let is_last_word = !directives.keep_alive && self.head.method == "GET" && directives.body == BodyLength::Known(0);
+        let is_last_word =
+            !directives.keep_alive && self.head.method == "GET" && directives.body == BodyLength::Known(0);
         let closed = match is_short && is_last_word && stream.buffered().is_empty() {
             true => self.become_dispensable(Instant::now(), ConnectionState::Closing),
             false => self.close(),
@@ -340,12 +343,12 @@ impl Connection<'_> {
             self.config.tell(|| Event::RequestFailed { id: self.registration.life.id, error });
         }
         let (status, version) = (response.status, self.head.version);
-        let framing = Framing::of(&response, version);
-        let keep_alive = keep_alive && !response.closing && framing != Framing::UntilClose;
+        let framing = response.framing(version);
+        let keep_alive = keep_alive && !response.closing && framing != BodyFraming::UntilClose;
         let connection = match (keep_alive, version) {
-            (false, _) => "Connection: close\r\n",
-            (true, Version::Http10) => "Connection: keep-alive\r\n", // RFC 9112 §9.3: else it waits for the end
-            (true, Version::Http11) => "",
+            (false, _) => ConnectionField::Close,
+            (true, Version::Http10) => ConnectionField::KeepAlive, // RFC 9112 §9.3: else it waits for the end
+            (true, Version::Http11) => ConnectionField::None,
         };
         self.body.stream.flush_if_full()?;
         response.push_head(&mut self.body.stream, framing, connection);
@@ -363,8 +366,8 @@ impl Connection<'_> {
     }
 
     /// Sends a body, if there is to be one, and says how long it was.
-    fn send(&mut self, payload: Payload, framing: Framing) -> Result<u64, CloseReason> {
-        let no_body = matches!(framing, Framing::None | Framing::Length(0)) || self.head.method == "HEAD";
+    fn send(&mut self, payload: Payload, framing: BodyFraming) -> Result<u64, CloseReason> {
+        let no_body = matches!(framing, BodyFraming::None | BodyFraming::Length(0)) || self.head.method == "HEAD";
         let (write, left) = match payload {
             _ if no_body => return Ok(0),
             Payload::Bytes(bytes) => {
@@ -375,7 +378,7 @@ impl Connection<'_> {
             Payload::Stream(write, left) => (write, left),
             Payload::Upgrade(..) => return Ok(0), // a response that has a body never is one
         };
-        let (stream, chunked) = (&mut self.body.stream, framing == Framing::Chunked);
+        let (stream, chunked) = (&mut self.body.stream, framing == BodyFraming::Chunked);
         let mut writer = BodyWriter { stream, chunked, left, written: 0, pending: Vec::new() };
         let sent = write(&mut writer);
         let is_whole = writer.left == Some(0); // if it fails then, there was more: the client has what it was told of

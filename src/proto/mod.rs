@@ -9,6 +9,7 @@ pub(crate) mod body;
 pub(crate) mod chars;
 pub(crate) mod date;
 pub(crate) mod directives;
+pub(crate) mod encode;
 pub(crate) mod head;
 pub(crate) mod headers;
 mod line;
