@@ -10,11 +10,8 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::proto::body::BodyLength;
-use super::proto::chars::{eq_ignore_case, list_elements};
-use super::proto::directives::directives;
-use super::proto::encode::{BodyFraming, ConnectionField};
-use super::proto::head::{Head, HeadLimits};
+use super::proto::{directives, eq_ignore_case, list_elements};
+use super::proto::{BodyFraming, BodyLength, ConnectionField, Head, HeadLimits};
 use super::response::{Payload, Takeover};
 use super::transport::{Socket, Transport};
 use super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};

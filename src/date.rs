@@ -1,6 +1,6 @@
 //! The date of responses.
 
-use super::proto::date::imf_fixdate;
+use super::proto::imf_fixdate;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The value of the `Date` field, which is made again once its second is over.

@@ -2,10 +2,7 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
-use super::proto::body::{BodyDecoder, BodyLength, BodyState};
-use super::proto::directives::Directives;
-use super::proto::refusal::ensure;
-use super::proto::{head::Head, urlencoded};
+use super::proto::{ensure, urlencoded, BodyDecoder, BodyLength, BodyState, Directives, Head};
 use super::sync::time_until;
 use super::{registry::Registration, stream::Stream, transport::Timeout};
 use super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};

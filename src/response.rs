@@ -1,9 +1,7 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::proto::body::BodyLength;
-use super::proto::chars::{eq_ignore_case, is_token, list_elements, position_of_control};
-use super::proto::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};
-use super::proto::encode::{BodyFraming, ConnectionField, ResponseHead};
+use super::proto::{chunk_size_line, eq_ignore_case, is_token, list_elements, position_of_control};
+use super::proto::{BodyFraming, BodyLength, ConnectionField, ResponseHead, CHUNK_END, LAST_CHUNK};
 use super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
 use super::{registry::Registration, CloseReason, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};

@@ -3,7 +3,7 @@
 //! An [`Error`] travels inside a [`std::io::Error`] wherever a body is used as a plain [`std::io::Read`], and comes out
 //! again whole: `io::copy(req.body(), ..)?` answers with the right status code.
 
-use super::proto::refusal::Refusal;
+use super::proto::Refusal;
 use super::{CloseReason, StatusCode};
 use std::{borrow::Cow, fmt, io};
 

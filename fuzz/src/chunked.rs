@@ -1,6 +1,6 @@
 //! A chunked body: in one piece, in pieces and byte by byte it is what the naive decoder says.
 
-use crate::hardstop::proto::body::{BodyDecoder, BodyLength, BodyState};
+use crate::hardstop::proto::{BodyDecoder, BodyLength, BodyState};
 use crate::naive::{self, End};
 use crate::{ends, plan};
 use std::iter;

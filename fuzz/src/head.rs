@@ -1,10 +1,7 @@
 //! A head: what is accepted, and where it ends, does not depend on the pieces that it comes in and is what the naive
 //! parser says; nothing of it is lost, changed or added.
 
-use crate::hardstop::proto::body::BodyLength;
-use crate::hardstop::proto::directives::{directives, Directives};
-use crate::hardstop::proto::head::{Head, HeadLimits};
-use crate::hardstop::proto::refusal::Refusal;
+use crate::hardstop::proto::{directives, BodyLength, Directives, Head, HeadLimits, Refusal};
 use crate::hardstop::Version;
 use crate::naive::{self, control, is_token};
 use crate::{ends, plan};
