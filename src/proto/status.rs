@@ -8,8 +8,8 @@ use std::fmt;
 pub enum Version {
     /// `HTTP/1.0`
     Http10,
-    #[default]
     /// `HTTP/1.1`, or a later 1.x, which is served as 1.1.
+    #[default]
     Http11,
 }
 

@@ -10,7 +10,7 @@ use super::BodyLength::{self, Chunked, Known};
 use super::{BodyDecoder, BodyState};
 
 #[test]
-fn a_chunk_size_is_hexadecimal_digits_and_perhaps_extensions() {
+fn a_chunk_size_is_hexadecimal_with_optional_extensions() {
     let table = [
         ("1", Some(1)),
         ("a", Some(10)),
@@ -186,16 +186,17 @@ fn extensions_and_trailers_are_bounded_all_in_all() {
     ];
     for (body, is_whole, why) in table {
         let got = decode(Chunked, &[body.as_bytes()]);
-        match is_whole {
-            true => assert_eq!(got.unwrap().unwrap().1, body.len(), "{why}"),
-            false => assert_eq!(got, Err(400), "{why}"),
+        if is_whole {
+            assert_eq!(got.unwrap().unwrap().1, body.len(), "{why}");
+        } else {
+            assert_eq!(got, Err(400), "{why}");
         }
     }
 }
 
-/// In one piece, the line end behind it was what was wrong.
+// Regression: in one piece, the end of the line was reported instead.
 #[test]
-fn what_is_wrong_with_a_chunk_is_called_the_same_however_it_comes() {
+fn a_chunk_is_refused_for_the_same_reason_in_any_pieces() {
     let wrong = |pieces: [&[u8]; 2]| {
         let mut decoder = BodyDecoder::new(Chunked);
         decoder.advance(b"1\r\n").unwrap();

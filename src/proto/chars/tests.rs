@@ -1,7 +1,7 @@
 use super::{is_token, trim_ows};
 
 #[test]
-fn a_token_has_77_bytes_to_choose_from() {
+fn a_token_is_made_of_77_different_bytes() {
     let tokens: Vec<u8> = (0..=u8::MAX).filter(|&byte| is_token(&[byte])).collect();
     let want = b"!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~";
     assert_eq!(tokens, want);

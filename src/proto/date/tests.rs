@@ -8,7 +8,7 @@ use super::{http_date, imf_fixdate};
 use std::time::{Duration, UNIX_EPOCH};
 
 #[test]
-fn a_date_is_that_of_the_calendar() {
+fn a_date_follows_the_calendar() {
     let table = [
         (0, "Thu, 01 Jan 1970 00:00:00 GMT", "the beginning"),
         (
@@ -91,7 +91,7 @@ fn a_date_is_that_of_the_calendar() {
     }
 }
 
-/// Against a calendar that counts one day after the other.
+/// Compares with a calendar that counts one day after the other.
 #[test]
 fn every_day_of_1300_years_follows_the_one_before() {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -126,7 +126,7 @@ fn every_day_of_1300_years_follows_the_one_before() {
 }
 
 #[test]
-fn a_time_is_told_in_whole_seconds_and_not_before_1970() {
+fn a_time_is_formatted_in_whole_seconds_from_1970_on() {
     let past = |millis| UNIX_EPOCH + Duration::from_millis(millis);
     assert_eq!(
         http_date(past(784_111_777_999)),

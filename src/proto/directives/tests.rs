@@ -15,13 +15,19 @@ const LIMITS: HeadLimits = HeadLimits {
     https: false,
 };
 
-/// Returns the length of the body of a request with these fields, whether the connection is kept,
-/// and whether the client waits for `100 Continue`; or the status code of the refusal.
-fn ask(version: &str, fields: &[u8]) -> Result<(BodyLength, bool, bool), u16> {
+/// Parses a head with these fields.
+fn head(version: &str, fields: &[u8]) -> Head {
     let line = format!("POST / HTTP/{version}\r\n");
     let text = [line.as_bytes(), fields, b"\r\n"].concat();
     let mut head = Head::default();
     assert_eq!(head.parse(&text, LIMITS).unwrap(), Some(text.len()));
+    head
+}
+
+/// Returns the length of the body of a request with these fields, whether the connection is kept,
+/// and whether the client waits for `100 Continue`; or the status code of the refusal.
+fn ask(version: &str, fields: &[u8]) -> Result<(BodyLength, bool, bool), u16> {
+    let head = head(version, fields);
     let directives = directives(&head).map_err(|refusal| refusal.status.as_u16())?;
     Ok((
         directives.body,
@@ -63,7 +69,7 @@ fn a_content_length_is_digits_and_nothing_else() {
 }
 
 #[test]
-fn the_fields_of_a_head_decide_what_happens_next() {
+fn header_fields_determine_the_directives() {
     use BodyLength::{Chunked, Known};
     let ok = |length, keep_alive, waits| Ok((length, keep_alive, waits));
     let table = [
@@ -153,4 +159,55 @@ fn the_fields_of_a_head_decide_what_happens_next() {
         assert_eq!(got, want, "HTTP/{version} {fields:?}");
     }
     assert_eq!(ask("1.1", b""), Err(400), "no Host");
+}
+
+#[test]
+fn upgrades_and_forms_are_recognized() {
+    let table = [
+        ("1.1", "Connection: Upgrade\r\n", true, false),
+        ("1.1", "Connection: keep-alive, upgrade\r\n", true, false),
+        ("1.0", "Connection: upgrade\r\n", false, false),
+        ("1.1", "Upgrade: a\r\n", false, false),
+        (
+            "1.1",
+            "Content-Type: Application/X-WWW-Form-Urlencoded\r\n",
+            false,
+            true,
+        ),
+        (
+            "1.1",
+            "Content-Type: application/x-www-form-urlencoded ; a=b\r\n",
+            false,
+            true,
+        ),
+        (
+            "1.1",
+            "Content-Type: application/x-www-form-urlencoded-not\r\n",
+            false,
+            false,
+        ),
+        ("1.1", "Content-Type: text/plain\r\n", false, false),
+    ];
+    for (version, fields, upgrades, is_form) in table {
+        let head = head(version, format!("Host: x\r\n{fields}").as_bytes());
+        let got = directives(&head).unwrap();
+        assert_eq!(got.upgrades, upgrades, "HTTP/{version} {fields:?}");
+        assert_eq!(got.is_form, is_form, "HTTP/{version} {fields:?}");
+    }
+}
+
+#[test]
+fn a_field_that_must_come_once_is_refused_twice() {
+    let single = [
+        "Host: x\r\n",
+        "Content-Length: 1\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Type: a\r\n",
+        "Authorization: a\r\n",
+    ];
+    for field in single {
+        let head = head("1.1", field.repeat(2).as_bytes());
+        let refusal = directives(&head).unwrap_err();
+        assert_eq!(refusal.reason, "a field came twice that must come once");
+    }
 }

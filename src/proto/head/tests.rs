@@ -27,12 +27,12 @@ fn parse_within(head: &mut Head, text: &[u8], bytes: usize, fields: usize) -> Pa
     )
 }
 
-/// Parses with the default limits.
+/// Parses with the limits of a server's default settings.
 fn parse(head: &mut Head, bytes: &[u8]) -> Parsed {
     parse_within(head, bytes, 16 * 1024, 100)
 }
 
-/// All that a head says, or why it was refused.
+/// Returns all that a head says, or the reason of the refusal.
 fn outcome(head: &Head, parsed: Parsed) -> String {
     match parsed {
         Ok(Some(used)) => {
@@ -174,7 +174,7 @@ const TABLE: [(&[u8], &str); 46] = [
 ];
 
 #[test]
-fn a_head_is_parsed_or_refused_for_its_reason() {
+fn a_head_is_parsed_or_refused_with_a_reason() {
     for (bytes, want) in TABLE {
         let mut head = empty();
         let parsed = parse(&mut head, bytes);
@@ -201,17 +201,63 @@ fn it_does_not_matter_in_which_pieces_a_head_comes() {
 }
 
 #[test]
-fn a_head_leaves_nothing_to_the_next_one() {
+fn a_cleared_head_keeps_nothing_of_the_one_before() {
+    let large = [
+        b"GET /a HTTP/1.0\r\nA: ",
+        &b"b".repeat(2000)[..],
+        b"\r\n\r\n",
+    ]
+    .concat();
+    let former: [&[u8]; 5] = [
+        b"PUT /a%20b?c HTTP/1.0\r\nA: b\r\n\r\n",
+        b"GET / HTTP/2.0\r\n",
+        b"GET / HTTP/1.1\r\nA: b\r\nC",
+        b"\r\n",
+        &large,
+    ];
+    for bytes in former {
+        let mut head = empty();
+        let _ = parse(&mut head, bytes); // all that counts is what it leaves behind
+        head.clear();
+        let parsed = parse(&mut head, b"GET / HTTP/1.1\r\n\r\n");
+        let want = "18: GET / / None Http11 {}";
+        assert_eq!(outcome(&head, parsed), want, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn a_cleared_head_keeps_little_memory() {
     let mut head = empty();
-    parse(&mut head, b"PUT /a?b HTTP/1.0\r\nA: b\r\n\r\n").unwrap();
-    let mut head = empty();
-    let parsed = parse(&mut head, b"GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(outcome(&head, parsed), "18: GET / / None Http11 {}");
-    let mut head = empty();
-    parse(&mut head, b"GET / HTTP/2.0\r\n").unwrap_err();
-    let mut head = empty();
-    let parsed = parse(&mut head, b"GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(outcome(&head, parsed), "18: GET / / None Http11 {}");
+    parse(&mut head, b"GET / HTTP/1.1\r\nA: b\r\n\r\n").unwrap();
+    head.clear();
+    assert!(head.headers.capacity() > 0);
+    let large = [
+        b"GET / HTTP/1.1\r\nA: ",
+        &b"b".repeat(2000)[..],
+        b"\r\n\r\n",
+    ]
+    .concat();
+    parse(&mut head, &large).unwrap();
+    head.clear();
+    assert_eq!(head.headers.capacity(), 0);
+}
+
+#[test]
+fn an_https_target_is_accepted_only_where_https_is_served() {
+    let text = b"GET https://a/b HTTP/1.1\r\n\r\n";
+    for (https, want) in [
+        (true, "28: GET https://a/b /b None Http11 {}"),
+        (false, "421: https is not served here"),
+    ] {
+        let mut head = empty();
+        let limits = HeadLimits {
+            bytes: 1024,
+            fields: 100,
+            https,
+        };
+        let parsed = head.parse(text, limits);
+        assert_eq!(outcome(&head, parsed), want);
+    }
 }
 
 #[test]

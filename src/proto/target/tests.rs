@@ -1,7 +1,7 @@
 use super::is_authority;
 
 #[test]
-fn an_authority_is_a_host_and_perhaps_a_port() {
+fn an_authority_is_a_host_with_an_optional_port() {
     let good = [
         "a",
         "a.b",
