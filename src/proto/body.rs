@@ -1,4 +1,4 @@
-//! The end of a request's body, and what the chunked coding puts between its data.
+//! Request bodies: their length, and a decoder of the chunked coding (RFC 9112 §6 and §7.1).
 //!
 //! 1. What follows a framing error is never parsed: the connection ends.
 //! 2. Chunk extensions and trailers are checked, bounded and dropped.
@@ -21,14 +21,14 @@ pub(crate) enum BodyLength {
     Chunked,
 }
 
-/// The length of a body that is not there.
+/// The length of the body of a message that has none.
 impl Default for BodyLength {
     fn default() -> BodyLength {
         BodyLength::Known(0)
     }
 }
 
-/// What comes next in a body.
+/// The part of a body that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyState {
     /// So many bytes of data, never zero.
@@ -43,7 +43,7 @@ pub(crate) enum BodyState {
     Done,
 }
 
-/// A decoder that knows where in a body its reader is, and reads what stands between the data.
+/// A decoder that follows a body to its end, and reads the lines between its data.
 pub(crate) struct BodyDecoder {
     pub(crate) state: BodyState,
     is_chunked: bool,
@@ -69,7 +69,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Moves on by `n` bytes of data, which are at most as many as [`BodyState::Data`] says.
+    /// Skips `n` bytes of data, which are at most as many as [`BodyState::Data`] says.
     pub(crate) fn consume_data(&mut self, n: u64) {
         if let BodyState::Data(left) = self.state {
             self.state = match left.saturating_sub(n) {
@@ -92,8 +92,8 @@ impl BodyDecoder {
         let extra = self.extra.saturating_add(line.len());
         let too_many = "too many chunk extensions or trailers";
         ensure(extra <= MAX_EXTRA_BYTES, 400, too_many)?;
-        // A fault in the line's end comes after those in front of it, so that the same one is
-        // reported in whatever pieces the line arrives.
+        // A bad line end is reported after the errors before it, so that the reason is the same in
+        // whatever pieces the line arrives.
         let end = match end? {
             None => return Ok(None),
             Some(end) => end,
@@ -103,7 +103,7 @@ impl BodyDecoder {
         Ok(Some(end.saturating_add(CRLF_LEN)))
     }
 
-    /// Moves on by a whole line.
+    /// Processes a whole line, without its CRLF.
     fn read_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
         match self.state {
             BodyState::Size => {

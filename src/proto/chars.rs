@@ -1,4 +1,4 @@
-//! Byte classes, and the small grammars that several parts of a message share (RFC 9110 §5.6).
+//! Byte classes, and the small grammars that several parts of a message share.
 
 /// A set of bytes, as a table of all 256.
 pub(super) struct ByteSet([bool; 256]);

@@ -1,6 +1,6 @@
-//! Directives: what a head says about the body that follows, and about the connection.
+//! The directives of a head: the length of its body, and the future of its connection.
 //!
-//! What two readers could measure differently is an error, never a guess (RFC 9112 §6.3).
+//! Anything that two readers could measure differently is an error, never a guess (RFC 9112 §6.3).
 
 use super::body::BodyLength;
 use super::chars::{eq_ignore_case, list_elements, trim_ows};
@@ -9,7 +9,7 @@ use super::refusal::{bail, ensure, Refusal};
 use super::status::Version;
 use super::target::{is_authority, AbsoluteForm};
 
-/// What a head asks of the connection.
+/// The directives of a head for its body and its connection.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Directives {
     /// The length of the body that follows the head.

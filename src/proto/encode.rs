@@ -1,4 +1,4 @@
-//! The encoder: the head of a response, and what the chunked coding puts around its data.
+//! The encoder: response heads, and the chunked coding.
 
 use super::body::BodyLength;
 use super::status::{StatusCode, Version};

@@ -1,4 +1,4 @@
-//! Lines: those of a head, of trailers, and those between the data of chunks.
+//! Lines: those of a head, of trailers, and between the data of chunks.
 //!
 //! Lines end with CRLF and nothing else. A bare CR, a bare LF or another control byte is refused as
 //! soon as it arrives. RFC 9112 §2.2 would allow more, but then two readers could disagree on where

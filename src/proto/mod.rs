@@ -8,12 +8,12 @@
 //! |---|---|
 //! | `chars` | byte classes, tokens, lists |
 //! | `line` | lines and field lines |
-//! | `status`, `refusal` | status codes and versions; why bytes are not taken |
+//! | `status`, `refusal` | status codes and versions; reasons for rejecting a request |
 //! | `urlencoded`, `date` | percent-encoding and forms; dates |
 //! | `target`, `headers` | request targets and authorities; header fields |
 //! | `head` | the head of a request, made of all these |
 //! | `body` | the length of a body, and the decoder of the chunked coding |
-//! | `directives` | what a head says about its body and its connection |
+//! | `directives` | the directives of a head for its body and its connection |
 //! | `encode` | the head of a response, and the chunked coding |
 
 // Numbers come from outside here: no arithmetic may overflow, and no cast may lose anything.

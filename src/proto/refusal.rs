@@ -1,8 +1,8 @@
-//! A refusal: the reason why bytes from a client are not taken.
+//! Refusals: the reasons for rejecting a request.
 
 use super::status::StatusCode;
 
-/// The status code of the answer to a request that is refused, and the text in that answer.
+/// The reason for rejecting a request: the status code and the text of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
