@@ -10,10 +10,11 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::head::{same, Head};
-use super::response::{Framing, Payload, Takeover};
+use super::proto::{directives, eq_ignore_case, list_elements};
+use super::proto::{BodyFraming, BodyLength, ConnectionField, Head, HeadLimits};
+use super::response::{Payload, Takeover};
 use super::transport::{Socket, Transport};
-use super::{framing, registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
+use super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
 use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version};
 use std::io::{self, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -138,6 +139,9 @@ impl Connection<'_> {
             self.renew_head();
         }
         let life = &self.registration.life;
+        let config = self.config;
+        let limits =
+            HeadLimits { bytes: config.max_head_bytes, fields: config.max_headers, https: config.transport.is_some() };
         let mut waited: Option<Instant> = None; // since when; an empty line does not make it wait anew
         let mut began: Option<Instant> = None; // with its first byte
         loop {
@@ -146,8 +150,8 @@ impl Connection<'_> {
             let waiting = matches!(bytes, [] | [b'\r'] | [b'\r', b'\n']) && began.is_none();
             self.asked = Instant::now();
             let head = Arc::get_mut(&mut self.head).filter(|_| !bytes.is_empty()); // nobody else has it yet
-            let parsed = head.map_or(Ok(None), |head| head.parse(bytes, self.config));
-            if let Some(n) = parsed.map_err(|error| self.refuse(error))? {
+            let parsed = head.map_or(Ok(None), |head| head.parse(bytes, limits));
+            if let Some(n) = parsed.map_err(|refusal| self.refuse(refusal.into()))? {
                 self.body.stream.consume(n);
                 return Ok(());
             }
@@ -212,7 +216,7 @@ impl Connection<'_> {
 
     /// Has a request answered.
     fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
-        let terms = framing::terms(&self.head).map_err(|error| self.refuse(error))?;
+        let directives = directives(&self.head).map_err(|refusal| self.refuse(refusal.into()))?;
         let registration = self.registration;
         registration.life.enter_at(self.asked, ConnectionState::Handling, Some(&self.head))?;
         self.config.tell(|| {
@@ -223,7 +227,7 @@ impl Connection<'_> {
         if registration.life.is_cut() || registration.handle.phase() == Phase::Destroyed {
             return Err(CloseReason::Destroyed); // it has begun, and comes here next
         }
-        self.body.begin(terms, self.config.max_body_bytes);
+        self.body.begin(directives, self.config.max_body_bytes);
         let mut request = Request { head: &self.head, registration, body: &mut self.body };
         let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         let mut panicked = Ok(());
@@ -245,9 +249,9 @@ impl Connection<'_> {
     /// Leaves HTTP for that protocol (RFC 9110 §7.8), unless there is another response to be sent.
     fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
         let names_it = |(name, value): (&[u8], &[u8])| {
-            same(name, "upgrade") && framing::list(value).any(|offer| same(offer, &protocol))
+            eq_ignore_case(name, "upgrade") && list_elements(value).any(|offer| eq_ignore_case(offer, &protocol))
         };
-        let is_offered = self.body.terms.upgrades && self.head.headers.iter_bytes().any(names_it);
+        let is_offered = self.body.directives.upgrades && self.head.headers.iter_bytes().any(names_it);
         let (status, life) = (head.status, &self.registration.life);
         if status != StatusCode::SWITCHING_PROTOCOLS {
             head.defect = Some("the status code of an upgrade is 101, and cannot be set");
@@ -258,7 +262,7 @@ impl Connection<'_> {
         } else if self.is_draining() {
             *head = Error::ended_early(Some(CloseReason::Drained)).into();
         } else if head.defect.is_none() {
-            head.push_head(&mut self.body.stream, Framing::None, "");
+            head.push_head(&mut self.body.stream, BodyFraming::None, ConnectionField::None);
             self.body.stream.flush()?;
             self.responded(status, 0);
             life.enter(ConnectionState::Upgraded)?;
@@ -279,7 +283,7 @@ impl Connection<'_> {
 
     fn begin_response(&mut self) -> Result<(), CloseReason> {
         let now = Instant::now();
-        self.body.stream.date.renew(now);
+        self.body.stream.date.refresh(now);
         self.registration.life.enter_at(now, ConnectionState::Responding, None)
     }
 
@@ -303,13 +307,14 @@ impl Connection<'_> {
         self.begin_response()?;
         // Asked after the rest has been received: a drain may have begun meanwhile.
         let is_draining = self.is_draining();
-        let is_wanted = self.body.terms.keep_alive && self.body.failure.is_none() && !response.closing;
+        let is_wanted = self.body.directives.keep_alive && self.body.failure.is_none() && !response.closing;
         let is_short = matches!(&response.payload, Payload::Bytes(bytes) if bytes.len() <= SHORT_BYTES);
         if self.respond(response, is_wanted && self.body.is_complete() && !is_draining)? {
             return Ok(());
         }
-        let (terms, stream) = (&self.body.terms, &mut self.body.stream);
-        let is_last_word = !terms.keep_alive && self.head.method == "GET" && terms.length == Some(0);
+        let (directives, stream) = (&self.body.directives, &mut self.body.stream);
+        let is_last_word =
+            !directives.keep_alive && self.head.method == "GET" && directives.body == BodyLength::Known(0);
         let closed = match is_short && is_last_word && stream.buffered().is_empty() {
             true => self.become_dispensable(Instant::now(), ConnectionState::Closing),
             false => self.close(),
@@ -340,12 +345,12 @@ impl Connection<'_> {
             self.config.tell(|| Event::RequestFailed { id: self.registration.life.id, error });
         }
         let (status, version) = (response.status, self.head.version);
-        let framing = Framing::of(&response, version);
-        let keep_alive = keep_alive && !response.closing && framing != Framing::UntilClose;
+        let framing = response.framing(version);
+        let keep_alive = keep_alive && !response.closing && framing != BodyFraming::UntilClose;
         let connection = match (keep_alive, version) {
-            (false, _) => "Connection: close\r\n",
-            (true, Version::Http10) => "Connection: keep-alive\r\n", // RFC 9112 §9.3: else it waits for the end
-            (true, Version::Http11) => "",
+            (false, _) => ConnectionField::Close,
+            (true, Version::Http10) => ConnectionField::KeepAlive, // RFC 9112 §9.3: else it waits for the end
+            (true, Version::Http11) => ConnectionField::None,
         };
         self.body.stream.flush_if_full()?;
         response.push_head(&mut self.body.stream, framing, connection);
@@ -363,8 +368,8 @@ impl Connection<'_> {
     }
 
     /// Sends a body, if there is to be one, and says how long it was.
-    fn send(&mut self, payload: Payload, framing: Framing) -> Result<u64, CloseReason> {
-        let no_body = matches!(framing, Framing::None | Framing::Length(0)) || self.head.method == "HEAD";
+    fn send(&mut self, payload: Payload, framing: BodyFraming) -> Result<u64, CloseReason> {
+        let no_body = matches!(framing, BodyFraming::None | BodyFraming::Length(0)) || self.head.method == "HEAD";
         let (write, left) = match payload {
             _ if no_body => return Ok(0),
             Payload::Bytes(bytes) => {
@@ -375,7 +380,7 @@ impl Connection<'_> {
             Payload::Stream(write, left) => (write, left),
             Payload::Upgrade(..) => return Ok(0), // a response that has a body never is one
         };
-        let (stream, chunked) = (&mut self.body.stream, framing == Framing::Chunked);
+        let (stream, chunked) = (&mut self.body.stream, framing == BodyFraming::Chunked);
         let mut writer = BodyWriter { stream, chunked, left, written: 0, pending: Vec::new() };
         let sent = write(&mut writer);
         let is_whole = writer.left == Some(0); // if it fails then, there was more: the client has what it was told of

@@ -24,14 +24,14 @@
 //!
 //! | file | min | what is in it | what to look for |
 //! |---|---|---|---|
-//! | `event`, `types` | 4 | what is told, what goes wrong, small words | the states and reasons: all else moves these |
+//! | `event`, `types` | 3 | what is told, what goes wrong, small words | the states and reasons: all else moves these |
 //! | `registry`, `listener` | 14 | the one lock, accepting, the only way out: the heart | is a socket ever open but unknown? is anything of the user's called under the lock? |
 //! | `handle`, `life` | 8 | the calls that stop; one connection's state | first the stage moves, then each is cut: who could see neither? |
 //! | `server` | 5 | settings, the owner, the accept loop | the defaults; every thread is joined |
 //! | `connection` | 8 | one connection's thread, from its socket to its lingering end | can an unread body become a request? does a panic get past it? |
 //! | `stream`, `transport` | 7 | its buffers, timeouts and rates; what may be wrapped around a socket | which wait has no clock? |
-//! | `head`, `framing`, `urlencoded` | 8 | bytes in, values out: pure parsing | what could another reader understand differently? what grows without a limit? |
-//! | `request`, `response`, `date` | 5 | what a handler sees and returns, and how that leaves | can a field split a response, a body miss its length? |
+//! | `proto` | 10 | bytes in, values out: pure parsing | what could another reader understand differently? what grows without a limit? |
+//! | `request`, `response` | 5 | what a handler sees and returns, and how that leaves | can a field split a response, a body miss its length? |
 //! | `upgrade` | 1 | a connection that has left HTTP | does every stop still reach it? |
 //!
 //! `threats.md`, which is [a page](threats) of these docs, too, says who may attack, with what, what holds, and which test shows it.
@@ -50,17 +50,16 @@ macro_rules! opaque {
         })+
     };
 }
-opaque! { Body BodyWriter<'_> Builder CancelToken Handle Headers Lease Request<'_> Response Running Server Upgraded }
+opaque! { Body BodyWriter<'_> Builder CancelToken Handle Lease Request<'_> Response Running Server Upgraded }
 
 // Those that `fuzz/` drives, which takes this file in as a module, can be named in all of the crate.
 pub(crate) mod connection;
 mod date;
 mod event;
-pub(crate) mod framing;
 mod handle;
-pub(crate) mod head;
 pub(crate) mod life;
 mod listener;
+pub(crate) mod proto;
 pub(crate) mod registry;
 mod request;
 mod response;
@@ -70,7 +69,6 @@ mod sync;
 pub(crate) mod transport;
 mod types;
 mod upgrade;
-pub(crate) mod urlencoded;
 
 /// A page of the documentation, nothing else.
 #[cfg(doc)]
@@ -80,14 +78,13 @@ pub mod threats {}
 #[allow(unused_imports)]
 // of those that a program with a copy of this in its own tree does not use
 pub use self::{
-    date::http_date,
     event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event},
     handle::{Handle, Outcome, Phase},
-    head::Headers,
     life::CancelToken,
+    proto::{http_date, Headers, StatusCode, Version},
     request::{Body, Request},
     response::{BodyWriter, Response},
     server::{Builder, Running, Server},
-    types::{Error, StatusCode, Version},
+    types::Error,
     upgrade::{Lease, Upgraded},
 };

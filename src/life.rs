@@ -7,7 +7,7 @@
 
 use super::sync::{lock, wait_while};
 use super::ConnectionState::{self, *};
-use super::{handle::SILENT_GRACE, head, registry::Registration, transport::Timeout};
+use super::{handle::SILENT_GRACE, proto, registry::Registration, transport::Timeout};
 use super::{CloseReason, ConnectionId, ConnectionInfo, Event, Handle, Phase};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -36,7 +36,7 @@ pub(crate) struct Life {
 struct Now {
     info: ConnectionInfo,
     /// Of the request that is being answered.
-    head: Option<Arc<head::Head>>,
+    head: Option<Arc<proto::Head>>,
     /// Why a cut ends it, or a drain that has ended the reading side.
     reason: Option<CloseReason>,
     /// By when a call into its transport must have returned.
@@ -79,7 +79,7 @@ impl Life {
         &self,
         since: Instant,
         state: ConnectionState,
-        head: Option<&Arc<head::Head>>,
+        head: Option<&Arc<proto::Head>>,
     ) -> Result<(), CloseReason> {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;

@@ -2,10 +2,9 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
-use super::framing::{BodyDecoder, BodyState, Terms};
+use super::proto::{ensure, urlencoded, BodyDecoder, BodyLength, BodyState, Directives, Head};
 use super::sync::time_until;
-use super::types::{refuse, refuse_if};
-use super::{head::Head, registry::Registration, stream::Stream, transport::Timeout, urlencoded};
+use super::{registry::Registration, stream::Stream, transport::Timeout};
 use super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -116,7 +115,7 @@ impl<'a> Request<'a> {
 pub struct Body {
     pub(crate) stream: Box<Stream>,
     timeout: Timeout,
-    pub(crate) terms: Terms,
+    pub(crate) directives: Directives,
     decoder: BodyDecoder,
     received: u64,
     limit: u64,
@@ -130,8 +129,8 @@ impl Body {
         Body {
             stream,
             timeout: config.body_timeout,
-            terms: Terms::default(),
-            decoder: BodyDecoder::new(Some(0)),
+            directives: Directives::default(),
+            decoder: BodyDecoder::new(BodyLength::Known(0)),
             received: 0,
             limit: 0,
             max_form_fields: config.max_form_fields,
@@ -140,9 +139,10 @@ impl Body {
     }
 
     /// Makes this the body of a new request.
-    pub(crate) fn begin(&mut self, terms: Terms, limit: u64) {
-        self.stream.begin_exchange(terms.length != Some(0));
-        (self.decoder, self.terms) = (BodyDecoder::new(terms.length), terms);
+    pub(crate) fn begin(&mut self, directives: Directives, limit: u64) {
+        self.stream.begin_exchange(directives.body != BodyLength::Known(0));
+        self.decoder = BodyDecoder::new(directives.body);
+        self.directives = directives;
         (self.received, self.limit, self.failure) = (0, limit, None);
     }
 
@@ -153,7 +153,7 @@ impl Body {
     /// Whether the rest of the body is received so that the connection can go on, of which so much has been already.
     fn receives_rest(&self, received: u64) -> bool {
         // A client whose `Expect` was not answered may send the body, or leave it out: nobody can tell which.
-        if !self.terms.keep_alive || self.terms.expects_continue || self.failure.is_some() {
+        if !self.directives.keep_alive || self.directives.expects_continue || self.failure.is_some() {
             return false;
         }
         match self.decoder.state {
@@ -183,7 +183,7 @@ impl Body {
                 }
             } else {
                 let line = self.decoder.advance(buffered);
-                if let Some(n) = line.map_err(|error| CloseReason::Refused(error.status()))? {
+                if let Some(n) = line.map_err(|refusal| CloseReason::Refused(refusal.status))? {
                     self.stream.consume(n);
                     continue;
                 }
@@ -206,7 +206,10 @@ impl Body {
 
     /// The length that the client declared; `None` if it sends the body in chunks.
     pub fn len(&self) -> Option<u64> {
-        self.terms.length
+        match self.directives.body {
+            BodyLength::Known(length) => Some(length),
+            BodyLength::Chunked => None,
+        }
     }
 
     /// Whether there is certainly no body.
@@ -243,7 +246,7 @@ impl Body {
     /// As [`read_to_vec`](Body::read_to_vec); 415 if its type is not `application/x-www-form-urlencoded`; and 413 if it has
     /// more fields than [`Builder::max_form_fields`] allows. They are counted before memory is taken for them.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
-        refuse_if(!self.terms.is_form, 415, "the content type is not that of a form")?;
+        ensure(self.directives.is_form, 415, "the content type is not that of a form")?;
         let text = self.read_to_vec()?;
         if urlencoded::has_more_pairs_than(&text, self.max_form_fields) {
             return Err(Error::new(413, format!("the form has more than {} fields", self.max_form_fields)));
@@ -279,7 +282,7 @@ impl Body {
     /// Reads from the client: into that memory, or only into the buffer if it is empty.
     fn wait(&mut self, target: &mut [u8]) -> Result<usize, Error> {
         // RFC 9110 §10.1.1: it may be left out when the client has not waited.
-        if std::mem::take(&mut self.terms.expects_continue) && self.stream.buffered().is_empty() {
+        if std::mem::take(&mut self.directives.expects_continue) && self.stream.buffered().is_empty() {
             self.stream.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let read = match target.is_empty() {
@@ -291,7 +294,7 @@ impl Body {
             _ if self.stream.life.is_cut() => Err(Error::Cut),
             Ok(0) => Err(Error::ended_early(self.stream.life.end_reason())),
             Ok(n) => Ok(n),
-            Err(CloseReason::BodyTimeout) => refuse(408, "the body came too slowly"),
+            Err(CloseReason::BodyTimeout) => Err(Error::new(408, "the body came too slowly")),
             Err(_) => Err(Error::Io(io::ErrorKind::ConnectionReset.into())),
         }
     }

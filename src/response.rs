@@ -1,8 +1,9 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::head::{is_control, is_token, same};
+use super::proto::{chunk_size_line, eq_ignore_case, is_token, list_elements, position_of_control};
+use super::proto::{BodyFraming, BodyLength, ConnectionField, ResponseHead, CHUNK_END, LAST_CHUNK};
 use super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
-use super::{framing::list, registry::Registration, Error, StatusCode, Upgraded, Version};
+use super::{registry::Registration, CloseReason, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::{borrow::Cow, fs::File, sync::Arc};
 
@@ -145,13 +146,13 @@ impl Response {
     /// leaves as a 500 then, and [`Event::RequestFailed`](super::Event::RequestFailed) says why.
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
         let (name, value) = (name.as_ref(), value.as_ref());
-        let is = |other: &str| same(name, other);
+        let is = |other: &str| eq_ignore_case(name, other);
         if !is_token(name) {
             self.defect = Some("a field name in the response is not a token: use letters, digits and hyphens");
-        } else if value.iter().any(is_control) {
+        } else if position_of_control(value).is_some() {
             self.defect = Some("a field value in the response has a control byte: encode it");
         } else if is("connection") {
-            self.closing |= list(value).any(|option| same(option, "close"));
+            self.closing |= list_elements(value).any(|option| eq_ignore_case(option, "close"));
         } else if is("content-type") {
             self.content_type = Cow::Owned(value.to_vec());
         } else if !RESERVED.split(' ').any(is) {
@@ -173,25 +174,28 @@ impl Response {
         self.status
     }
 
-    /// Adds the head to the output. `connection` is that field's line, if there is to be one.
-    pub(crate) fn push_head(&self, stream: &mut Stream, body: Framing, connection: &str) {
-        let (out, date) = (&mut stream.output, stream.date.text.as_bytes());
-        push(out, &[b"HTTP/1.1 "]);
-        push_number(out, self.status.as_u16().into());
-        // RFC 9112 §4: the space before the reason phrase stands even if there is none.
-        push(out, &[b" ", self.status.reason().as_bytes(), b"\r\nDate: ", date]);
-        match body {
-            Framing::None | Framing::UntilClose => {}
-            Framing::Length(n) => {
-                push(out, &[b"\r\nContent-Length: "]);
-                push_number(out, n);
-            }
-            Framing::Chunked => push(out, &[b"\r\nTransfer-Encoding: chunked"]),
-        }
-        if !self.content_type.is_empty() && body != Framing::None {
-            push(out, &[b"\r\nContent-Type: ", &self.content_type]);
-        }
-        push(out, &[b"\r\n", connection.as_bytes(), &self.fields, b"\r\n"]);
+    /// Returns the framing of its body, to a client that speaks that version.
+    pub(crate) fn framing(&self, version: Version) -> BodyFraming {
+        let length = match &self.payload {
+            Payload::Bytes(bytes) => BodyLength::Known(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Payload::Stream(_, Some(length)) => BodyLength::Known(*length),
+            Payload::Stream(_, None) => BodyLength::Chunked,
+            Payload::Upgrade(..) => return BodyFraming::None,
+        };
+        BodyFraming::of(self.status, length, version)
+    }
+
+    /// Adds the head to the output.
+    pub(crate) fn push_head(&self, stream: &mut Stream, framing: BodyFraming, connection: ConnectionField) {
+        let head = ResponseHead {
+            status: self.status,
+            date: stream.date.text(),
+            framing,
+            connection,
+            content_type: &self.content_type,
+            fields: &self.fields,
+        };
+        head.encode(&mut stream.output);
     }
 
     fn with_payload(content_type: &'static str, payload: Payload) -> Response {
@@ -283,38 +287,6 @@ fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
-/// Adds a number in decimal, for a fraction of what `format!` costs.
-fn push_number(out: &mut Vec<u8>, n: u64) {
-    if n >= 10 {
-        push_number(out, n / 10);
-    }
-    out.extend(b"0123456789".get(usize::try_from(n % 10).unwrap_or(0)));
-}
-
-/// How the body is framed on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// RFC 9110 §15.3.5 and §15.4.5: 204 and 304 have no body and need no length.
-    None,
-    Length(u64),
-    Chunked,
-    /// For HTTP/1.0: the end of the connection ends the body.
-    UntilClose,
-}
-
-impl Framing {
-    pub(crate) fn of(response: &Response, version: Version) -> Framing {
-        match (&response.payload, response.status) {
-            (Payload::Upgrade(..), _) | (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::None,
-            (_, StatusCode::RESET_CONTENT) => Framing::Length(0), // RFC 9110 §15.3.6
-            (Payload::Bytes(b), _) => Framing::Length(u64::try_from(b.len()).unwrap_or(u64::MAX)),
-            (Payload::Stream(_, Some(length)), _) => Framing::Length(*length),
-            _ if version == Version::Http11 => Framing::Chunked,
-            _ => Framing::UntilClose,
-        }
-    }
-}
-
 /// Where the closure of [`Response::stream`] writes its body.
 ///
 /// Small writes are collected; [`flush`](Write::flush) puts them on the wire at once, as server-sent events need it.
@@ -335,7 +307,11 @@ impl BodyWriter<'_> {
         if self.left.unwrap_or(0) > 0 {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the response's reader ended before its length"));
         }
-        self.send(&[]) // the last chunk
+        self.check()?;
+        if self.chunked {
+            let _ = self.stream.push(LAST_CHUNK); // it has noted a failure
+        }
+        self.check()
     }
 
     fn send_pending(&mut self) -> io::Result<()> {
@@ -348,10 +324,17 @@ impl BodyWriter<'_> {
 
     fn send(&mut self, data: &[u8]) -> io::Result<()> {
         self.check()?;
-        let (size, end) = if self.chunked { (format!("{:x}\r\n", data.len()), "\r\n") } else { Default::default() };
-        let parts = [size.as_bytes(), data, end.as_bytes()];
-        let _ = parts.iter().try_for_each(|part| self.stream.push(part)); // it has noted a failure
+        let _ = self.push_data(data); // it has noted a failure
         self.check()
+    }
+
+    fn push_data(&mut self, data: &[u8]) -> Result<(), CloseReason> {
+        if !self.chunked {
+            return self.stream.push(data);
+        }
+        self.stream.push(chunk_size_line(data.len()).as_bytes())?;
+        self.stream.push(data)?;
+        self.stream.push(CHUNK_END)
     }
 
     fn check(&self) -> io::Result<()> {

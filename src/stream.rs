@@ -7,7 +7,7 @@
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
 use super::transport::{Timeout, Transport, TIMEOUTS};
-use super::{date::Date, life::Life, Builder, CloseReason};
+use super::{date::DateCache, life::Life, Builder, CloseReason};
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     end: usize,
     /// What is to be written: it leaves with the next [`flush`](Stream::flush), or when it is much.
     pub(crate) output: Vec<u8>,
-    pub(crate) date: Date,
+    pub(crate) date: DateCache,
     /// What the socket's read timeout was last set to; outer `None`: never.
     read_timeout: Option<Timeout>,
     read_pace: Pace,
@@ -47,7 +47,7 @@ impl Stream {
     pub(crate) fn new(transport: Box<dyn Transport>, config: &Builder, life: &Arc<Life>) -> Stream {
         let (input, start, end) = Default::default();
         let (life, output, read_timeout, written) = (Arc::clone(life), Vec::new(), None, Ok(()));
-        let date = Date::default();
+        let date = DateCache::default();
         let (read_pace, write_pace) = (Pace::new(0), Pace::new(config.min_rate.unwrap_or(0)));
         Stream { transport, life, input, start, end, output, date, read_timeout, read_pace, write_pace, written }
     }
