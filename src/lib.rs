@@ -53,22 +53,21 @@ macro_rules! opaque {
 opaque! { Body BodyWriter<'_> Builder CancelToken Handle Lease Request<'_> Response Running Server Upgraded }
 
 // Those that `fuzz/` drives, which takes this file in as a module, can be named in all of the crate.
-pub(crate) mod connection;
-mod date;
+pub(crate) mod conn;
+mod error;
 mod event;
-mod handle;
-pub(crate) mod life;
-mod listener;
+pub(crate) mod lifecycle;
 pub(crate) mod proto;
-pub(crate) mod registry;
-mod request;
-mod response;
 mod server;
-pub(crate) mod stream;
-mod sync;
-pub(crate) mod transport;
-mod types;
-mod upgrade;
+mod sys;
+
+// The files still name each other as if there were no folders.
+pub(crate) use self::{
+    conn::{date, driver as connection, request, response, stream, transport, upgrade},
+    error as types,
+    lifecycle::{entry as life, handle, registry},
+    sys::{listener, sync},
+};
 
 /// A page of the documentation, nothing else.
 #[cfg(doc)]

@@ -1,9 +1,9 @@
 //! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
 
-use super::proto::{chunk_size_line, eq_ignore_case, is_token, list_elements, position_of_control};
-use super::proto::{BodyFraming, BodyLength, ConnectionField, ResponseHead, CHUNK_END, LAST_CHUNK};
-use super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
-use super::{registry::Registration, CloseReason, Error, StatusCode, Upgraded, Version};
+use super::super::proto::{chunk_size_line, eq_ignore_case, is_token, list_elements, position_of_control};
+use super::super::proto::{BodyFraming, BodyLength, ConnectionField, ResponseHead, CHUNK_END, LAST_CHUNK};
+use super::super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
+use super::super::{registry::Registration, CloseReason, Error, StatusCode, Upgraded, Version};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::{borrow::Cow, fs::File, sync::Arc};
 
@@ -100,7 +100,7 @@ impl Response {
     /// which cannot tell whether that is the end, until the connection closes.
     ///
     /// It runs on the connection's thread after the handler, and not for `HEAD`. If it fails, the connection is cut so
-    /// that the client can tell. A long one should ask its [`CancelToken`](super::CancelToken) now and then.
+    /// that the client can tell. A long one should ask its [`CancelToken`](super::super::CancelToken) now and then.
     ///
     /// ```
     /// use std::io::Write;
@@ -143,7 +143,7 @@ impl Response {
     /// `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are the library's own: they are left out.
     ///
     /// A name that is no token, or a value with a control byte (a line end, above all), cannot be sent. The response
-    /// leaves as a 500 then, and [`Event::RequestFailed`](super::Event::RequestFailed) says why.
+    /// leaves as a 500 then, and [`Event::RequestFailed`](super::super::Event::RequestFailed) says why.
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
         let (name, value) = (name.as_ref(), value.as_ref());
         let is = |other: &str| eq_ignore_case(name, other);

@@ -16,10 +16,10 @@
 //! Lock order: the registry's lock first, then either a connection's own or that of `ListenerUsers`, never both. While
 //! one of those two is held, no other lock is taken.
 
-use super::life::{is_new, makes_room, Life, Which};
-use super::listener::{Accepted, Listener};
-use super::sync::{lock, time_until, wait, wait_while};
-use super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle, Phase};
+use super::super::life::{is_new, makes_room, Life, Which};
+use super::super::listener::{Accepted, Listener};
+use super::super::sync::{lock, time_until, wait, wait_while};
+use super::super::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Handle, Phase};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};

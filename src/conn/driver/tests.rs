@@ -6,8 +6,8 @@
     reason = "tests: a panic is how they report"
 )]
 
-use super::super::life::Life;
-use super::super::{ConnectionId, Server};
+use super::super::super::life::Life;
+use super::super::super::{ConnectionId, Server};
 use super::*;
 use std::io::ErrorKind;
 use std::net::TcpStream;

@@ -1,6 +1,6 @@
 //! The date of responses.
 
-use super::proto::imf_fixdate;
+use super::super::proto::imf_fixdate;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The value of the `Date` field, which is made again once its second is over.
@@ -26,9 +26,7 @@ impl DateCache {
                 return;
             }
         }
-        let date = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let passed = Duration::from_nanos(date.subsec_nanos().into());
         let left = Duration::from_secs(1).saturating_sub(passed);
         self.text = imf_fixdate(date.as_secs());

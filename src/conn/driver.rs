@@ -10,12 +10,12 @@
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
 
-use super::proto::{directives, eq_ignore_case, list_elements};
-use super::proto::{BodyFraming, BodyLength, ConnectionField, Head, HeadLimits};
-use super::response::{Payload, Takeover};
-use super::transport::{Socket, Transport};
-use super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
-use super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version};
+use super::super::proto::{directives, eq_ignore_case, list_elements};
+use super::super::proto::{BodyFraming, BodyLength, ConnectionField, Head, HeadLimits};
+use super::super::response::{Payload, Takeover};
+use super::super::transport::{Socket, Transport};
+use super::super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
+use super::super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version};
 use std::io::{self, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};

@@ -1,19 +1,19 @@
 //! A connection that has left HTTP: the raw stream, which stays registered for as long as somebody holds it.
 
-use super::registry::{shut_down, Registration};
-use super::{stream::Stream, transport::Transport, Error};
+use super::super::registry::{shut_down, Registration};
+use super::super::{stream::Stream, transport::Transport, Error};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::{sync::Arc, time::Duration};
 
-/// A connection after a `101 Switching Protocols`, made by [`Response::upgrade`](super::Response::upgrade).
+/// A connection after a `101 Switching Protocols`, made by [`Response::upgrade`](super::super::Response::upgrade).
 ///
 /// Reading begins with what the client had sent already; writing is not buffered. None of HTTP's timeouts and rates
 /// apply. It may be moved to another thread. Until it is dropped, which ends the connection, it counts as one of the
-/// server's: [`destroy`](super::Handle::destroy) and [`close`](super::Handle::close) cut it, so that its reads and
-/// writes fail; [`shutdown`](super::Handle::shutdown) gives it until the deadline; and [`wait`](super::Handle::wait) waits
+/// server's: [`destroy`](super::super::Handle::destroy) and [`close`](super::super::Handle::close) cut it, so that its reads and
+/// writes fail; [`shutdown`](super::super::Handle::shutdown) gives it until the deadline; and [`wait`](super::super::Handle::wait) waits
 /// for it: so the thread that holds it must not, and a handler that collects streams lets go of them at a stop. The
-/// [`cancel_token`](super::Request::cancel_token) of its request goes on to tell of a cut, and of a drain, at which it
+/// [`cancel_token`](super::super::Request::cancel_token) of its request goes on to tell of a cut, and of a drain, at which it
 /// should come to its end.
 pub struct Upgraded {
     transport: Box<dyn Transport>,
@@ -45,7 +45,7 @@ impl Upgraded {
     /// On Windows a stop does not wake what is already blocked on it: give it timeouts there, and ask the token.
     ///
     /// # Errors
-    /// Over a [`transport`](super::Builder::transport) the bytes are not the socket's: then this comes back.
+    /// Over a [`transport`](super::super::Builder::transport) the bytes are not the socket's: then this comes back.
     pub fn into_tcp(self) -> Result<(TcpStream, Vec<u8>, Lease), Upgraded> {
         match self.transport.into_tcp() {
             Ok(tcp) => Ok((tcp, self.unread, self.lease)),

@@ -6,8 +6,8 @@
 //! 3. What ends a transfer is named as the reason of an end; a read that timed out is `BodyTimeout`, of whatever.
 //! 4. What was read too far stays in the buffer and is the next to be read.
 
-use super::transport::{Timeout, Transport, TIMEOUTS};
-use super::{date::DateCache, life::Life, Builder, CloseReason};
+use super::super::transport::{Timeout, Transport, TIMEOUTS};
+use super::super::{date::DateCache, life::Life, Builder, CloseReason};
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

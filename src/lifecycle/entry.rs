@@ -5,10 +5,10 @@
 //!
 //! Lock order: the registry's, then this one. Nothing is called while this one is held.
 
-use super::sync::{lock, wait_while};
-use super::ConnectionState::{self, *};
-use super::{handle::SILENT_GRACE, proto, registry::Registration, transport::Timeout};
-use super::{CloseReason, ConnectionId, ConnectionInfo, Event, Handle, Phase};
+use super::super::sync::{lock, wait_while};
+use super::super::ConnectionState::{self, *};
+use super::super::{handle::SILENT_GRACE, proto, registry::Registration, transport::Timeout};
+use super::super::{CloseReason, ConnectionId, ConnectionInfo, Event, Handle, Phase};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -1,8 +1,8 @@
 //! What stops a server and tells what it is doing, from any thread.
 
-use super::registry::{current_thread_id, Polled, Registry, Stage};
-use super::sync::{time_until, wait, wait_while};
-use super::{life::waits, CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
+use super::super::registry::{current_thread_id, Polled, Registry, Stage};
+use super::super::sync::{time_until, wait, wait_while};
+use super::super::{life::waits, CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
 use std::collections::VecDeque;
 use std::sync::{atomic::Ordering, Arc};
 use std::thread;
@@ -60,7 +60,7 @@ impl Handle {
     ///
     /// When this returns, no client can connect, the port can be bound again, no handler's call is decided any more, and
     /// every read or write that was blocked on a client has been woken. Handlers that are running see their
-    /// [`CancelToken`](super::CancelToken) fire; their responses go nowhere. Calling it again does nothing and returns 0.
+    /// [`CancelToken`](super::super::CancelToken) fire; their responses go nowhere. Calling it again does nothing and returns 0.
     ///
     /// It does not wait for handlers, which cannot be killed: use [`wait`](Handle::wait) for that. Bytes that the
     /// system had already taken may still reach their clients.

@@ -2,10 +2,10 @@
 //!
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
-use super::proto::{ensure, urlencoded, BodyDecoder, BodyLength, BodyState, Directives, Head};
-use super::sync::time_until;
-use super::{registry::Registration, stream::Stream, transport::Timeout};
-use super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
+use super::super::proto::{ensure, urlencoded, BodyDecoder, BodyLength, BodyState, Directives, Head};
+use super::super::sync::time_until;
+use super::super::{registry::Registration, stream::Stream, transport::Timeout};
+use super::super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ impl<'a> Request<'a> {
 
     /// The target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`. What RFC 3986 does not allow is refused with
     /// 400, except for what browsers leave unencoded: `[]|^`, and `` {}\` `` in a query; one with `https` is refused with
-    /// 421 (RFC 9110 §7.4), unless there is a [`transport`](super::Builder::transport).
+    /// 421 (RFC 9110 §7.4), unless there is a [`transport`](super::super::Builder::transport).
     pub fn target(&self) -> &'a str {
         &self.head.target
     }
@@ -78,7 +78,7 @@ impl<'a> Request<'a> {
         self.registration.life.peer
     }
 
-    /// The connection's number, the same in events and for [`Handle::close`](super::Handle::close).
+    /// The connection's number, the same in events and for [`Handle::close`](super::super::Handle::close).
     pub fn connection_id(&self) -> ConnectionId {
         self.registration.life.id
     }
@@ -217,7 +217,7 @@ impl Body {
         self.len() == Some(0)
     }
 
-    /// Replaces [`Builder::max_body_bytes`](super::Builder::max_body_bytes) for this body, for example of an upload.
+    /// Replaces [`Builder::max_body_bytes`](super::super::Builder::max_body_bytes) for this body, for example of an upload.
     pub fn set_limit(&mut self, bytes: u64) {
         self.limit = bytes;
     }

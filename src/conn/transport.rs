@@ -6,8 +6,8 @@
 //! 3. On Windows a shutdown does not wake a read or write that is blocked already: so none blocks for longer than a tick.
 //!    The functions at the end see to that.
 
-use super::registry::{shut_down, Registration};
-use super::{life::Life, stream::OUTPUT_BYTES, CloseReason, ConnectionId, ConnectionState, Event};
+use super::super::registry::{shut_down, Registration};
+use super::super::{life::Life, stream::OUTPUT_BYTES, CloseReason, ConnectionId, ConnectionState, Event};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(crate) trait Transport: Send {
     fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>>;
 }
 
-/// What the hook of [`Builder::transport`](super::Builder::transport) makes of a socket.
+/// What the hook of [`Builder::transport`](super::super::Builder::transport) makes of a socket.
 pub(crate) trait Wrapped: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Wrapped for T {}
