@@ -11,16 +11,15 @@ mod handler;
 
 use self::answers::{answers, Answer};
 use self::handler::{handle, Call, MAX_BODY_BYTES};
-use crate::hardstop::connection::serve_over;
-use crate::hardstop::life::Life;
-use crate::hardstop::registry::Registration;
-use crate::hardstop::transport::{Timeout, Transport};
+use crate::hardstop::conn::{serve_over, Transport};
+use crate::hardstop::lifecycle::{Entry, Registration, Reported};
 use crate::hardstop::{Builder, CloseReason, ConnectionId, Event, Request, Server, StatusCode};
 use crate::naive::{self, End};
 use crate::plan;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 /// Small enough for the fuzzer to reach.
 const MAX_HEAD_BYTES: usize = 512;
@@ -55,8 +54,11 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
         interrupted: false,
         output: Arc::clone(&output),
     };
-    let registration =
-        Registration { handle: server().handle(), life: Arc::new(Life::new(ConnectionId(1), None, false)), why: None };
+    let registration = Registration {
+        registry: server().handle().registry,
+        entry: Arc::new(Entry::new(ConnectionId(1), None, false)),
+        reported: Reported::Nothing,
+    };
     TOLD.lock().unwrap().clear();
     let calls = Mutex::new(Vec::new());
     let handler = |request: &mut Request<'_>| handle(request, &calls);
@@ -156,11 +158,11 @@ impl Transport for Wire {
         Ok(n)
     }
 
-    fn set_read_timeout(&mut self, _: Timeout) -> io::Result<()> {
+    fn set_read_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }
 
-    fn set_write_timeout(&mut self, _: Timeout) -> io::Result<()> {
+    fn set_write_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }
 

@@ -1,36 +1,32 @@
-//! The date of responses.
+//! The value of the `Date` header, which is made once a second.
 
-use super::super::proto::imf_fixdate;
+use super::super::proto;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The value of the `Date` field, which is made again once its second is over.
 #[derive(Default)]
-pub(crate) struct DateCache {
+pub(super) struct DateCache {
     text: String,
-    ends: Option<Instant>,
+    /// When the second of the text is over.
+    expires: Option<Instant>,
 }
 
 impl DateCache {
-    /// Returns the date of the last [`refresh`](DateCache::refresh).
-    pub(crate) fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Makes it the date of this moment.
+    /// Makes the text that of this moment, if it is not yet.
     ///
-    /// A system clock that is set meanwhile is followed within a second. One that stands before
-    /// 1970 gives 1970, since a wrong date is better than none.
-    pub(crate) fn refresh(&mut self, now: Instant) {
-        if let Some(ends) = self.ends {
-            if now < ends {
-                return;
-            }
+    /// A system clock that is set meanwhile is followed within a second. A clock before 1970 gives
+    /// 1970: a wrong date is better than none.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        if self.expires.map_or(false, |expires| now < expires) {
+            return;
         }
         let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let passed = Duration::from_nanos(date.subsec_nanos().into());
-        let left = Duration::from_secs(1).saturating_sub(passed);
-        self.text = imf_fixdate(date.as_secs());
-        self.ends = now.checked_add(left);
+        self.text = proto::imf_fixdate(date.as_secs());
+        let rest = 1_000_000_000_u32.saturating_sub(date.subsec_nanos());
+        self.expires = now.checked_add(Duration::from_nanos(rest.into()));
     }
 }
 

@@ -1,434 +1,324 @@
-//! One connection, on its own thread: wait, head, handler, response, again.
+//! The driver of one connection: a loop over its steps.
 //!
-//! 1. Whatever happens here, panics included, the thread ends by ending its registration.
-//! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
-//! 3. No response without `Connection: close` is on the wire before its request has been received whole. Whoever shares
-//!    the connection with others, as a proxy does, might send the next request instead of the rest.
-//! 4. While anything of a response is in the output buffer, the connection is in no state that makes room for others.
-//! 5. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
-//!    reset the connection and destroy the response on its way. It need not if that is short and the client wanted the end.
+//! ```text
+//! Wait ─▶ ReadHead ─▶ Handle ─▶ Answer ─▶ Wait …
+//!                       └─▶ Leave: the connection leaves HTTP
+//! ```
+//! Every step returns the next one, or the reason why the connection ends. If the connection has
+//! been cut meanwhile, the reason of the cut is reported instead.
 //!
-//! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
+//! 1. Whatever happens here, panics included, the thread ends by dropping its registration.
+//! 2. A body that has not been read is never parsed as the next request: it is received to its end,
+//!    or the connection ends.
+//! 3. No response without `Connection: close` is on the wire before its request has been received
+//!    whole. Whoever shares the connection with others, as a proxy does, might send the next request
+//!    instead of the rest.
+//! 4. While anything of a response is in the output buffer, the connection is in no state that makes
+//!    room for others.
+//! 5. After a last response, the connection lingers (RFC 9112 §9.6). If the client has sent anything
+//!    more, closing at once would reset the connection and destroy the response on its way.
 
-use super::super::proto::{directives, eq_ignore_case, list_elements};
-use super::super::proto::{BodyFraming, BodyLength, ConnectionField, Head, HeadLimits};
-use super::super::response::{Payload, Takeover};
-use super::super::transport::{Socket, Transport};
-use super::super::{registry::Registration, stream::Stream, Body, BodyWriter, Builder, CloseReason, ConnectionState};
-use super::super::{Error, Event, Handle, Phase, Request, Response, StatusCode, Version};
-use std::io::{self, Write};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use super::super::error::Error;
+use super::super::event::{CloseReason, ConnectionState, Event, Phase};
+use super::super::lifecycle::{Handle, Registration, Reported};
+use super::super::proto::{self, Directives, HeadLimits, StatusCode};
+use super::super::sys::panic;
+use super::body::{Body, Exchange};
+use super::connection::{report_panic, Connection};
+use super::request::Request;
+use super::respond::Finished;
+use super::response::{Response, UpgradeFn};
+use super::stream::{IoEnd, Stream};
+use super::transport::{Socket, Transport};
+use super::upgrade::Upgraded;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{any::Any, mem, net::Shutdown, sync::Arc, thread};
 
 /// A handler, whatever its own type is.
 pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
 
-/// How long and how much of what a client still sends is read at most before the end.
-const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
-
-/// The largest body that is taken by the client's system at once, so that a reset would come behind it.
-const SHORT_BYTES: usize = 4 * 1024;
-
-/// What a yield may take at most, and for how long there is none after one that took longer.
+/// How long one yield may take, and for how long there is none after one that took longer.
 const LONG_YIELD: Duration = Duration::from_millis(1);
 const YIELD_PAUSE: Duration = Duration::from_secs(1);
 
-/// The whole life of a thread that serves connections.
+/// Serves one connection after the other, for as long as there are any for this thread.
 pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
-    let mut job = server.registry.take_job(true);
-    while let Some((tcp, registration)) = job {
-        serve_over(|of| Socket::open(tcp, of), registration, handler);
-        job = server.registry.take_job(false);
+    let mut job = server.registry.first_job();
+    while let Some(next) = job {
+        let stream = next.stream;
+        serve_over(|registration| Socket::open(stream, registration), next.registration, handler);
+        job = server.registry.next_job();
     }
 }
 
-/// One connection, over whatever carries the bytes. Inlined, its frame would be one page of stack more.
+/// Serves one connection over whatever carries its bytes.
+// Inlined, its frame would add a page to the stack of every idle connection.
 #[inline(never)]
 pub(crate) fn serve_over(
     open: impl FnOnce(&Registration) -> Result<Box<dyn Transport>, CloseReason>,
     mut registration: Registration,
     handler: &Handler<'_>,
 ) {
-    let server = registration.handle.clone();
-    let config = &server.registry.config;
-    let (id, peer) = (registration.life.id, registration.life.peer);
-    config.tell(|| Event::Opened { id, peer });
-    let served = catch_unwind(AssertUnwindSafe(|| {
-        let stream = Box::new(Stream::new(open(&registration)?, config, &registration.life));
-        let _watch; // dropped after the connection, whose transport says goodbye
-        let (body, head) = (Body::new(stream, config), Arc::default());
-        let (asked, yields_at) = (Instant::now(), Instant::now());
-        let mut connection = Connection { body, registration: &registration, config, head, asked, yields_at };
+    let entry = Arc::clone(&registration.entry);
+    let registry = Arc::clone(&registration.registry);
+    registry.config.emit(|| Event::Opened { id: entry.id, peer: entry.peer });
+    registration.reported = Reported::Opened(CloseReason::Completed);
+
+    // Only a transport, or a destructor of the user's, can panic in here.
+    let served = panic::catch(|| {
+        let transport = open(&registration)?;
+        let mut connection = Connection::new(transport, &registration);
         let served = connection.serve(handler);
-        _watch = registration.life.watch(config.write_timeout);
-        served.map(|takeover| (takeover, connection.body.stream))
-    }));
-    // Only the transport, or a destructor of the user's, can have panicked.
-    match served.unwrap_or_else(|panic| Err(tell_panic(&registration, panic))) {
-        Err(reason) => registration.why = Some(reason),
-        Ok((takeover, stream)) => {
-            registration.why = Some(CloseReason::Completed);
-            let registration = Arc::new(registration);
-            let take = || takeover(stream, Arc::clone(&registration));
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(take)) {
-                let why = tell_panic(&registration, panic);
-                server.registry.lock().end(why, Some(id), |_| true);
+        // A transport says goodbye when it is dropped, which may take its time as well.
+        let _watchdog = entry.watch(registry.config.write_timeout);
+        match served {
+            Ok(take) => Ok((take, connection.stream)),
+            Err(reason) => {
+                drop(connection);
+                Err(reason)
             }
         }
+    });
+    let served = match served {
+        Ok(served) => served,
+        Err(message) => Err(report_panic(&registration, message)),
+    };
+    match served {
+        Ok((take, stream)) => leave_http(take, *stream, registration),
+        Err(reason) => registration.reported = Reported::Opened(reason),
     }
 }
 
-/// Ends a connection for which there is no thread, without waiting for it.
-pub(crate) fn turn_away(server: &Handle, error: io::Error) {
-    if let Some((mut tcp, _registration)) = server.registry.take_job_without_thread() {
-        let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+/// Gives the connection to the user's closure.
+fn leave_http(take: UpgradeFn, stream: Stream, registration: Registration) {
+    let registration = Arc::new(registration);
+    let upgraded = Upgraded::new(stream, Arc::clone(&registration));
+    if let Err(message) = panic::catch(move || take(upgraded)) {
+        let reason = report_panic(&registration, message);
+        registration.registry.cut_one(registration.entry.id, reason);
+    }
+}
+
+/// Sends a 503 to a client for which there is no thread, if that can be done at once.
+pub(crate) fn refuse_without_thread(mut tcp: &TcpStream) {
+    let response = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
                     Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
-        if server.registry.config.transport.is_none() && tcp.set_nonblocking(true).is_ok() {
-            let _ = tcp.write(text.as_bytes()); // a favour: it may fail
-        }
+    if tcp.set_nonblocking(true).is_ok() {
+        let _ = tcp.write(response.as_bytes()); // best effort: the connection ends in any case
     }
-    server.registry.config.tell(|| Event::SpawnFailed { error });
 }
 
-/// The text of a panic. What is no text is leaked: its drop is the user's code and could panic again.
-pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast::<&str>().map(|text| String::from(*text));
-    let text = text.or_else(|panic| panic.downcast::<String>().map(|text| *text));
-    text.map_err(mem::forget).unwrap_or_default()
-}
-
-fn tell_panic(of: &Registration, panic: Box<dyn Any + Send>) -> CloseReason {
-    let (id, message) = (of.life.id, panic_message(panic));
-    of.handle.registry.config.tell(|| Event::HandlerPanicked { id, message });
-    CloseReason::HandlerPanicked
-}
-
-struct Connection<'a> {
-    body: Body,
-    registration: &'a Registration,
-    config: &'a Builder,
-    head: Arc<Head>,
-    /// When the last bytes of the head came.
-    asked: Instant,
-    /// From when on it lets others run before it waits.
-    yields_at: Instant,
+/// What a connection does next.
+enum Step {
+    /// Waits for a request to begin, in this state.
+    Wait(ConnectionState),
+    ReadHead,
+    /// Calls the handler.
+    Handle(Directives),
+    Answer(Response),
+    /// Leaves HTTP, after a 101 has been sent.
+    Leave(UpgradeFn),
 }
 
 impl Connection<'_> {
-    /// Serves until the connection ends, or leaves HTTP.
-    fn serve(&mut self, handler: &Handler<'_>) -> Result<Takeover, CloseReason> {
-        let life = &self.registration.life;
-        if life.is_refused() && !self.registration.handle.registry.find_place(life) {
-            return Err(self.refuse(Error::new(503, "too many connections, try again soon")));
+    /// Serves until the connection ends or leaves HTTP.
+    fn serve(&mut self, handler: &Handler<'_>) -> Result<UpgradeFn, CloseReason> {
+        let entry = self.entry();
+        if entry.is_refused() && !self.registration.registry.find_place(entry) {
+            let error = Error::new(503, "too many connections, try again soon");
+            return Err(self.reject(error));
         }
-        let mut waits_as = ConnectionState::New;
+        let mut step = Step::Wait(ConnectionState::New);
         loop {
-            self.read_head(waits_as)?;
-            if let Some(takeover) = self.exchange(handler)? {
-                return Ok(takeover);
-            }
-            waits_as = ConnectionState::Idle;
-        }
-    }
-
-    /// Waits for a request, in that state, and reads its head.
-    fn read_head(&mut self, waits_as: ConnectionState) -> Result<(), CloseReason> {
-        if !self.body.stream.buffered().is_empty() {
-            self.renew_head();
-        }
-        let life = &self.registration.life;
-        let config = self.config;
-        let limits =
-            HeadLimits { bytes: config.max_head_bytes, fields: config.max_headers, https: config.transport.is_some() };
-        let mut waited: Option<Instant> = None; // since when; an empty line does not make it wait anew
-        let mut began: Option<Instant> = None; // with its first byte
-        loop {
-            let bytes = self.body.stream.buffered();
-            // An empty line, which some clients send after a body, begins nothing yet.
-            let waiting = matches!(bytes, [] | [b'\r'] | [b'\r', b'\n']) && began.is_none();
-            self.asked = Instant::now();
-            let head = Arc::get_mut(&mut self.head).filter(|_| !bytes.is_empty()); // nobody else has it yet
-            let parsed = head.map_or(Ok(None), |head| head.parse(bytes, limits));
-            if let Some(n) = parsed.map_err(|refusal| self.refuse(refusal.into()))? {
-                self.body.stream.consume(n);
-                return Ok(());
-            }
-            if waiting {
-                if waited.is_none() {
-                    self.become_dispensable(self.asked, waits_as)?;
-                    self.renew_head();
+            step = match step {
+                Step::Wait(state) => self.wait_for_request(state)?,
+                Step::ReadHead => self.read_head()?,
+                Step::Handle(directives) => self.call(handler, directives)?,
+                Step::Answer(response) => {
+                    self.answer(response)?;
+                    Step::Wait(ConnectionState::Idle)
                 }
-                self.body.stream.rest();
-                // A drain that came before that line has not found this connection idle. A new one has its second.
-                if waits_as == ConnectionState::Idle {
-                    if self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
-                        self.body.stream.transport.shut_down(Shutdown::Read);
-                    }
-                    self.give_way();
-                }
-            } else if began.is_none() {
-                self.become_dispensable(self.asked, ConnectionState::Head)?;
-                began = Some(self.asked);
-            }
-            let since = began.unwrap_or(*waited.get_or_insert(self.asked));
-            let limit = if began.is_some() { self.config.header_timeout } else { self.config.idle_timeout };
-            let spent = self.asked.saturating_duration_since(since);
-            let filled = match limit.map(|limit| limit.saturating_sub(spent)) {
-                Some(Duration::ZERO) => Err(CloseReason::BodyTimeout),
-                timeout => self.body.stream.fill(timeout),
+                Step::Leave(take) => return Ok(take),
             };
-            return Err(match (filled, waiting) {
-                _ if life.is_cut() => CloseReason::Destroyed,
-                (Ok(0) | Err(CloseReason::PeerLost), true) => CloseReason::PeerClosed,
-                (Err(CloseReason::BodyTimeout), true) => CloseReason::IdleTimeout,
-                (Ok(0), false) => self.refuse(Error::ended_early(life.end_reason())),
-                (Err(CloseReason::BodyTimeout), false) => self.refuse(Error::new(408, "the head took too long")),
-                (Ok(_), _) => continue,
-                (Err(reason), _) => reason,
-            });
         }
     }
 
-    /// Lets others run before it sleeps: often the next request is there then, which saves a sleep and a wake-up. If that
-    /// takes long, somebody else wants the processor and would get it after each request: so not again for a while.
-    fn give_way(&mut self) {
-        if self.asked >= self.yields_at {
-            thread::yield_now();
-            if self.asked.elapsed() > LONG_YIELD {
-                self.yields_at = self.asked.checked_add(YIELD_PAUSE).unwrap_or(self.asked);
+    /// Waits until a request begins, for at most `idle_timeout`.
+    fn wait_for_request(&mut self, state: ConnectionState) -> Result<Step, CloseReason> {
+        let began = Instant::now();
+        self.head_read_at = began;
+        if has_request(self.stream.buffered()) {
+            self.reset_head();
+            return Ok(Step::ReadHead);
+        }
+        self.become_evictable(began, state)?;
+        self.reset_head();
+        // An empty line, which some clients send after a body, begins nothing and renews no timeout.
+        while !has_request(self.stream.buffered()) {
+            self.stream.shrink();
+            if state == ConnectionState::Idle {
+                self.end_if_draining();
+                self.yield_briefly();
+            }
+            let filled = self.fill_within(self.config.idle_timeout, began);
+            if self.entry().is_cut() {
+                return Err(CloseReason::Destroyed);
+            }
+            match filled {
+                Ok(0) | Err(IoEnd::Lost) => return Err(CloseReason::PeerClosed),
+                Ok(_) => {}
+                Err(IoEnd::ReadTimedOut) => return Err(CloseReason::IdleTimeout),
+                Err(IoEnd::WriteTimedOut) => return Err(CloseReason::WriteTimeout),
+            }
+        }
+        Ok(Step::ReadHead)
+    }
+
+    /// Ends the reading side of an idle connection in a drain. The drain has not found it idle, as it
+    /// became so later. A new connection has its second instead.
+    fn end_if_draining(&mut self) {
+        if self.is_draining() && self.entry().end_if(CloseReason::Drained, |_| true) {
+            self.stream.transport.shut_down(Shutdown::Read);
+        }
+    }
+
+    /// Reads a request head, for at most `header_timeout` from its first byte.
+    fn read_head(&mut self) -> Result<Step, CloseReason> {
+        let mut began = None;
+        loop {
+            if self.parse_head()? {
+                return match proto::directives(&self.head) {
+                    Ok(directives) => Ok(Step::Handle(directives)),
+                    Err(refusal) => Err(self.reject(refusal.into())),
+                };
+            }
+            let since = match began {
+                Some(since) => since,
+                None => {
+                    self.become_evictable(self.head_read_at, ConnectionState::Head)?;
+                    began = Some(self.head_read_at);
+                    self.head_read_at
+                }
+            };
+            let filled = self.fill_within(self.config.header_timeout, since);
+            if self.entry().is_cut() {
+                return Err(CloseReason::Destroyed);
+            }
+            match filled {
+                Ok(0) => {
+                    let is_stopped = self.entry().end_reason().is_some();
+                    return Err(self.reject(Error::ended_early(is_stopped)));
+                }
+                Ok(_) => {}
+                Err(IoEnd::ReadTimedOut) => {
+                    return Err(self.reject(Error::new(408, "the head took too long")));
+                }
+                Err(end) => return Err(end.into()),
             }
         }
     }
 
-    /// Makes room for the next head, unless the last one is still told of, as that of a pipelined request is.
-    fn renew_head(&mut self) {
+    /// Parses what has come of a head. Returns whether it is whole.
+    fn parse_head(&mut self) -> Result<bool, CloseReason> {
+        let limits = HeadLimits {
+            bytes: self.config.max_head_bytes,
+            fields: self.config.max_headers,
+            https: self.config.transport.is_some(),
+        };
+        // Nobody else holds the head yet, as `reset_head` has made sure.
+        let parsed = match Arc::get_mut(&mut self.head) {
+            Some(head) => head.parse(self.stream.buffered(), limits),
+            None => Ok(None),
+        };
+        match parsed {
+            Ok(Some(n)) => {
+                self.stream.consume(n);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(refusal) => Err(self.reject(refusal.into())),
+        }
+    }
+
+    /// Waits for more bytes, until `limit` has passed since then.
+    fn fill_within(&mut self, limit: Option<Duration>, since: Instant) -> Result<usize, IoEnd> {
+        let spent = self.head_read_at.saturating_duration_since(since);
+        let timeout = limit.map(|limit| limit.saturating_sub(spent));
+        if timeout == Some(Duration::ZERO) {
+            return Err(IoEnd::ReadTimedOut);
+        }
+        let filled = self.stream.fill(timeout);
+        self.head_read_at = Instant::now();
+        filled
+    }
+
+    /// Lets other threads run before this one sleeps. Often the next request is there afterwards,
+    /// which saves a sleep and a wake-up.
+    ///
+    /// If a yield takes long, another program wants the processor, and would get it after each
+    /// request. So there is no further yield for a while.
+    fn yield_briefly(&mut self) {
+        if self.head_read_at < self.next_yield_at {
+            return;
+        }
+        thread::yield_now();
+        if self.head_read_at.elapsed() > LONG_YIELD {
+            let next = self.head_read_at.checked_add(YIELD_PAUSE);
+            self.next_yield_at = next.unwrap_or(self.head_read_at);
+        }
+    }
+
+    /// Makes room for the next head, in the memory of the last one unless somebody still holds that.
+    fn reset_head(&mut self) {
         match Arc::get_mut(&mut self.head) {
             Some(head) => head.clear(),
             None => self.head = Arc::default(),
         }
     }
 
-    fn is_draining(&self) -> bool {
-        self.registration.handle.phase() != Phase::Accepting
-    }
-
-    /// Has a request answered.
-    fn exchange(&mut self, handler: &Handler<'_>) -> Result<Option<Takeover>, CloseReason> {
-        let directives = directives(&self.head).map_err(|refusal| self.refuse(refusal.into()))?;
-        let registration = self.registration;
-        registration.life.enter_at(self.asked, ConnectionState::Handling, Some(&self.head))?;
-        self.config.tell(|| {
-            let id = registration.life.id;
-            let (method, target) = (self.head.method.clone(), self.head.target.clone());
-            Event::Request { id, method, target, version: self.head.version, headers: self.head.headers.clone() }
+    /// Has the handler make a response.
+    fn call(&mut self, handler: &Handler<'_>, directives: Directives) -> Result<Step, CloseReason> {
+        let entry = self.entry();
+        entry.begin_request(self.head_read_at, &self.head)?;
+        self.config.emit(|| Event::Request {
+            id: entry.id,
+            method: self.head.method.clone(),
+            target: self.head.target.clone(),
+            version: self.head.version,
+            headers: self.head.headers.clone(),
         });
-        if registration.life.is_cut() || registration.handle.phase() == Phase::Destroyed {
-            return Err(CloseReason::Destroyed); // it has begun, and comes here next
+        // A destroy that has begun comes to this connection next.
+        if entry.is_cut() || self.registration.registry.phase() == Phase::Destroyed {
+            return Err(CloseReason::Destroyed);
         }
-        self.body.begin(directives, self.config.max_body_bytes);
-        let mut request = Request { head: &self.head, registration, body: &mut self.body };
-        let called = catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
-        let mut panicked = Ok(());
-        let mut response = called.unwrap_or_else(|panic| {
-            panicked = Err(tell_panic(registration, panic));
-            Response::from(StatusCode::INTERNAL_SERVER_ERROR).with_close()
-        });
-        if let Payload::Upgrade(protocol, takeover) = response.payload {
-            response.payload = Payload::NONE;
-            self.begin_response()?;
-            if self.switch(protocol, &mut response)? {
-                return Ok(Some(takeover));
-            }
-        }
-        let answered = self.answer(response);
-        panicked.and(answered).map(|()| None)
-    }
-
-    /// Leaves HTTP for that protocol (RFC 9110 §7.8), unless there is another response to be sent.
-    fn switch(&mut self, protocol: String, head: &mut Response) -> Result<bool, CloseReason> {
-        let names_it = |(name, value): (&[u8], &[u8])| {
-            eq_ignore_case(name, "upgrade") && list_elements(value).any(|offer| eq_ignore_case(offer, &protocol))
+        self.exchange = Exchange::new(directives, self.config.max_body_bytes);
+        self.stream.begin_exchange(!self.exchange.is_complete());
+        let mut request = Request {
+            head: &self.head,
+            registration: self.registration,
+            body: Body { stream: &mut self.stream, exchange: &mut self.exchange, config: self.config },
         };
-        let is_offered = self.body.directives.upgrades && self.head.headers.iter_bytes().any(names_it);
-        let (status, life) = (head.status, &self.registration.life);
-        if status != StatusCode::SWITCHING_PROTOCOLS {
-            head.defect = Some("the status code of an upgrade is 101, and cannot be set");
-        } else if protocol.is_empty() || !is_offered {
-            *head = Error::new(400, "the client has not offered this upgrade").into();
-        } else if !self.body.is_complete() {
-            *head = Error::new(400, "the body before an upgrade was not read").into();
-        } else if self.is_draining() {
-            *head = Error::ended_early(Some(CloseReason::Drained)).into();
-        } else if head.defect.is_none() {
-            head.push_head(&mut self.body.stream, BodyFraming::None, ConnectionField::None);
-            self.body.stream.flush()?;
-            self.responded(status, 0);
-            life.enter(ConnectionState::Upgraded)?;
-            self.config.tell(|| Event::Upgraded { id: life.id, protocol });
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// Enters a state in which the connection may be cut to make room for another one, once all output has been written.
-    fn become_dispensable(&mut self, since: Instant, state: ConnectionState) -> Result<(), CloseReason> {
-        self.registration.life.end_response();
-        self.body.stream.flush()?;
-        self.registration.life.enter_at(since, state, None)?;
-        self.registration.handle.registry.offer_place();
-        Ok(())
-    }
-
-    fn begin_response(&mut self) -> Result<(), CloseReason> {
-        let now = Instant::now();
-        self.body.stream.date.refresh(now);
-        self.registration.life.enter_at(now, ConnectionState::Responding, None)
-    }
-
-    fn responded(&self, status: StatusCode, bytes: u64) {
-        let id = self.registration.life.id;
-        self.config.tell(|| Event::Responded { id, status, bytes, time: self.asked.elapsed() });
-    }
-
-    /// Receives what is left of the body, if the connection can go on then. Sends the response, and ends the connection
-    /// if it cannot.
-    fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
-        let mut received = Ok(());
-        if !response.closing && !self.is_draining() {
-            // The end of the response begins here: the connection hurries if its place is wanted.
-            let registration = self.registration;
-            let server = &registration.handle;
-            registration.life.end_response();
-            let is_hurried = || server.registry.is_place_sought() || server.phase() != Phase::Accepting;
-            received = self.body.receive_rest(is_hurried);
-        }
-        self.begin_response()?;
-        // Asked after the rest has been received: a drain may have begun meanwhile.
-        let is_draining = self.is_draining();
-        let is_wanted = self.body.directives.keep_alive && self.body.failure.is_none() && !response.closing;
-        let is_short = matches!(&response.payload, Payload::Bytes(bytes) if bytes.len() <= SHORT_BYTES);
-        if self.respond(response, is_wanted && self.body.is_complete() && !is_draining)? {
-            return Ok(());
-        }
-        let (directives, stream) = (&self.body.directives, &mut self.body.stream);
-        let is_last_word =
-            !directives.keep_alive && self.head.method == "GET" && directives.body == BodyLength::Known(0);
-        let closed = match is_short && is_last_word && stream.buffered().is_empty() {
-            true => self.become_dispensable(Instant::now(), ConnectionState::Closing),
-            false => self.close(),
-        };
-        if let Err(reason) = received {
-            return closed.and(Err(reason));
-        }
-        Err(match self.body.failure {
-            Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
-            Some(StatusCode::INTERNAL_SERVER_ERROR) => closed.err().unwrap_or(CloseReason::PeerLost),
-            Some(status) => CloseReason::Refused(status),
-            None if closed.is_err() => return closed, // it has not had all of it
-            None if is_wanted && is_draining => CloseReason::Drained,
-            None => CloseReason::Completed,
-        })
-    }
-
-    /// Sends a response; `true` if the connection can go on after it, for which `keep_alive` must be.
-    fn respond(&mut self, mut response: Response, keep_alive: bool) -> Result<bool, CloseReason> {
-        if !(200..=599).contains(&response.status.as_u16()) {
-            response.defect.get_or_insert("the status code is not from 200 to 599");
-        }
-        let replaced = response.defect.map(|why| {
-            let error = io::Error::new(io::ErrorKind::InvalidData, why);
-            mem::replace(&mut response, Error::Io(error).into())
-        });
-        if let Some(error) = response.failure.take() {
-            self.config.tell(|| Event::RequestFailed { id: self.registration.life.id, error });
-        }
-        let (status, version) = (response.status, self.head.version);
-        let framing = response.framing(version);
-        let keep_alive = keep_alive && !response.closing && framing != BodyFraming::UntilClose;
-        let connection = match (keep_alive, version) {
-            (false, _) => ConnectionField::Close,
-            (true, Version::Http10) => ConnectionField::KeepAlive, // RFC 9112 §9.3: else it waits for the end
-            (true, Version::Http11) => ConnectionField::None,
-        };
-        self.body.stream.flush_if_full()?;
-        response.push_head(&mut self.body.stream, framing, connection);
-        let payload = response.payload;
-        let sent = catch_unwind(AssertUnwindSafe(|| {
-            let _replaced = replaced; // in here, as dropping what is not sent is the user's code, too
-            self.send(payload, framing)
-        }));
-        match sent.unwrap_or_else(|panic| Err(tell_panic(self.registration, panic))) {
-            Ok(bytes) => self.responded(status, bytes),
-            // Earlier responses may stand before it, and the client sees that this one is cut short.
-            Err(reason) => return self.close().and(Err(reason)),
-        }
-        Ok(keep_alive)
-    }
-
-    /// Sends a body, if there is to be one, and says how long it was.
-    fn send(&mut self, payload: Payload, framing: BodyFraming) -> Result<u64, CloseReason> {
-        let no_body = matches!(framing, BodyFraming::None | BodyFraming::Length(0)) || self.head.method == "HEAD";
-        let (write, left) = match payload {
-            _ if no_body => return Ok(0),
-            Payload::Bytes(bytes) => {
-                self.body.stream.life.end_response(); // a large one leaves now
-                self.body.stream.push(&bytes)?;
-                return Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-            }
-            Payload::Stream(write, left) => (write, left),
-            Payload::Upgrade(..) => return Ok(0), // a response that has a body never is one
-        };
-        let (stream, chunked) = (&mut self.body.stream, framing == BodyFraming::Chunked);
-        let mut writer = BodyWriter { stream, chunked, left, written: 0, pending: Vec::new() };
-        let sent = write(&mut writer);
-        let is_whole = writer.left == Some(0); // if it fails then, there was more: the client has what it was told of
-        let bytes = writer.written;
-        match (sent, self.body.stream.written) {
-            (_, Err(reason)) => Err(reason),
-            (Ok(()), Ok(())) => Ok(bytes),
-            (Err(error), Ok(())) => {
-                self.config.tell(|| Event::RequestFailed { id: self.registration.life.id, error });
-                is_whole.then_some(bytes).ok_or(CloseReason::ResponseFailed)
+        match panic::catch(|| handler(&mut request)) {
+            Ok(response) => match self.finish_call(response)? {
+                Finished::Answer(response) => Ok(Step::Answer(response)),
+                Finished::Leave(take) => Ok(Step::Leave(take)),
+            },
+            Err(message) => {
+                let reason = report_panic(self.registration, message);
+                let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR).with_close();
+                let _ = self.answer(response); // the panic is the reason, whatever comes of this
+                Err(reason)
             }
         }
     }
+}
 
-    /// Answers what is wrong with a request, and ends the connection.
-    fn refuse(&mut self, error: Error) -> CloseReason {
-        let reason = match error.status() {
-            StatusCode::REQUEST_TIMEOUT => CloseReason::HeadTimeout,
-            StatusCode::SERVICE_UNAVAILABLE => CloseReason::Busy,
-            status => CloseReason::Refused(status),
-        };
-        let begun = self.body.stream.buffered();
-        let begun = begun.strip_prefix(b"\r\n").unwrap_or(begun);
-        let unread = Arc::get_mut(&mut self.head).filter(|head| head.method.is_empty());
-        if let Some(head) = unread.filter(|_| begun.starts_with(b"HEAD ")) {
-            head.method = String::from("HEAD"); // RFC 9110 §9.3.2: so its answer has no body
-        }
-        let sent = self.begin_response().and_then(|()| self.respond(error.into(), false));
-        let closed = sent.map(|_| self.close()); // if that fails, the refusal is still the reason
-        closed.err().unwrap_or(reason)
-    }
-
-    /// Sends the rest, and waits until the client has had the time to read it.
-    fn close(&mut self) -> Result<(), CloseReason> {
-        self.become_dispensable(Instant::now(), ConnectionState::Closing)?;
-        let stream = &mut self.body.stream;
-        let began = Instant::now();
-        stream.transport.shut_down(Shutdown::Write);
-        let mut read: usize = 0;
-        while read < LINGER_BYTES && began.elapsed() < LINGER_TIME {
-            stream.consume(usize::MAX);
-            match stream.fill(Some(LINGER_TIME.saturating_sub(began.elapsed()))) {
-                Ok(n) if n > 0 => read = read.saturating_add(n),
-                _ => break,
-            }
-        }
-        Ok(())
-    }
+/// Returns whether a request has begun: anything but nothing, or an empty line in part or whole.
+fn has_request(bytes: &[u8]) -> bool {
+    !matches!(bytes, b"" | b"\r" | b"\r\n")
 }
 
 #[cfg(test)]

@@ -1,218 +1,251 @@
-//! What a handler returns: a status code, fields, and a body that is bytes, a reader or a closure.
+//! What a handler returns: a status code, headers, and a body that is bytes, a reader or a closure.
 
-use super::super::proto::{chunk_size_line, eq_ignore_case, is_token, list_elements, position_of_control};
-use super::super::proto::{BodyFraming, BodyLength, ConnectionField, ResponseHead, CHUNK_END, LAST_CHUNK};
-use super::super::stream::{Stream, OUTPUT_BYTES, PIECE_BYTES};
-use super::super::{registry::Registration, CloseReason, Error, StatusCode, Upgraded, Version};
-use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::{borrow::Cow, fs::File, sync::Arc};
+use super::super::error::Error;
+use super::super::proto::{self, BodyFraming, BodyLength, StatusCode, Version};
+use super::body_writer::BodyWriter;
+use super::upgrade::Upgraded;
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek};
 
-/// A response. The library adds `Date`, and the fields that frame the message.
+/// A response. The library adds `Date` and the headers that frame the message.
 ///
-/// A handler may return anything that converts into one: a `&'static str` or a `String` (as [`Response::text`]), a
-/// [`StatusCode`] (with its name as text), or a `Result` of these and an [`Error`]; `?` takes an [`io::Error`] too.
+/// A handler may return anything that converts into a response: a `&'static str` or a `String` (as
+/// [`Response::text`]), a [`StatusCode`] (with its name as text), or a `Result` of these and an
+/// [`Error`]. In such a handler, `?` takes an [`io::Error`] as well.
 pub struct Response {
-    pub(crate) status: StatusCode,
-    pub(crate) content_type: Cow<'static, [u8]>,
-    /// The other fields, as they go on the wire.
-    pub(crate) fields: Vec<u8>,
-    pub(crate) payload: Payload,
-    pub(crate) closing: bool,
-    /// What the handler failed with.
-    pub(crate) failure: Option<Error>,
-    /// Why this cannot be sent.
-    pub(crate) defect: Option<&'static str>,
+    pub(super) status: StatusCode,
+    pub(super) content_type: Cow<'static, [u8]>,
+    /// The other headers, as they go on the wire.
+    pub(super) fields: Vec<u8>,
+    pub(super) payload: Payload,
+    pub(super) closes: bool,
+    /// The error that the handler returned.
+    pub(super) failure: Option<Error>,
+    /// Why the response cannot be sent.
+    pub(super) invalid: Option<&'static str>,
 }
 
-/// Makes the [`Upgraded`] itself, so that a program without upgrades has no code for them.
-pub(crate) type Takeover = Box<dyn FnOnce(Box<Stream>, Arc<Registration>) + Send>;
-type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> Result<(), Error> + Send;
+type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
+pub(super) type UpgradeFn = Box<dyn FnOnce(Upgraded) + Send>;
 
-pub(crate) enum Payload {
+pub(super) enum Payload {
     Bytes(Cow<'static, [u8]>),
-    /// With its length, if that is known.
-    Stream(Box<StreamBody>, Option<u64>),
-    /// To that protocol.
-    Upgrade(String, Takeover),
+    Stream { write: Box<StreamBody>, length: Option<u64> },
+    Upgrade { protocol: String, take: UpgradeFn },
 }
 
 impl Payload {
-    pub(crate) const NONE: Payload = Payload::Bytes(Cow::Borrowed(b""));
+    pub(super) const NONE: Payload = Payload::Bytes(Cow::Borrowed(b""));
 }
 
+/// Headers that say how a message is framed and dated, and how long its connection lasts.
+const RESERVED: [&str; 6] = ["content-length", "transfer-encoding", "date", "keep-alive", "proxy-connection", "te"];
+
 impl Response {
-    /// A response without a body.
+    /// Returns a response without a body.
     pub fn new(status: impl Into<StatusCode>) -> Response {
         Response::with_payload("", Payload::NONE).with_status(status)
     }
 
-    /// Plain text in UTF-8, with status 200.
+    /// Returns plain text in UTF-8, with status 200.
     pub fn text(text: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("text/plain; charset=utf-8", text.into())
     }
 
-    /// An HTML page in UTF-8, with status 200.
+    /// Returns an HTML page in UTF-8, with status 200.
     pub fn html(html: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("text/html; charset=utf-8", html.into())
     }
 
-    /// JSON that the caller has made, with status 200.
+    /// Returns a JSON document, already serialized, with status 200.
     pub fn json(json: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("application/json", json.into())
     }
 
-    /// Bytes of the given content type, with status 200.
+    /// Returns bytes of this content type, with status 200.
     pub fn bytes(content_type: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Response {
-        Response::with_payload("", Payload::Bytes(bytes.into())).with_header("Content-Type", content_type)
+        let payload = Payload::Bytes(bytes.into());
+        Response::with_payload("", payload).with_header("Content-Type", content_type)
     }
 
-    /// A file from its present position to its end, as `application/octet-stream`, with status 200.
+    /// Sends a file from its present position to its end, as `application/octet-stream`, with status
+    /// 200.
     ///
-    /// Of a regular file, the length is taken now: if it shrinks before it has been sent, the connection is cut so that
-    /// the client can tell. Anything else that can be read, such as a pipe or a file in `/proc`, is sent in chunks.
+    /// The length of a regular file is taken now. If the file shrinks before it has been sent, the
+    /// connection is cut, so that the client can tell. Anything else that can be read, such as a pipe
+    /// or a file in `/proc`, is sent in chunks.
     ///
     /// # Errors
-    /// When the file's length or position cannot be had, or it is a directory.
+    /// Fails if the file's length or position cannot be had, or if it is a directory.
     pub fn file(mut file: File) -> io::Result<Response> {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "a directory cannot be sent as a file"));
+            let text = "a directory cannot be sent as a file";
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
         let mut length = None;
+        // The files of `/proc` say that they are empty.
         if metadata.is_file() && metadata.len() > 0 {
             length = Some(metadata.len().saturating_sub(file.stream_position()?));
         }
         Ok(Response::reader(file, length))
     }
 
-    /// What a reader yields, as `application/octet-stream`, with status 200.
+    /// Streams a reader, as `application/octet-stream`, with status 200.
     ///
-    /// With a length, exactly that many bytes are sent: if the reader fails or ends early, the connection is cut so
-    /// that the client can tell; the rest is left out. Without one, it is sent in chunks, or, to a client of HTTP/1.0,
-    /// which cannot tell then, until the connection closes. It is read on the connection's thread, but not for `HEAD`.
+    /// With a length, exactly that many bytes are sent. If the reader fails or ends early, the
+    /// connection is cut, so that the client can tell. What goes beyond the length is left out.
+    ///
+    /// Without a length, the body is sent in chunks. A client of HTTP/1.0 gets it until the connection
+    /// closes, and cannot tell whether it is whole.
+    ///
+    /// The reader is read on the connection's thread. For a `HEAD` request it is not read.
     pub fn reader(mut reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
-        let write = move |writer: &mut BodyWriter<'_>| copy(&mut reader, writer);
-        let length = length.into().filter(|length| *length < u64::MAX); // which stands for none
-        Response::with_writer(write, length)
+        let mut length = length.into();
+        if length == Some(u64::MAX) {
+            length = None; // it stands for none
+        }
+        Response::with_writer(length, move |body| body.copy(&mut reader))
     }
 
-    /// What a closure writes, as `application/octet-stream`, with status 200; in chunks, or, to a client of HTTP/1.0,
-    /// which cannot tell whether that is the end, until the connection closes.
+    /// Streams what a closure writes, as `application/octet-stream`, with status 200.
     ///
-    /// It runs on the connection's thread after the handler, and not for `HEAD`. If it fails, the connection is cut so
-    /// that the client can tell. A long one should ask its [`CancelToken`](super::super::CancelToken) now and then.
+    /// The body is sent in chunks. A client of HTTP/1.0 gets it until the connection closes, and
+    /// cannot tell whether it is whole.
+    ///
+    /// The closure runs on the connection's thread after the handler. For a `HEAD` request it does
+    /// not run. If it fails, the connection is cut, so that the client can tell. A long one should ask
+    /// its [`CancelToken`](super::super::CancelToken) now and then.
     ///
     /// ```
     /// use std::io::Write;
     /// let lines = hardstop::Response::stream(|body| (1..=9).try_for_each(|n| writeln!(body, "{n}")));
     /// ```
+    #[doc(alias = "sse")]
     pub fn stream(write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static) -> Response {
-        Response::with_writer(write, None)
+        Response::with_writer(None, write)
     }
 
-    /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream, with what the client has sent
-    /// already. For a WebSocket, the handler adds its fields with [`with_header`](Response::with_header).
+    /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream, including
+    /// what the client has already sent.
     ///
-    /// The closure runs on the connection's thread, and may move the stream to another one. The client must have offered
-    /// the protocol (whatever its case) in an HTTP/1.1 request, and the handler must have read its body: else the client
-    /// gets a 400 instead, or while the server drains, a 503. With another status code it gets a 500.
+    /// For a WebSocket, the handler adds its headers with [`with_header`](Response::with_header). Any
+    /// page in a browser can open one, so check `Origin` first.
+    ///
+    /// The closure runs on the connection's thread, and may move the stream to another one. The client
+    /// must have offered the protocol (whatever its case) in an HTTP/1.1 request, and the handler must
+    /// have read its body. Otherwise the client gets a 400 instead, or a 503 while the server drains.
+    /// With another status code it gets a 500.
     ///
     /// ```
     /// use std::io::Write;
     /// let greeting = hardstop::Response::upgrade("greeting", |mut stream| drop(stream.write_all(b"hello\n")));
     /// ```
+    #[doc(alias = "websocket")]
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
-        let response = Response::new(StatusCode::SWITCHING_PROTOCOLS).with_header("Upgrade", protocol);
-        let takeover = move |stream: Box<Stream>, registration| take(Upgraded::new(*stream, registration));
-        Response { payload: Payload::Upgrade(String::from(protocol), Box::new(takeover)), ..response }
+        let response = Response::new(StatusCode::SWITCHING_PROTOCOLS);
+        let mut response = response.with_header("Upgrade", protocol);
+        response.payload = Payload::Upgrade { protocol: String::from(protocol), take: Box::new(take) };
+        response
     }
 
-    /// Sends the client to another place, which it asks for with `GET`: 303 (See Other), or what `with_status` says.
+    /// Sends the client to another place, which it asks for with `GET`.
+    ///
+    /// The status is 303 (See Other), unless [`with_status`](Response::with_status) sets another one.
     pub fn redirect(location: impl AsRef<[u8]>) -> Response {
         Response::new(StatusCode::SEE_OTHER).with_header("Location", location)
     }
 
-    /// Sets the status code. One below 200 or above 599 leaves as a 500, with an event. A 204, 205 or 304 has no body.
-    pub fn with_status(self, status: impl Into<StatusCode>) -> Response {
-        Response { status: status.into(), ..self }
+    /// Sets the status code.
+    ///
+    /// One below 200 or above 599 leaves as a 500, with an event. A 204, 205 or 304 has no body.
+    pub fn with_status(mut self, status: impl Into<StatusCode>) -> Response {
+        self.status = status.into();
+        self
     }
 
-    /// Adds a field; one of the same name stays, except for `Content-Type`, which is replaced.
+    /// Adds a header. Another one of the same name stays, except for `Content-Type`, which is
+    /// replaced.
     ///
-    /// `Connection: close` is the same as [`closing`](Response::with_close). Its other values, `Keep-Alive`, `TE`,
-    /// `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are the library's own: they are left out.
+    /// `Connection: close` does the same as [`with_close`](Response::with_close). Its other values,
+    /// `Keep-Alive`, `TE`, `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are
+    /// the library's own, and are left out.
     ///
-    /// A name that is no token, or a value with a control byte (a line end, above all), cannot be sent. The response
-    /// leaves as a 500 then, and [`Event::RequestFailed`](super::super::Event::RequestFailed) says why.
+    /// A name that is not a token, or a value with a control byte (a line end, above all), cannot be
+    /// sent. The response then leaves as a 500, and
+    /// [`Event::RequestFailed`](super::super::Event::RequestFailed) says why.
+    #[doc(alias("cookie", "set_header"))]
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
-        let (name, value) = (name.as_ref(), value.as_ref());
-        let is = |other: &str| eq_ignore_case(name, other);
-        if !is_token(name) {
-            self.defect = Some("a field name in the response is not a token: use letters, digits and hyphens");
-        } else if position_of_control(value).is_some() {
-            self.defect = Some("a field value in the response has a control byte: encode it");
-        } else if is("connection") {
-            self.closing |= list_elements(value).any(|option| eq_ignore_case(option, "close"));
-        } else if is("content-type") {
+        let name = name.as_ref();
+        let value = value.as_ref();
+        if !proto::is_token(name) {
+            self.invalid = Some("a field name in the response is not a token: use letters, digits and hyphens");
+        } else if value.iter().any(|byte| proto::is_control(*byte)) {
+            self.invalid = Some("a field value in the response has a control byte: encode it");
+        } else if proto::eq_ignore_case(name, "connection") {
+            let closes = |option| proto::eq_ignore_case(option, "close");
+            self.closes |= proto::list_elements(value).any(closes);
+        } else if proto::eq_ignore_case(name, "content-type") {
             self.content_type = Cow::Owned(value.to_vec());
-        } else if !RESERVED.split(' ').any(is) {
-            if is("upgrade") {
-                push(&mut self.fields, &[b"Connection: upgrade\r\n"]); // RFC 9110 §7.8
-            }
-            push(&mut self.fields, &[name, b": ", value, b"\r\n"]);
+        } else if !RESERVED.iter().any(|reserved| proto::eq_ignore_case(name, reserved)) {
+            self.push_field(name, value);
         }
         self
     }
 
-    /// Ends the connection after this response, with `Connection: close`.
-    pub fn with_close(self) -> Response {
-        Response { closing: true, ..self }
+    fn push_field(&mut self, name: &[u8], value: &[u8]) {
+        if proto::eq_ignore_case(name, "upgrade") {
+            // RFC 9110 §7.8: the sender of Upgrade also sends the connection option.
+            self.fields.extend_from_slice(b"Connection: upgrade\r\n");
+        }
+        self.fields.extend_from_slice(name);
+        self.fields.extend_from_slice(b": ");
+        self.fields.extend_from_slice(value);
+        self.fields.extend_from_slice(b"\r\n");
     }
 
-    /// The status code.
+    /// Ends the connection after this response, with `Connection: close`.
+    pub fn with_close(mut self) -> Response {
+        self.closes = true;
+        self
+    }
+
+    /// Returns the status code.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Returns the framing of its body, to a client that speaks that version.
-    pub(crate) fn framing(&self, version: Version) -> BodyFraming {
+    /// Returns how the body is framed on the wire for a client of this version.
+    pub(super) fn framing(&self, version: Version) -> BodyFraming {
         let length = match &self.payload {
+            Payload::Upgrade { .. } => return BodyFraming::None,
             Payload::Bytes(bytes) => BodyLength::Known(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Payload::Stream(_, Some(length)) => BodyLength::Known(*length),
-            Payload::Stream(_, None) => BodyLength::Chunked,
-            Payload::Upgrade(..) => return BodyFraming::None,
+            Payload::Stream { length: Some(length), .. } => BodyLength::Known(*length),
+            Payload::Stream { length: None, .. } => BodyLength::Chunked,
         };
         BodyFraming::of(self.status, length, version)
     }
 
-    /// Adds the head to the output.
-    pub(crate) fn push_head(&self, stream: &mut Stream, framing: BodyFraming, connection: ConnectionField) {
-        let head = ResponseHead {
-            status: self.status,
-            date: stream.date.text(),
-            framing,
-            connection,
-            content_type: &self.content_type,
-            fields: &self.fields,
-        };
-        head.encode(&mut stream.output);
-    }
-
     fn with_payload(content_type: &'static str, payload: Payload) -> Response {
-        let (status, content_type) = (StatusCode::OK, Cow::Borrowed(content_type.as_bytes()));
-        Response { status, content_type, fields: Vec::new(), payload, closing: false, failure: None, defect: None }
+        Response {
+            status: StatusCode::OK,
+            content_type: Cow::Borrowed(content_type.as_bytes()),
+            fields: Vec::new(),
+            payload,
+            closes: false,
+            failure: None,
+            invalid: None,
+        }
     }
 
-    /// The closure ends its body itself, so that a program without streams has no code for them.
     fn with_writer(
-        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
         length: Option<u64>,
+        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
     ) -> Response {
-        let write = move |writer: &mut BodyWriter<'_>| {
-            let written = write(writer);
-            Ok(writer.finish(written)?)
-        };
-        Response::with_payload("application/octet-stream", Payload::Stream(Box::new(write), length))
+        let payload = Payload::Stream { write: Box::new(write), length };
+        Response::with_payload("application/octet-stream", payload)
     }
 
     fn of_text(content_type: &'static str, text: Cow<'static, str>) -> Response {
@@ -221,6 +254,16 @@ impl Response {
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
         Response::with_payload(content_type, Payload::Bytes(bytes))
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("content_type", &String::from_utf8_lossy(&self.content_type))
+            .field("headers", &String::from_utf8_lossy(&self.fields))
+            .finish_non_exhaustive()
     }
 }
 
@@ -242,15 +285,18 @@ impl From<StatusCode> for Response {
     }
 }
 
+/// The client gets the error's status and, if it is [`Error::Refused`], its text. A 503 gets a
+/// `Retry-After` of one second. The error goes to the event hook.
 impl From<Error> for Response {
     fn from(error: Error) -> Response {
+        let status = error.status();
         let text = match &error {
-            Error::Refused(status, why) => format!("{status}: {why}\n"),
-            Error::Cut | Error::Io(_) => format!("{}\n", error.status()),
+            Error::Refused { status, reason } => format!("{status}: {reason}\n"),
+            Error::Cut | Error::Io(_) => format!("{status}\n"),
         };
-        let mut response = Response::text(text).with_status(error.status());
-        if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.fields.extend_from_slice(b"Retry-After: 1\r\n");
+        let mut response = Response::text(text).with_status(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.push_field(b"Retry-After", b"1");
         }
         response.failure = Some(error);
         response
@@ -259,120 +305,9 @@ impl From<Error> for Response {
 
 impl<T: Into<Response>> From<Result<T, Error>> for Response {
     fn from(result: Result<T, Error>) -> Response {
-        result.map_or_else(Response::from, T::into)
-    }
-}
-
-/// Fields that say how a message is framed and dated, and how long its connection lasts.
-const RESERVED: &str = "content-length transfer-encoding date keep-alive proxy-connection te";
-
-/// As [`std::io::copy`], with a larger buffer, and no further than the body goes.
-fn copy(reader: &mut dyn Read, writer: &mut BodyWriter<'_>) -> io::Result<()> {
-    let due = writer.left.unwrap_or(u64::MAX).saturating_add(1); // one byte more, to see whether there is more
-    let size = usize::try_from(due).unwrap_or(usize::MAX);
-    let mut piece = vec![0; size.min(PIECE_BYTES)];
-    while writer.left != Some(0) {
-        match reader.read(&mut piece) {
-            Ok(0) => break,
-            Ok(n) => writer.write_all(piece.get(..n).ok_or(ErrorKind::InvalidData)?)?,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match result {
+            Ok(response) => response.into(),
+            Err(error) => error.into(),
         }
-    }
-    Ok(())
-}
-
-#[inline(never)]
-fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    parts.iter().for_each(|part| out.extend_from_slice(part));
-}
-
-/// Where the closure of [`Response::stream`] writes its body.
-///
-/// Small writes are collected; [`flush`](Write::flush) puts them on the wire at once, as server-sent events need it.
-/// Once the connection is cut, or the client is gone or takes the data too slowly, every write fails.
-pub struct BodyWriter<'a> {
-    pub(crate) stream: &'a mut Stream,
-    pub(crate) chunked: bool,
-    /// How much is still to be written, if that is known, and how much has been; what of it will be the next chunk.
-    pub(crate) left: Option<u64>,
-    pub(crate) written: u64,
-    pub(crate) pending: Vec<u8>,
-}
-
-impl BodyWriter<'_> {
-    /// Sends what is left, and what ends the body unless writing it has failed.
-    fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
-        self.send_pending().and(written)?;
-        if self.left.unwrap_or(0) > 0 {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the response's reader ended before its length"));
-        }
-        self.check()?;
-        if self.chunked {
-            let _ = self.stream.push(LAST_CHUNK); // it has noted a failure
-        }
-        self.check()
-    }
-
-    fn send_pending(&mut self) -> io::Result<()> {
-        let pending = std::mem::take(&mut self.pending);
-        match pending.is_empty() {
-            true => self.check(), // a chunk of no bytes would end the body
-            false => self.send(&pending),
-        }
-    }
-
-    fn send(&mut self, data: &[u8]) -> io::Result<()> {
-        self.check()?;
-        let _ = self.push_data(data); // it has noted a failure
-        self.check()
-    }
-
-    fn push_data(&mut self, data: &[u8]) -> Result<(), CloseReason> {
-        if !self.chunked {
-            return self.stream.push(data);
-        }
-        self.stream.push(chunk_size_line(data.len()).as_bytes())?;
-        self.stream.push(data)?;
-        self.stream.push(CHUNK_END)
-    }
-
-    fn check(&self) -> io::Result<()> {
-        match self.stream.written {
-            _ if self.stream.life.is_cut() => Err(Error::Cut.into()),
-            Err(_) => Err(ErrorKind::BrokenPipe.into()),
-            Ok(()) => Ok(()),
-        }
-    }
-}
-
-impl Write for BodyWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.check()?;
-        let left = usize::try_from(self.left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        let (data, beyond) = bytes.split_at(left.min(bytes.len()));
-        if self.pending.len().saturating_add(data.len()) > OUTPUT_BYTES {
-            self.send_pending()?;
-        }
-        let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        if self.left == Some(taken) {
-            self.stream.life.end_response(); // a large piece leaves now
-        }
-        match data.len() > OUTPUT_BYTES {
-            true => self.send(data)?,
-            false => self.pending.extend_from_slice(data),
-        }
-        self.written = self.written.saturating_add(taken);
-        self.left = self.left.map(|left| left.saturating_sub(taken));
-        if beyond.is_empty() {
-            return Ok(data.len());
-        }
-        Err(io::Error::new(ErrorKind::InvalidData, "the response's reader went on after its length"))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.send_pending()?;
-        let _ = self.stream.flush(); // it has noted a failure, too
-        self.check()
     }
 }

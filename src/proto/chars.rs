@@ -83,7 +83,7 @@ fn eq_letters(text: &[u8], other: &[u8]) -> bool {
 
 /// Returns whether the byte is a control other than the tab, which no field value may hold
 /// (RFC 9110 §5.5).
-pub(super) fn is_control(byte: u8) -> bool {
+pub(crate) fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 

@@ -33,13 +33,14 @@ mod target;
 pub(crate) mod urlencoded;
 
 pub(crate) use self::body::{BodyDecoder, BodyLength, BodyState};
-pub(crate) use self::chars::{eq_ignore_case, is_token, list_elements, position_of_control};
+pub(crate) use self::chars::{eq_ignore_case, is_control, is_token, list_elements};
 pub(crate) use self::date::imf_fixdate;
 pub(crate) use self::directives::{directives, Directives};
 pub(crate) use self::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};
 pub(crate) use self::encode::{BodyFraming, ConnectionField, ResponseHead};
 pub(crate) use self::head::{Head, HeadLimits};
-pub(crate) use self::refusal::{ensure, Refusal};
+pub(crate) use self::refusal::Refusal;
+pub(crate) use self::urlencoded::{has_more_pairs_than, pairs};
 
 pub use self::date::http_date;
 pub use self::headers::Headers;

@@ -20,6 +20,7 @@ mod early_answers;
 mod generated;
 mod history;
 mod http;
+mod layers;
 mod lifecycle;
 mod limits;
 mod mended;

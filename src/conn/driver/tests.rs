@@ -6,12 +6,20 @@
     reason = "tests: a panic is how they report"
 )]
 
-use super::super::super::life::Life;
-use super::super::super::{ConnectionId, Server};
-use super::*;
-use std::io::ErrorKind;
-use std::net::TcpStream;
+use super::super::super::config::Config;
+use super::super::super::error::Error;
+use super::super::super::event::{CloseReason, ConnectionId, Event};
+use super::super::super::lifecycle::{Entry, Registration, Reported};
+use super::super::super::server::Server;
+use super::super::request::Request;
+use super::super::response::Response;
+use super::super::transport::Transport;
+use super::serve_over;
+use std::io::{self, ErrorKind, Write};
+use std::mem;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a test and its transport share: what the client says, what it has got, and which call will fail.
 #[derive(Default)]
@@ -116,8 +124,9 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
         }
     });
     let server = builder.bind("127.0.0.1:0").unwrap();
-    let life = Life::new(ConnectionId(1), Some(server.local_addr()), false);
-    let registration = Registration { handle: server.handle(), life: Arc::new(life), why: None };
+    let entry = Entry::new(ConnectionId(1), Some(server.local_addr()), false);
+    let registration =
+        Registration { registry: server.handle().registry, entry: Arc::new(entry), reported: Reported::Nothing };
     let wire = Arc::new(Mutex::new(wire));
     let client = Client(Arc::clone(&wire));
     let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
@@ -182,7 +191,7 @@ fn an_interrupted_read_or_write_is_made_again() {
 fn an_empty_line_does_not_make_a_connection_wait_anew() {
     let (wire, reason) = serve_wire(Wire { input: vec![b"\r\n"], ..Wire::default() });
     assert_eq!(reason, CloseReason::PeerClosed);
-    let idle = Builder::default().idle_timeout;
+    let idle = Config::default().idle_timeout;
     assert_eq!(wire.timeouts.len(), 2);
     assert!(wire.timeouts[0] == idle && wire.timeouts[1] < idle, "{:?}", wire.timeouts);
 }

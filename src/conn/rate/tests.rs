@@ -1,4 +1,4 @@
-use super::Pace;
+use super::MinRate;
 use std::time::Duration;
 
 /// So many bytes in so many seconds.
@@ -6,10 +6,10 @@ type Step = (usize, u64);
 
 /// Whether a transfer is still fast enough after each of these steps.
 fn goes_on(rate: u32, steps: &[Step]) -> Vec<bool> {
-    let mut pace = Pace::new(rate);
+    let mut transfer = MinRate::new(rate);
     let after = |(bytes, seconds): &Step| {
-        pace.note(*bytes, Duration::from_secs(*seconds));
-        !pace.left.is_zero()
+        transfer.record(*bytes, Duration::from_secs(*seconds));
+        !transfer.is_exhausted()
     };
     steps.iter().map(after).collect()
 }
