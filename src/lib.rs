@@ -16,7 +16,7 @@
 //! ```
 //! Each connection has a thread, on which the handler is called with a [`Request`] and returns what converts into a
 //! [`Response`]. One that takes long asks its [`CancelToken`]. [`Builder`] has the limits, and the hook that is told every
-//! [`Event`]. `README.md` lists the promises, with the tests that show them.
+//! [`Event`]. [A page](guide::promises) lists the promises, with the tests that show them.
 //!
 //! # Reading the source
 //! In about an hour, in this order, for an auditor. Bytes flow one way: accept → connection → head → handler → response.
@@ -34,7 +34,7 @@
 //! | `request`, `response`, `date` | 5 | what a handler sees and returns, and how that leaves | can a field split a response, a body miss its length? |
 //! | `upgrade` | 1 | a connection that has left HTTP | does every stop still reach it? |
 //!
-//! `threats.md`, which is [a page](threats) of these docs, too, says who may attack, with what, what holds, and which test shows it.
+//! `guide/security.md`, which is [a page](guide::security) of these docs, too, says who may attack, with what, what holds, and which test shows it.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use, clippy::print_stdout, clippy::print_stderr)]
@@ -72,10 +72,24 @@ mod types;
 mod upgrade;
 pub(crate) mod urlencoded;
 
-/// A page of the documentation, nothing else.
+/// The guide: pages of documentation, and no code.
 #[cfg(doc)]
-#[doc = include_str!("threats.md")]
-pub mod threats {}
+pub mod guide {
+    #[doc = include_str!("guide/stopping.md")]
+    pub mod stopping {}
+    #[doc = include_str!("guide/promises.md")]
+    pub mod promises {}
+    #[doc = include_str!("guide/limits.md")]
+    pub mod limits {}
+    #[doc = include_str!("guide/recipes.md")]
+    pub mod recipes {}
+    #[doc = include_str!("guide/restarts.md")]
+    pub mod restarts {}
+    #[doc = include_str!("guide/security.md")]
+    pub mod security {}
+    #[doc = include_str!("guide/from_tiny_http.md")]
+    pub mod from_tiny_http {}
+}
 
 #[allow(unused_imports)]
 // of those that a program with a copy of this in its own tree does not use
