@@ -1,22 +1,28 @@
-//! A synchronous HTTP/1.1 server that can be **destroyed**: at once, with every connection cut, while the process that
-//! hosts it goes on. Std only: no dependency, no `unsafe`, no async.
+//! A synchronous HTTP/1.1 server that can be **destroyed**: the port is closed and every connection is cut at once,
+//! while the host process keeps running. It uses std alone: no dependency, no `unsafe`, no async.
 //!
 //! ```
 //! let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
-//! server.destroy(); // the port is closed, every connection is cut, and the process goes on
+//! server.destroy(); // the port is closed, every connection is cut, and the process keeps running
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread, [`Server::spawn`] gives a [`Running`],
-//! whose drop destroys the server. A [`Handle`] stops it, from anywhere:
+//! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread. [`Server::spawn`] returns a
+//! [`Running`], whose drop destroys the server. A [`Handle`] stops it from any thread:
 //!
 //! ```text
 //! bind ─ run, spawn ─▶ Accepting ─ drain, shutdown ─▶ Draining ─ the last connection ends ─▶ wait and join return
 //!                          └─────── destroy ──────────────┴─▶ Destroyed ─ the last handler ends ─┘
 //! ```
-//! Each connection has a thread, on which the handler is called with a [`Request`] and returns what converts into a
-//! [`Response`]. One that takes long asks its [`CancelToken`]. [`Builder`] has the limits, and the hook that is told every
-//! [`Event`]. [A page](guide::promises) lists the promises, with the tests that show them.
+//!
+//! Each connection has a thread. On it, the handler is called with a [`Request`], and returns a value that converts into
+//! a [`Response`]. A handler that takes long asks its [`CancelToken`]. [`Builder`] has the settings, and the hook that
+//! receives every [`Event`].
+//!
+//! # Guide
+//! [Stopping](guide::stopping) · [promises](guide::promises), with the tests that check them · [limits](guide::limits) ·
+//! [recipes](guide::recipes) · [platforms](guide::platforms) · [restarts](guide::restarts) ·
+//! [security](guide::security) · [coming from tiny_http](guide::from_tiny_http)
 //!
 //! # Reading the source
 //! In about an hour, in this order, for an auditor. Bytes flow one way: accept → connection → head → handler → response.
@@ -34,7 +40,7 @@
 //! | `request`, `response`, `date` | 5 | what a handler sees and returns, and how that leaves | can a field split a response, a body miss its length? |
 //! | `upgrade` | 1 | a connection that has left HTTP | does every stop still reach it? |
 //!
-//! `guide/security.md`, which is [a page](guide::security) of these docs, too, says who may attack, with what, what holds, and which test shows it.
+//! The threat model, with the test for each defence, is in [`guide/security.md`](guide::security).
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use, clippy::print_stdout, clippy::print_stderr)]
@@ -73,20 +79,40 @@ mod upgrade;
 pub(crate) mod urlencoded;
 
 /// The guide: pages of documentation, and no code.
+///
+/// They are Markdown files in `src/guide`, where links between them name files. `links.md` comes before each page and
+/// makes the same links lead to modules.
 #[cfg(doc)]
 pub mod guide {
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/stopping.md")]
     pub mod stopping {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/promises.md")]
     pub mod promises {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/limits.md")]
     pub mod limits {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/recipes.md")]
     pub mod recipes {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/platforms.md")]
+    pub mod platforms {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/restarts.md")]
     pub mod restarts {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/security.md")]
     pub mod security {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/from_tiny_http.md")]
     pub mod from_tiny_http {}
 }
