@@ -331,12 +331,12 @@ fn a_foreign_page_opens_no_websocket() {
 }
 
 #[test]
-fn the_check_of_the_dashboard_is_the_one_in_the_readme() {
-    let (example, readme) = (include_str!("../examples/dashboard.rs"), include_str!("../README.md"));
+fn the_check_of_the_dashboard_is_the_one_in_the_recipes() {
+    let (example, recipes) = (include_str!("../examples/dashboard.rs"), include_str!("../src/guide/recipes.md"));
     let start = example.find("/// Refuses what a foreign page").unwrap();
     let length = example[start..].find("\n}\n").unwrap() + 3;
     let check = example[start..start + length].replace("pub(crate) fn", "fn");
-    assert!(readme.contains(&check), "README.md has another one than:\n{check}");
+    assert!(recipes.contains(&check), "src/guide/recipes.md has another one than:\n{check}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! How much memory a byte from outside takes: `src/threats.md` has the table. Each test is a process of its own, whose
-//! largest size so far is looked at. The limits are raised, so that what is measured stands out.
+//! How much memory a byte from outside takes: `src/guide/security.md` has the table. Each test is a process of its own,
+//! whose largest size so far is looked at. The limits are raised, so that what is measured stands out.
 
 #![cfg(target_os = "linux")]
 #![allow(
