@@ -1,19 +1,23 @@
-//! The tests that .ci/extra/windows runs: all of tests/it but those that need ureq (`ordinary`), look at the repository
-//! (`tidy`), or only say how bytes are parsed, which no system changes (`cases`, `generated`).
+//! The tests that .ci/extra/windows runs: those of tests/it, but neither what needs ureq (`ureq_client`) or looks at the
+//! repository (`tidy`), nor what says how bytes are parsed, which no system changes (`cases`, `generated`).
+
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 #[path = "../tests/it"]
 mod it {
-    pub(crate) mod bodies;
-    pub(crate) mod client;
-    pub(crate) mod http;
-    pub(crate) mod lifecycle;
-    pub(crate) mod limits;
-    pub(crate) mod mended;
-    pub(crate) mod responses;
-    pub(crate) mod rude;
-    pub(crate) mod stops;
-    pub(crate) mod trouble;
-    pub(crate) mod wire;
+    mod bodies;
+    mod cancel_token;
+    mod close_reasons;
+    mod connections;
+    mod failures;
+    mod hostile_clients;
+    mod http;
+    mod limits;
+    mod regressions;
+    mod responses;
+    mod stop_destroy;
+    mod stop_drain;
+    mod stop_shutdown;
+    mod stop_wait;
 }
-
-use it::{client, lifecycle, wire}; // where the others look for them

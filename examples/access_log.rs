@@ -23,7 +23,6 @@ fn main() -> io::Result<()> {
 
 /// Writes `host - - [date] "request" status bytes "referer" "user-agent"` for each response. A request that was refused
 /// before its handler could be called is `"-"`; a response that broke off has neither status nor bytes.
-#[allow(clippy::wildcard_enum_match_arm)] // the other events are no responses
 pub(crate) fn access_log(out: impl Write + Send + 'static) -> impl Fn(&Event) + Send + Sync {
     // The hosts of the open connections, with the parts of a line that are known before the result.
     let open: HashMap<ConnectionId, (String, Option<[String; 2]>)> = HashMap::new();
@@ -71,7 +70,6 @@ fn parts(request: &[u8], referer: &[u8], agent: &[u8]) -> [String; 2] {
 }
 
 /// `10/Oct/2000:13:55:36 +0000`, in UTC.
-#[allow(clippy::arithmetic_side_effects)] // no number here is large
 pub(crate) fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(' ');

@@ -47,7 +47,6 @@ const METRICS: [(&str, &str, &str); 9] = [
 pub(crate) struct Metrics(Mutex<BTreeMap<String, f64>>);
 
 impl Metrics {
-    #[allow(clippy::wildcard_enum_match_arm, clippy::as_conversions)] // the rest is trouble; bytes beyond 2^53 are rounded
     pub(crate) fn note(&self, event: &Event) {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut add = |series: &str, n: f64| *values.entry(format!("hardstop_{series}")).or_default() += n;

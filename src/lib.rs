@@ -41,8 +41,45 @@
 //! The threat model, with the test for each defence, is in [`guide/security.md`](guide::security).
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
-#![deny(unused_must_use, clippy::print_stdout, clippy::print_stderr)]
+#![deny(unused_must_use)]
 #![warn(missing_docs, missing_debug_implementations)]
+// These lints stand here and not in Cargo.toml, so that they travel with a vendored copy and do not bind the integration
+// tests and the examples.
+#![warn(
+    clippy::allow_attributes_without_reason,
+    clippy::expect_used,
+    clippy::incompatible_msrv,
+    clippy::indexing_slicing,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::significant_drop_in_scrutinee,
+    clippy::string_slice,
+    clippy::todo,
+    clippy::unimplemented,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+// A test fails by a panic, and only the library has to build with the oldest compiler.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::expect_used,
+        clippy::incompatible_msrv,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::significant_drop_in_scrutinee,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 mod accept;
 mod config;

@@ -1,29 +1,17 @@
 //! Promise 9 where no descriptor is left, in processes of their own.
 
 #![cfg(unix)]
-#![allow(
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, CpuTime};
-use client::{open, recorder, until, Client, Fact, Facts, GET, SOON};
 use hardstop::Server;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
+use support::client::Client;
+use support::isolated_process::{is_alone, CpuTime};
+use support::recorder::{recorder, Fact, Recorder};
+use support::server::open;
+use support::{until, GET, SOON};
 
 const SHORT: Duration = Duration::from_millis(50);
 const FEW: &str = "ulimit -n 40";
@@ -35,33 +23,33 @@ fn hoard() -> Vec<File> {
 }
 
 /// One that naps does not wait in the kernel for its clients, in which it would keep a descriptor for the next.
-fn observed(naps: bool) -> (Server, Facts) {
+fn observed(naps: bool) -> (Server, Recorder) {
     let (record, facts) = recorder();
     (open(Server::builder().on_event(record), naps), facts)
 }
 
 /// How often it has been told that nobody can be accepted.
-fn failures(facts: &Facts) -> usize {
+fn failures(facts: &Recorder) -> usize {
     let told = facts.so_far();
     let failures = told.iter().filter(|fact| **fact == Fact::AcceptFailed);
     failures.count()
 }
 
 #[test]
-fn without_descriptors_the_server_waits_and_serves_those_it_has() {
-    if is_alone("without_descriptors_the_server_waits_and_serves_those_it_has", FEW) {
+fn a_server_without_descriptors_keeps_serving_open_connections() {
+    if is_alone("a_server_without_descriptors_keeps_serving_open_connections", FEW) {
         waits_and_serves(observed(false));
     }
 }
 
 #[test]
-fn without_descriptors_a_server_that_naps_waits_and_serves_those_it_has() {
-    if is_alone("without_descriptors_a_server_that_naps_waits_and_serves_those_it_has", FEW) {
+fn a_polling_server_without_descriptors_keeps_serving_open_connections() {
+    if is_alone("a_polling_server_without_descriptors_keeps_serving_open_connections", FEW) {
         waits_and_serves(observed(true));
     }
 }
 
-fn waits_and_serves((server, facts): (Server, Facts)) {
+fn waits_and_serves((server, facts): (Server, Recorder)) {
     let running = server.spawn(|_| "hello").unwrap();
     let addr = running.local_addr();
     let mut kept = Client::answered(addr);
@@ -97,8 +85,8 @@ fn waits_and_serves((server, facts): (Server, Facts)) {
 }
 
 #[test]
-fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
-    if !is_alone("a_connection_that_gets_no_second_descriptor_is_ended_and_told_of", FEW) {
+fn a_connection_without_a_second_descriptor_is_closed_and_reported() {
+    if !is_alone("a_connection_without_a_second_descriptor_is_closed_and_reported", FEW) {
         return;
     }
     let (server, facts) = observed(true);
@@ -118,8 +106,8 @@ fn a_connection_that_gets_no_second_descriptor_is_ended_and_told_of() {
 /// The kernel had a descriptor for it when the wait began, and the server has kept the second one.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descriptor() {
-    let name = "a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descriptor";
+fn a_queued_client_is_not_lost_without_a_spare_descriptor() {
+    let name = "a_queued_client_is_not_lost_without_a_spare_descriptor";
     if !is_alone(name, FEW) {
         return;
     }
@@ -144,8 +132,8 @@ fn a_client_that_is_waited_for_in_the_kernel_is_not_lost_for_want_of_a_descripto
 
 /// Then every client can be accepted and none be kept, which is no reason for haste.
 #[test]
-fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
-    let name = "with_one_descriptor_left_each_client_that_comes_is_told_of_once";
+fn with_one_descriptor_left_each_client_is_reported_once() {
+    let name = "with_one_descriptor_left_each_client_is_reported_once";
     if !is_alone(name, FEW) {
         return;
     }
@@ -173,8 +161,8 @@ fn with_one_descriptor_left_each_client_that_comes_is_told_of_once() {
 
 /// It said nothing, and the clients in the kernel's queue were lost without a word.
 #[test]
-fn a_drain_that_cannot_accept_those_who_wait_tells_it() {
-    if !is_alone("a_drain_that_cannot_accept_those_who_wait_tells_it", FEW) {
+fn a_drain_that_cannot_accept_queued_clients_reports_it() {
+    if !is_alone("a_drain_that_cannot_accept_queued_clients_reports_it", FEW) {
         return;
     }
     let (server, facts) = observed(false);

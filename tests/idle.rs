@@ -1,26 +1,9 @@
 //! What a server costs while nobody asks it, in processes of their own whose threads are counted.
 
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, threads_and_descriptors};
-use client::{recorder, until, Client, Fact, GET, SOON};
 use hardstop::{Handle, Running, Server};
 use std::collections::HashSet;
 use std::fs;
@@ -32,6 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::client::Client;
+use support::isolated_process::{is_alone, threads_and_descriptors};
+use support::recorder::{recorder, Fact};
+use support::{until, GET, SOON};
 
 /// How often all threads of this process have gone to sleep so far.
 fn naps() -> usize {
@@ -57,8 +44,8 @@ fn servers() -> [(Running, Client); 2] {
 }
 
 #[test]
-fn servers_that_nobody_asks_sleep() {
-    if !is_alone("servers_that_nobody_asks_sleep", "true") {
+fn idle_servers_sleep() {
+    if !is_alone("idle_servers_sleep", "true") {
         return;
     }
     let servers = servers();
@@ -76,8 +63,8 @@ fn servers_that_nobody_asks_sleep() {
 
 /// A child has a copy of every descriptor until it runs its program, so closing the listener is not enough.
 #[test]
-fn a_destroyed_port_is_closed_and_free_while_children_are_being_started() {
-    if !is_alone("a_destroyed_port_is_closed_and_free_while_children_are_being_started", "true") {
+fn a_destroyed_port_is_free_while_child_processes_start() {
+    if !is_alone("a_destroyed_port_is_free_while_child_processes_start", "true") {
         return;
     }
     let is_over = AtomicBool::new(false);
@@ -106,8 +93,8 @@ fn a_destroyed_port_is_closed_and_free_while_children_are_being_started() {
 
 /// It may last for a second, and a thread waits for another connection for three.
 #[test]
-fn a_stop_ends_every_wait_at_once() {
-    if !is_alone("a_stop_ends_every_wait_at_once", "true") {
+fn a_stop_wakes_every_waiting_thread_at_once() {
+    if !is_alone("a_stop_wakes_every_waiting_thread_at_once", "true") {
         return;
     }
     let stops: [fn(&Handle); 2] = [|handle| assert!(handle.destroy() < 2), Handle::drain];
@@ -124,8 +111,8 @@ fn a_stop_ends_every_wait_at_once() {
 }
 
 #[test]
-fn a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes() {
-    if !is_alone("a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes", "true") {
+fn a_thread_is_reused_and_ends_when_no_connection_comes() {
+    if !is_alone("a_thread_is_reused_and_ends_when_no_connection_comes", "true") {
         return;
     }
     let served = Arc::new(Mutex::new(HashSet::new()));
@@ -140,7 +127,7 @@ fn a_thread_serves_another_connection_after_its_own_and_ends_when_none_comes() {
     let (before, _) = threads_and_descriptors();
     for number in 1..=20 {
         drop(Client::answered(running.local_addr()));
-        facts.wait_for(|fact| matches!(fact, Fact::Closed(id, _) if *id == number));
+        facts.wait_for(|fact| matches!(fact, Fact::Closed(id, ..) if *id == number));
     }
     let threads = served.lock().unwrap().len();
     assert!(threads < 10, "{threads} threads for 20 connections, one after the other");

@@ -2,26 +2,9 @@
 //! and all memory in them is accounted for.
 
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, kib, threads_and_descriptors as count};
-use client::{until, Client, GET, SOON};
 use hardstop::{Response, Running, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -29,10 +12,13 @@ use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
+use support::client::Client;
+use support::isolated_process::{is_alone, kib, threads_and_descriptors as count};
+use support::{until, GET, SOON};
 
 #[test]
-fn no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined() {
-    let name = "no_thread_and_no_descriptor_is_left_when_a_server_has_been_joined";
+fn a_joined_server_leaves_no_thread_and_no_descriptor() {
+    let name = "a_joined_server_leaves_no_thread_and_no_descriptor";
     if !is_alone(name, "true") {
         return;
     }
@@ -121,8 +107,8 @@ fn come_and_go(running: &Running) {
 }
 
 #[test]
-fn ten_thousand_rude_clients_leave_nothing_behind() {
-    if !is_alone("ten_thousand_rude_clients_leave_nothing_behind", "export MALLOC_ARENA_MAX=1") {
+fn ten_thousand_hostile_clients_leave_nothing_behind() {
+    if !is_alone("ten_thousand_hostile_clients_leave_nothing_behind", "export MALLOC_ARENA_MAX=1") {
         return;
     }
     let server = Server::bind("127.0.0.1:0").unwrap();
@@ -204,8 +190,8 @@ fn a_thousand_upgrades_leave_nothing_behind() {
 
 /// Answers are collected, but not for ever: who does not read them is not read from.
 #[test]
-fn pipelining_floods_take_no_memory_and_hold_nobody_up() {
-    let name = "pipelining_floods_take_no_memory_and_hold_nobody_up";
+fn pipelining_floods_use_no_memory_and_delay_no_other() {
+    let name = "pipelining_floods_use_no_memory_and_delay_no_other";
     if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
         return;
     }

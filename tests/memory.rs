@@ -2,29 +2,15 @@
 //! whose largest size so far is looked at. The limits are raised, so that what is measured stands out.
 
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, kib};
-use client::{until, Client, GET};
 use hardstop::{Builder, Error, Request, Response, Running, Server};
 use std::io::{repeat, Read, Write};
 use std::time::Duration;
+use support::client::Client;
+use support::isolated_process::{is_alone, kib};
+use support::{until, GET};
 
 /// One heap for all threads, so that memory which is free is used again; and large pieces go back to the system.
 const ONE_HEAP: &str = "export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072";
@@ -137,8 +123,8 @@ fn a_body_takes_twice_its_size_however_it_is_sent() {
 
 /// By default a head has at most 16 KiB and 100 fields, so that each factor counts for as little.
 #[test]
-fn a_head_takes_a_few_times_its_size_beside_what_its_fields_take() {
-    if !is_alone("a_head_takes_a_few_times_its_size_beside_what_its_fields_take", ONE_HEAP) {
+fn a_head_takes_a_few_times_its_size_and_that_of_its_headers() {
+    if !is_alone("a_head_takes_a_few_times_its_size_and_that_of_its_headers", ONE_HEAP) {
         return;
     }
     let builder = Server::builder().header_timeout(None).max_head_bytes(1 << 30).max_headers(1 << 30);
@@ -199,8 +185,8 @@ fn responses_without_a_body_do_not_pile_up() {
 }
 
 #[test]
-fn a_connection_takes_little_memory_whatever_it_does() {
-    if !is_alone("a_connection_takes_little_memory_whatever_it_does", ONE_HEAP) {
+fn a_connection_takes_little_memory_in_every_state() {
+    if !is_alone("a_connection_takes_little_memory_in_every_state", ONE_HEAP) {
         return;
     }
     const CLIENTS: usize = 40;

@@ -2,19 +2,9 @@
 //! directory, and giving new files all permissions.
 
 #![cfg(unix)]
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests: a panic is how they fail"
-)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
+mod support;
 
-use alone::is_alone;
 use hardstop::Server;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -25,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use std::{env, fs, process, thread};
+use support::isolated_process::is_alone;
 
 /// A fresh directory, which goes with all that is in it.
 struct Place(PathBuf);
@@ -48,7 +39,7 @@ fn bind(path: impl AsRef<Path>) -> Server {
 }
 
 #[test]
-fn the_socket_of_a_process_that_was_killed_is_replaced() {
+fn the_socket_of_a_killed_process_is_replaced() {
     const PATH: &str = "HARDSTOP_TEST_SOCKET";
     if let Some(path) = env::var_os(PATH) {
         let running = bind(path).spawn(|_| "hello").unwrap();
@@ -58,7 +49,7 @@ fn the_socket_of_a_process_that_was_killed_is_replaced() {
     let place = Place::new("killed");
     let path = place.0.join("socket");
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["the_socket_of_a_process_that_was_killed_is_replaced"]);
+    command.args(["the_socket_of_a_killed_process_is_replaced"]);
     command.args(["--exact", "--nocapture"]).env(PATH, &path);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -74,8 +65,8 @@ fn the_socket_of_a_process_that_was_killed_is_replaced() {
 }
 
 #[test]
-fn a_change_of_the_working_directory_changes_nothing() {
-    if !is_alone("a_change_of_the_working_directory_changes_nothing", "true") {
+fn a_change_of_directory_does_not_affect_the_socket() {
+    if !is_alone("a_change_of_directory_does_not_affect_the_socket", "true") {
         return;
     }
     let (here, there) = (Place::new("here"), Place::new("there"));
@@ -122,9 +113,9 @@ fn open_to_others(directory: &Path, socket: &Path) -> Vec<PathBuf> {
 // Regression: the socket was made at its path, and got its mode afterwards. In between it had the process's own, and a
 // stranger could connect.
 #[test]
-fn a_unix_socket_is_never_seen_with_another_mode_than_its_own() {
+fn a_unix_socket_is_never_visible_with_another_mode() {
     const ROUNDS: usize = 1000;
-    if !is_alone("a_unix_socket_is_never_seen_with_another_mode_than_its_own", "umask 000") {
+    if !is_alone("a_unix_socket_is_never_visible_with_another_mode", "umask 000") {
         return;
     }
     let place = Place::new("mode");
@@ -171,7 +162,7 @@ fn a_unix_socket_is_never_seen_with_another_mode_than_its_own() {
 
 // Regression: those who connected before the socket had its mode were dropped, since they may have been strangers.
 #[test]
-fn a_client_that_connects_while_the_socket_is_made_is_served() {
+fn a_client_that_connects_during_bind_is_served() {
     const ROUNDS: usize = 300;
     let place = Place::new("early");
     let path = &place.0.join("socket");
@@ -212,8 +203,8 @@ fn a_client_that_connects_while_the_socket_is_made_is_served() {
 
 /// The strictest umask takes even the owner's rights: to a directory, too, that the library makes for itself.
 #[test]
-fn a_strict_umask_does_not_keep_a_socket_from_its_mode() {
-    if !is_alone("a_strict_umask_does_not_keep_a_socket_from_its_mode", "umask 777") {
+fn a_strict_umask_does_not_change_the_mode_of_a_socket() {
+    if !is_alone("a_strict_umask_does_not_change_the_mode_of_a_socket", "umask 777") {
         return;
     }
     let place = Place::new("strict");

@@ -1,33 +1,20 @@
 //! Promise 9 where no thread can be had, in a process of its own that has little address space for their stacks.
 
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
 
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/alone.rs"]
-mod alone;
-#[allow(dead_code, reason = "shared with those who need more of it")]
-#[path = "it/client.rs"]
-mod client;
+mod support;
 
-use alone::{is_alone, kib, CpuTime};
-use client::{recorder, until, Client, Fact, GET, SOON};
 use hardstop::{Response, Server};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::client::Client;
+use support::isolated_process::{is_alone, kib, CpuTime};
+use support::recorder::{recorder, Fact};
+use support::{until, GET, SOON};
 
 #[test]
-fn without_threads_the_server_says_so_and_serves_those_it_has() {
-    let name = "without_threads_the_server_says_so_and_serves_those_it_has";
+fn a_server_without_threads_reports_it_and_keeps_serving() {
+    let name = "a_server_without_threads_reports_it_and_keeps_serving";
     if !is_alone(name, "ulimit -v 1000000") {
         return;
     }
@@ -97,8 +84,8 @@ fn without_threads_the_server_says_so_and_serves_those_it_has() {
 
 /// Their stacks stayed until they were joined, which waited for a pause among the clients that come.
 #[test]
-fn a_thread_that_has_ended_leaves_its_place_to_the_next() {
-    let name = "a_thread_that_has_ended_leaves_its_place_to_the_next";
+fn an_ended_thread_frees_its_place() {
+    let name = "an_ended_thread_frees_its_place";
     if !is_alone(name, "ulimit -v 1500000") {
         return;
     }
@@ -126,9 +113,10 @@ fn a_thread_that_has_ended_leaves_its_place_to_the_next() {
 /// Regression: the dead thread of an upgraded stream that lived on elsewhere was joined when that ended, and until then
 /// its stack stayed.
 #[test]
-fn the_threads_of_upgraded_streams_that_live_on_leave_their_stacks() {
-    let name = "the_threads_of_upgraded_streams_that_live_on_leave_their_stacks";
-    if !is_alone(name, "true") {
+fn ended_threads_of_upgraded_streams_free_their_stacks() {
+    let name = "ended_threads_of_upgraded_streams_free_their_stacks";
+    // One heap for all threads: a heap of its own would take as much address space as a stack.
+    if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
         return;
     }
     let stack = 40 << 20; // more than the system keeps for the next thread

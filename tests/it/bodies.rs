@@ -1,8 +1,10 @@
 //! Request bodies: how long they are, how they are read, and what becomes of those that are not.
 
-use crate::client::{Client, SOON};
-use crate::wire::{dialogue, last_words, observed, serve, statuses, undated, wait_for};
-use hardstop::{Error, Request, Response, Running, Server};
+use crate::support::client::Client;
+use crate::support::dialogue::{dialogue, last_words, statuses, undated};
+use crate::support::server::{observed, serve};
+use crate::support::SOON;
+use hardstop::{CloseReason, Error, Request, Response, Running, Server, StatusCode};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
@@ -105,7 +107,7 @@ fn a_large_body_arrives_whole_in_both_framings() {
 }
 
 #[test]
-fn it_does_not_matter_where_a_body_is_split() {
+fn a_body_may_be_split_anywhere() {
     let server = serve(echo);
     let chunks = "a;x=\"y;z\"\r\n0123456789\r\nB ;q\r\nabcdefghijk\r\n00;e\r\nA: b\r\nC: d\r\n\r\n";
     for path in ["/io", "/bytewise"] {
@@ -152,7 +154,7 @@ fn a_form_is_read_as_names_and_values() {
 }
 
 #[test]
-fn a_text_is_utf_8() {
+fn a_text_body_is_utf_8() {
     let server = serve(echo);
     let mut client = Client::connect(server.local_addr());
     client.say_bytes(b"POST /text HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n\xff");
@@ -196,8 +198,8 @@ fn a_body_that_is_too_large_is_413() {
         if want == 413 {
             assert_eq!(answer.header("Connection").as_deref(), Some("close"), "{why}");
             client.expect_end();
-            let failed = wait_for(&events, "Failed");
-            assert!(failed.starts_with("Failed the body is larger than "), "{failed}");
+            let failed = events.take_failure();
+            assert!(failed.starts_with("the body is larger than "), "{failed}");
         }
     }
 }
@@ -219,7 +221,7 @@ fn the_default_limit_is_a_mebibyte() {
 }
 
 #[test]
-fn what_stands_between_chunks_is_bounded() {
+fn chunk_sizes_extensions_and_trailers_are_bounded() {
     let server = serve(echo);
     let long = "e".repeat(5000);
     let many = "A: b\r\n".repeat(2000);
@@ -253,7 +255,7 @@ fn a_body_that_ends_early_is_an_error() {
 }
 
 #[test]
-fn a_body_that_has_failed_goes_on_failing() {
+fn a_failed_body_keeps_failing() {
     let server = serve(echo);
     for (request, status) in [(chunked("/swallow", "2\r\nhi\r\nx\r\n"), 400), (fixed("/swallow", "abc"), 413)] {
         let said = dialogue(server.local_addr(), request + GET);
@@ -265,7 +267,7 @@ fn a_body_that_has_failed_goes_on_failing() {
 }
 
 #[test]
-fn a_small_body_that_was_not_read_is_not_the_next_request() {
+fn an_unread_small_body_is_not_taken_for_a_request() {
     let server = serve(echo);
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     for path in ["/", "/one"] {
@@ -280,23 +282,24 @@ fn a_small_body_that_was_not_read_is_not_the_next_request() {
 }
 
 #[test]
-fn an_unread_body_of_many_bytes_or_of_broken_chunks_ends_the_connection() {
+fn a_large_or_broken_unread_body_ends_the_connection() {
     let (server, events) = observed(Server::builder(), echo);
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let size = format!("{:x}", smuggled.len());
+    let bad = CloseReason::Refused(StatusCode::BAD_REQUEST);
     let table = [
-        (post("/", "Content-Length: 262145\r\n", smuggled), "Completed"),
-        (post("/one", "Content-Length: 1000000\r\n", smuggled), "Completed"),
-        (chunked("/", &format!("40001\r\n{smuggled}")), "Completed"),
-        (chunked("/", &format!("{size}\r\n{smuggled}\r\n3ffff\r\n")), "Completed"),
-        (chunked("/", &format!("{size}\r\n{smuggled}x\r\n0\r\n\r\n")), "Refused(StatusCode(400))"),
-        (chunked("/", &format!("x\r\n{smuggled}\r\n0\r\n\r\n")), "Refused(StatusCode(400))"),
+        (post("/", "Content-Length: 262145\r\n", smuggled), CloseReason::Completed),
+        (post("/one", "Content-Length: 1000000\r\n", smuggled), CloseReason::Completed),
+        (chunked("/", &format!("40001\r\n{smuggled}")), CloseReason::Completed),
+        (chunked("/", &format!("{size}\r\n{smuggled}\r\n3ffff\r\n")), CloseReason::Completed),
+        (chunked("/", &format!("{size}\r\n{smuggled}x\r\n0\r\n\r\n")), bad),
+        (chunked("/", &format!("x\r\n{smuggled}\r\n0\r\n\r\n")), bad),
     ];
     for (request, reason) in table {
         let said = dialogue(server.local_addr(), request.clone() + GET);
         assert_eq!(statuses(&said), [200], "{request:?}: {said}");
         assert!(said.contains("\r\nConnection: close\r\n"), "{request:?}: {said}");
-        assert_eq!(wait_for(&events, "Closed"), format!("Closed {reason}"), "{request:?}");
+        assert_eq!(events.take_reason(), reason, "{request:?}");
     }
 }
 
@@ -313,7 +316,7 @@ fn a_response_arrives_while_a_large_body_is_still_being_sent() {
 
 /// A reset would destroy the response while it is on its way.
 #[test]
-fn a_client_may_go_on_sending_for_a_while_after_the_last_response() {
+fn a_client_may_keep_sending_briefly_after_the_last_response() {
     let (server, events) = observed(Server::builder(), echo);
     let head = post("/", "Content-Length: 100000000\r\n", "");
     for endless in [false, true] {
@@ -329,14 +332,14 @@ fn a_client_may_go_on_sending_for_a_while_after_the_last_response() {
         }
         while endless && tcp.write_all(&[b'a'; 100_000]).is_ok() {}
         drop(tcp);
-        assert_eq!(wait_for(&events, "Closed"), "Closed Completed");
+        assert_eq!(events.take_reason(), CloseReason::Completed);
     }
 }
 
 /// An unread body larger than the limit on bodies that are read: the answer is either the last one and says
 /// so, or the connection goes on. It once promised to go on, and ended.
 #[test]
-fn an_unread_body_beyond_the_limit_ends_the_connection_only_if_the_response_says_so() {
+fn an_unread_body_over_the_limit_ends_the_connection_only_if_the_response_says_so() {
     let (server, events) = observed(Server::builder().max_body_bytes(10), echo);
     let mut client = Client::connect(server.local_addr());
     client.say(&fixed("/", "0123456789abcdef"));
@@ -348,12 +351,12 @@ fn an_unread_body_beyond_the_limit_ends_the_connection_only_if_the_response_says
         drop(client);
     } else {
         client.expect_end();
-        assert_eq!(wait_for(&events, "Closed"), "Closed Completed");
+        assert_eq!(events.take_reason(), CloseReason::Completed);
     }
 }
 
 #[test]
-fn a_client_that_waits_for_100_continue_gets_it_when_the_body_is_read() {
+fn a_100_continue_is_sent_when_the_body_is_read() {
     let server = serve(echo);
     for path in ["/vec", "/io", "/bytewise"] {
         for (framing, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n")] {
@@ -371,7 +374,7 @@ fn a_client_that_waits_for_100_continue_gets_it_when_the_body_is_read() {
 }
 
 #[test]
-fn no_100_continue_is_sent_where_the_body_is_not_wanted() {
+fn no_100_continue_is_sent_for_a_body_that_is_not_read() {
     let server = serve(echo);
     let expect = |path, fields: &str, body| post(path, &format!("Expect: 100-continue\r\n{fields}"), body);
     let table = [
@@ -399,7 +402,7 @@ fn no_100_continue_is_sent_where_the_body_is_not_wanted() {
 }
 
 #[test]
-fn a_client_of_http_1_0_that_sends_its_body_later_is_not_told_to_go_on() {
+fn an_http_1_0_client_gets_no_100_continue() {
     let server = serve(echo);
     let mut client = Client::connect(server.local_addr());
     client.say("POST /vec HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
@@ -408,7 +411,7 @@ fn a_client_of_http_1_0_that_sends_its_body_later_is_not_told_to_go_on() {
 }
 
 #[test]
-fn a_body_can_be_read_while_the_client_waits_for_something_else() {
+fn a_body_can_be_read_piece_by_piece_as_it_arrives() {
     let (server, seen) = half_reader();
     let mut client = Client::connect(server.local_addr());
     client.say(&post("/", "Content-Length: 4\r\n", "ab"));

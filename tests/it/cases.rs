@@ -30,7 +30,7 @@ mod limits;
 mod request_line;
 mod target;
 
-use crate::client::{until, SOON};
+use crate::support::{until, SOON};
 use hardstop::{ConnectionState, Error, Event, Request, Running, Server, Version};
 use std::collections::{BTreeMap, HashSet};
 use std::io::{ErrorKind, Read, Write};
@@ -64,12 +64,12 @@ fn there_are_at_least_250_different_cases() {
 }
 
 #[test]
-fn a_request_line_is_its_grammar_and_nothing_else() {
+fn request_lines_follow_their_grammar() {
     check(request_line::CASES);
 }
 
 #[test]
-fn a_target_is_taken_apart_and_never_corrected() {
+fn targets_are_split_and_never_corrected() {
     check(target::CASES);
 }
 
@@ -79,32 +79,32 @@ fn a_request_names_one_valid_host() {
 }
 
 #[test]
-fn a_field_is_a_name_a_colon_and_a_value() {
+fn header_lines_follow_their_grammar() {
     check(fields::CASES);
 }
 
 #[test]
-fn what_two_readers_could_measure_differently_is_refused() {
+fn ambiguous_framing_is_refused() {
     check(framing::CASES);
 }
 
 #[test]
-fn a_chunked_body_is_its_grammar_and_nothing_else() {
+fn chunked_bodies_follow_their_grammar() {
     check(chunked::CASES);
 }
 
 #[test]
-fn a_connection_goes_on_exactly_if_both_sides_know_it() {
+fn a_connection_persists_only_if_both_sides_agree() {
     check(connection::CASES);
 }
 
 #[test]
-fn what_is_too_large_is_refused_by_name() {
+fn a_request_over_a_limit_gets_its_own_status() {
     check(limits::CASES);
 }
 
 #[test]
-fn what_ends_early_is_not_taken_for_whole() {
+fn a_truncated_request_is_never_taken_for_whole() {
     check_last_words(ended_early::CASES);
 }
 

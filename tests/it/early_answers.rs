@@ -3,9 +3,11 @@
 //! RFC 9112 §9.3 and §9.6: whoever shares such a connection with others, as a proxy does, may send the next request on
 //! it. That would be taken for the rest of the body. So no response leaves that does not say `Connection: close`.
 
-use crate::client::{recorder, until, Client, Fact, GET, SOON};
-use crate::wire::{observed, wait_for};
-use hardstop::{Error, Request, Response, Server};
+use crate::support::client::Client;
+use crate::support::recorder::{recorder, Fact};
+use crate::support::server::observed;
+use crate::support::{until, GET, SOON};
+use hardstop::{CloseReason, Error, Request, Response, Server};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -102,7 +104,7 @@ fn no_response_without_close_leaves_before_its_request_has_been_received_whole()
 }
 
 #[test]
-fn a_small_rest_of_an_unread_body_is_received_and_the_connection_goes_on() {
+fn a_small_unread_rest_is_received_and_the_connection_persists() {
     let (hook, facts) = recorder();
     let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
     let running = server.unwrap().spawn(answer).unwrap();
@@ -113,7 +115,7 @@ fn a_small_rest_of_an_unread_body_is_received_and_the_connection_goes_on() {
             let mut client = Client::connect(running.local_addr());
             client.say(&head("POST", way, fields));
             client.say(first);
-            facts.wait_for(|fact| *fact == Fact::Request(id));
+            facts.wait_for(|fact| matches!(fact, Fact::Request(number, _) if *number == id));
             let rest = match declared(fields) {
                 Some(length) => rest.repeat((length - first.len()) / rest.len()),
                 None => String::from(rest),
@@ -137,7 +139,7 @@ fn a_small_rest_of_an_unread_body_is_received_and_the_connection_goes_on() {
 
 /// Traffic Server sent the next client's request on such a connection, and its beginning was taken for the body.
 #[test]
-fn a_request_behind_an_unread_body_is_not_taken_for_it() {
+fn a_request_after_an_unread_body_is_not_taken_for_that_body() {
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = Client::connect(running.local_addr());
@@ -157,7 +159,7 @@ fn a_request_behind_an_unread_body_is_not_taken_for_it() {
 }
 
 #[test]
-fn the_largest_rest_that_is_received_is_256_kib() {
+fn an_unread_rest_of_up_to_256_kib_is_received() {
     let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
     for (length, goes_on) in [(262_144, true), (262_145, false)] {
         for chunked in [false, true] {
@@ -181,7 +183,7 @@ fn the_largest_rest_that_is_received_is_256_kib() {
 
 /// Neither a byte now and then nor silence holds it for longer than `body_timeout`.
 #[test]
-fn a_rest_that_drips_is_awaited_for_the_body_timeout_in_all() {
+fn a_dripping_rest_is_awaited_for_the_body_timeout_at_most() {
     for chunked in [false, true] {
         let builder = Server::builder().body_timeout(Duration::from_millis(300)).min_rate(None);
         let (server, events) = observed(builder, |_| "ok");
@@ -208,34 +210,34 @@ fn a_rest_that_drips_is_awaited_for_the_body_timeout_in_all() {
         assert_eq!(response.text(), "ok");
         drips.join().unwrap();
         drop(client);
-        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout", "chunked: {chunked}");
+        assert_eq!(events.take_reason(), CloseReason::BodyTimeout, "chunked: {chunked}");
     }
 }
 
 #[test]
-fn a_destroy_does_not_wait_for_the_rest_of_an_unread_body() {
+fn destroy_does_not_wait_for_the_rest_of_an_unread_body() {
     let (server, events) = observed(Server::builder(), |_| "ok");
     let mut client = Client::connect(server.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
-    wait_for(&events, "Request");
+    events.take_until(|fact| matches!(fact, Fact::Request(..)));
     assert_eq!(server.destroy(), 1);
     client.expect_end();
     assert!(server.handle().wait_timeout(SOON), "somebody is left");
-    assert_eq!(wait_for(&events, "Closed"), "Closed Destroyed");
+    assert_eq!(events.take_reason(), CloseReason::Destroyed);
 }
 
 /// Regression: the drain waited for the rest, for as long as its grace, and the client got no answer.
 #[test]
-fn a_drain_does_not_wait_for_the_rest_of_an_unread_body() {
+fn drain_does_not_wait_for_the_rest_of_an_unread_body() {
     let (server, events) = observed(Server::builder(), |_| "ok");
     let mut client = Client::connect(server.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
-    wait_for(&events, "Request");
+    events.take_until(|fact| matches!(fact, Fact::Request(..)));
     server.handle().drain();
     let response = client.response();
     assert_eq!(response.text(), "ok");
     assert_eq!(response.header("connection").as_deref(), Some("close"));
     drop(client);
     assert!(server.handle().wait_timeout(SOON), "somebody is left");
-    assert_eq!(wait_for(&events, "Closed"), "Closed Drained");
+    assert_eq!(events.take_reason(), CloseReason::Drained);
 }

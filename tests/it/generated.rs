@@ -1,7 +1,7 @@
 //! Random legal requests: what a handler sees of each is what was generated.
 
-use crate::client::Client;
-use crate::wire::serve;
+use crate::support::client::Client;
+use crate::support::server::serve;
 use hardstop::{Error, Request, Response, Version};
 use std::fmt::Write as _;
 use std::net::SocketAddr;

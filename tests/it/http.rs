@@ -1,8 +1,8 @@
 //! What the cases in `cases.rs` cannot show of requests: queries as values, what handlers say of the connection, events.
 
-use crate::client::Client;
-use crate::wire::{observed, serve, wait_for};
-use hardstop::{Response, Server};
+use crate::support::client::Client;
+use crate::support::server::{observed, serve};
+use hardstop::{CloseReason, Response, Server};
 use std::net::SocketAddr;
 
 /// Sends a request line and a Host; gives the status code, and the body if it is 200 or the reason.
@@ -14,7 +14,7 @@ fn ask(addr: SocketAddr, line: &str) -> (u16, String) {
 }
 
 #[test]
-fn a_query_value_is_decoded_as_forms_are() {
+fn query_values_are_decoded_like_forms() {
     let server = serve(|req| format!("{:?}", req.query_value("a b")));
     let table = [
         ("", "None", "no query"),
@@ -38,7 +38,7 @@ fn a_query_value_is_decoded_as_forms_are() {
 }
 
 #[test]
-fn a_field_is_its_first_value_and_that_only_if_it_is_text() {
+fn header_returns_the_first_value_if_it_is_text() {
     let server = serve(|req| {
         let bytes = req.headers().get_bytes("X").map(<[u8]>::escape_ascii);
         let bytes = bytes.map(|bytes| bytes.to_string());
@@ -52,7 +52,7 @@ fn a_field_is_its_first_value_and_that_only_if_it_is_text() {
 }
 
 #[test]
-fn a_handler_can_end_a_connection_after_its_response() {
+fn a_handler_can_close_its_connection() {
     let server = serve(|req| match req.path() {
         "/end" => Response::text("").with_close(),
         "/field" => Response::text("").with_header("connection", "Close"),
@@ -90,7 +90,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn a_refusal_says_why_in_one_line_and_ends_the_connection() {
+fn a_refusal_gives_its_reason_and_ends_the_connection() {
     let (server, events) = observed(Server::builder(), |_| "");
     let long = "a".repeat(20_000);
     let table = [
@@ -114,9 +114,8 @@ fn a_refusal_says_why_in_one_line_and_ends_the_connection() {
         assert!(text.ends_with('\n') && text.lines().count() == 1, "{text:?}");
         client.expect_end();
         drop(client); // or the server would linger
-        let (failed, why) = (wait_for(&events, "Failed"), text.trim_end());
-        assert!(why.ends_with(&failed["Failed ".len()..]), "{failed}: {why}");
-        let closed = format!("Closed Refused(StatusCode({want}))");
-        assert_eq!(wait_for(&events, "Closed"), closed);
+        let failed = events.take_failure();
+        assert!(text.trim_end().ends_with(&failed), "{failed}: {text}");
+        assert_eq!(events.take_reason(), CloseReason::Refused(want.into()));
     }
 }

@@ -1,7 +1,9 @@
 //! The limits and timeouts of the builder, each with its answer, and the errors of binding.
 
-use crate::client::{until, Client, SOON};
-use crate::wire::{observed, serve, wait_for};
+use crate::support::client::Client;
+use crate::support::recorder::Fact;
+use crate::support::server::{observed, serve};
+use crate::support::{until, SOON};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Request, Response, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,7 +39,7 @@ fn drip(addr: SocketAddr, beginning: &str) -> String {
 }
 
 #[test]
-fn a_head_that_takes_too_long_is_408() {
+fn a_slow_head_gets_408() {
     let builder = || Server::builder().header_timeout(SHORT);
     for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n", "\r\nG"] {
         let (server, events) = observed(builder(), count);
@@ -49,31 +51,31 @@ fn a_head_that_takes_too_long_is_408() {
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
-        assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+        assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
     }
 }
 
 /// Some clients send an empty line after a body. It once made the connection busy until the head's timeout.
 #[test]
-fn an_empty_line_begins_no_request() {
+fn an_empty_line_does_not_begin_a_request() {
     let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
     let mut client = Client::connect(server.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na\r\n");
     assert_eq!(client.response().status, 200);
     client.expect_end();
-    assert_eq!(wait_for(&events, "Closed"), "Closed IdleTimeout");
+    assert_eq!(events.take_reason(), CloseReason::IdleTimeout);
 }
 
 #[test]
-fn a_head_that_drips_is_408_too() {
+fn a_dripping_head_gets_408() {
     let (server, events) = observed(Server::builder().header_timeout(SHORT * 2), count);
     let said = drip(server.local_addr(), "GET /");
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
-    assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+    assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
 }
 
 #[test]
-fn the_head_timeout_counts_for_each_request_anew() {
+fn the_head_timeout_restarts_with_each_request() {
     let (server, events) = observed(Server::builder().header_timeout(SHORT), count);
     let mut client = Client::connect(server.local_addr());
     for _ in 0..3 {
@@ -84,11 +86,11 @@ fn the_head_timeout_counts_for_each_request_anew() {
     client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET");
     assert_eq!(client.response().status, 200);
     assert_eq!(client.response().status, 408, "the pipelined half of a head");
-    assert_eq!(wait_for(&events, "Closed"), "Closed HeadTimeout");
+    assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
 }
 
 #[test]
-fn a_connection_without_a_request_ends_silently() {
+fn an_idle_connection_ends_without_a_response() {
     for first in ["", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
         let mut client = Client::connect(server.local_addr());
@@ -97,12 +99,12 @@ fn a_connection_without_a_request_ends_silently() {
             assert_eq!(client.response().status, 200);
         }
         client.expect_end();
-        assert_eq!(wait_for(&events, "Closed"), "Closed IdleTimeout");
+        assert_eq!(events.take_reason(), CloseReason::IdleTimeout);
     }
 }
 
 #[test]
-fn a_body_without_progress_is_408() {
+fn a_stalled_body_gets_408() {
     let table = [
         "Content-Length: 5\r\n\r\n",
         "Content-Length: 5\r\n\r\nab",
@@ -121,12 +123,12 @@ fn a_body_without_progress_is_408() {
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
-        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+        assert_eq!(events.take_reason(), CloseReason::BodyTimeout);
     }
 }
 
 #[test]
-fn a_body_that_drips_is_408() {
+fn a_dripping_body_gets_408() {
     let server = Server::builder().body_timeout(None).min_rate(1_000_000);
     let (server, events) = observed(server, count);
     let (length, chunked) = ("Content-Length: 1000000", "Transfer-Encoding: chunked");
@@ -149,13 +151,13 @@ fn a_body_that_drips_is_408() {
         }
     });
     for _ in table {
-        assert_eq!(wait_for(&events, "Closed"), "Closed BodyTimeout");
+        assert_eq!(events.take_reason(), CloseReason::BodyTimeout);
     }
 }
 
 /// As slow as what the rate would end, and for longer than its grace.
 #[test]
-fn what_makes_progress_is_given_time_if_there_is_no_rate() {
+fn slow_progress_is_allowed_without_a_minimum_rate() {
     let (timeout, pause) = (SHORT * 5, SHORT / 2);
     let server = Server::builder().body_timeout(timeout).min_rate(None);
     let (server, events) = observed(server, |req| match req.path() {
@@ -171,14 +173,14 @@ fn what_makes_progress_is_given_time_if_there_is_no_rate() {
         sending.say("a");
         reading.stream.read_exact(&mut [0; 200_000]).unwrap();
     }
-    let told: Vec<String> = events.try_iter().collect();
-    let ended = |event: &String| event.starts_with("Closed");
+    let told = events.so_far();
+    let ended = |fact: &Fact| matches!(fact, Fact::Closed(..));
     assert!(!told.iter().any(ended), "{told:?}");
     assert_eq!(sending.response().text(), "70");
 }
 
 #[test]
-fn a_response_that_is_not_taken_ends_the_connection() {
+fn an_unread_response_ends_the_connection() {
     type Make = fn() -> Response;
     let table: [Make; 3] = [
         || Response::bytes("a/b", vec![0; 64 << 20]),
@@ -190,12 +192,12 @@ fn a_response_that_is_not_taken_ends_the_connection() {
         let (server, events) = observed(builder, move |_| make());
         let mut client = Client::connect(server.local_addr());
         client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n"); // and reads nothing
-        assert_eq!(wait_for(&events, "Closed"), "Closed WriteTimeout");
+        assert_eq!(events.take_reason(), CloseReason::WriteTimeout);
     }
 }
 
 #[test]
-fn a_response_that_is_taken_drop_by_drop_ends_the_connection() {
+fn a_slowly_read_response_ends_the_connection() {
     // A mebibyte a second, so that the write timeout has nothing to say.
     let builder = Server::builder().write_timeout(SOON).min_rate(100_000_000);
     let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
@@ -208,13 +210,13 @@ fn a_response_that_is_taken_drop_by_drop_ends_the_connection() {
             thread::sleep(SHORT / 4); // that is what makes it slow
         }
     });
-    assert_eq!(wait_for(&events, "Closed"), "Closed WriteTimeout");
+    assert_eq!(events.take_reason(), CloseReason::WriteTimeout);
     drop(server);
     dripping.join().unwrap();
 }
 
 #[test]
-fn a_head_may_have_so_many_bytes() {
+fn a_head_over_its_byte_limit_is_refused() {
     let (server, _events) = observed(Server::builder().max_head_bytes(100), count);
     let head = |bytes: usize| {
         let start = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\nA: ";
@@ -267,7 +269,7 @@ fn the_default_limit_of_a_head_is_16_kib() {
 }
 
 #[test]
-fn a_head_may_have_so_many_fields() {
+fn a_head_over_its_header_limit_is_refused() {
     let default = 100;
     for (builder, max) in [(Server::builder(), default), (Server::builder().max_headers(3), 3)] {
         let (server, _events) = observed(builder, count);
@@ -288,7 +290,7 @@ fn a_head_may_have_so_many_fields() {
 
 // Regression: a form of 1 MiB could have half a million fields, and took 42 MiB.
 #[test]
-fn a_form_may_have_so_many_fields() {
+fn a_form_over_its_field_limit_gets_413() {
     fn form(request: &mut Request<'_>) -> Result<String, Error> {
         Ok(request.body().read_form()?.len().to_string())
     }
@@ -338,7 +340,7 @@ fn every_timeout_can_be_turned_off() {
 }
 
 #[test]
-fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
+fn an_invalid_setting_is_an_error_with_its_name() {
     let zero = Duration::ZERO;
     let new = Server::builder;
     let table: [(Builder, &str); 11] = [
@@ -369,7 +371,7 @@ fn a_setting_that_makes_no_sense_is_an_error_that_names_it() {
 }
 
 #[test]
-fn an_error_of_binding_names_the_address() {
+fn a_bind_error_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let error = Server::bind(addr).unwrap_err();
@@ -392,7 +394,7 @@ fn an_error_of_binding_names_the_address() {
 /// A connection whose `Closed` hook takes long waits for no request any more, but it looked so, and was chosen again
 /// and again to make room, for ever and with the lock held.
 #[test]
-fn a_closed_hook_that_takes_its_time_does_not_hold_newcomers_up() {
+fn a_slow_closed_hook_does_not_delay_new_connections() {
     let (told, closed) = mpsc::sync_channel(9);
     let (go_on, going_on) = mpsc::channel::<()>();
     let going_on = Mutex::new(going_on);
@@ -443,7 +445,7 @@ impl Write for Sloppy {
 
 /// It had `idle_timeout` instead.
 #[test]
-fn a_handshake_is_late_even_if_its_transport_does_not_say_so() {
+fn a_handshake_times_out_even_if_its_transport_hides_it() {
     let (told, closed) = mpsc::sync_channel(9);
     let builder = Server::builder().header_timeout(SHORT).transport(|tcp, _| Ok(Sloppy(tcp))).on_event(move |event| {
         if let Event::Closed { reason, .. } = event {

@@ -1,38 +1,31 @@
 //! What the library promises, seen from outside: one module for each topic.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::string_slice,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests: a panic is how they fail"
-)]
-#![allow(clippy::incompatible_msrv, reason = "only the library has to build with the oldest compiler")]
+#[path = "../support/mod.rs"]
+mod support;
 
 mod bodies;
+mod cancel_token;
 mod cases;
-mod client;
+mod close_reasons;
+mod connections;
 mod early_answers;
+mod events;
+mod failures;
 mod generated;
-mod history;
+mod hostile_clients;
 mod http;
 mod layers;
-mod lifecycle;
 mod limits;
-mod mended;
-mod ordinary;
 mod places;
+mod regressions;
 mod responses;
-mod rude;
-mod stops;
+mod stop_destroy;
+mod stop_drain;
+mod stop_shutdown;
+mod stop_wait;
 mod tidy;
 mod transport;
-mod trouble;
 #[cfg(unix)]
 mod unix;
 mod upgrade;
-mod wire;
+mod ureq_client;

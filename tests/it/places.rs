@@ -1,7 +1,10 @@
 //! Who makes room when every place is taken, and who is refused.
 
-use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
-use crate::lifecycle::{assert_ends, Gate};
+use crate::support::client::Client;
+use crate::support::gate::Gate;
+use crate::support::recorder::{recorder, Fact, Recorder};
+use crate::support::server::assert_ends;
+use crate::support::{until, GET, SOON};
 use hardstop::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -75,7 +78,7 @@ fn answer(request: &mut Request<'_>) -> Result<Response, hardstop::Error> {
 /// A server with one place, what it tells, when its first connection stops, and what lets that go on.
 struct OnePlace {
     running: Running,
-    facts: Facts,
+    facts: Recorder,
     arrivals: Receiver<()>,
     open: Sender<()>,
 }
@@ -107,7 +110,7 @@ fn connection_closes(text: &str) -> String {
 /// Regression: a connection entered `Closing`, which makes room, before its output had been written. The next client
 /// had it cut, and the end of a response that had been reported as sent was lost.
 #[test]
-fn a_response_that_has_not_left_is_not_lost_to_an_eviction() {
+fn an_unsent_response_is_not_lost_to_an_eviction() {
     // What the client says, the write that holds the last bytes, and how the response ends.
     let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
     let too_large = "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
@@ -142,7 +145,7 @@ fn a_response_that_has_not_left_is_not_lost_to_an_eviction() {
 
 /// The same of a response that waits for a part of the next request to come, which has had the second of slow heads.
 #[test]
-fn a_response_in_front_of_a_slow_head_is_not_lost_to_an_eviction() {
+fn a_response_before_a_slow_head_is_not_lost_to_an_eviction() {
     let one = OnePlace::new(Stops::Before, 0);
     let mut client = Client::connect(one.addr());
     client.say(&format!("{GET}GET / HT"));
@@ -158,7 +161,7 @@ fn a_response_in_front_of_a_slow_head_is_not_lost_to_an_eviction() {
 }
 
 #[test]
-fn the_last_response_of_a_drain_is_not_lost_to_a_client_that_waits_for_its_turn() {
+fn the_last_response_of_a_drain_is_not_lost_to_a_queued_client() {
     let one = OnePlace::new(Stops::Before, 0);
     let mut client = Client::connect(one.addr());
     client.say(GET);
@@ -178,7 +181,7 @@ fn the_last_response_of_a_drain_is_not_lost_to_a_client_that_waits_for_its_turn(
 
 /// Regression: a client that had its response, and came again at once, got a 503 from a server that served nobody else.
 #[test]
-fn a_client_that_has_had_its_last_response_finds_its_place_free() {
+fn a_client_finds_its_place_free_after_its_last_response() {
     for say in [connection_closes("GET /"), connection_closes("GET /large"), String::from(GET)] {
         let is_served = (0..20).any(|_| {
             let one = OnePlace::new(Stops::After, usize::from(say.contains("large")));
@@ -249,7 +252,7 @@ fn a_sequential_client_is_never_refused() {
 
 /// Clients that come faster than a slow `Closed` hook returns wait for it, on no more threads than there may be.
 #[test]
-fn a_slow_closed_hook_does_not_make_more_threads_than_there_may_be() {
+fn a_slow_closed_hook_does_not_exceed_the_thread_limit() {
     let inside = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
     let builder = {

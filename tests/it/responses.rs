@@ -1,8 +1,14 @@
 //! Responses: what a handler returns, and what becomes of it on the wire.
 
-use crate::client::{Client, SOON};
-use crate::wire::{dialogue, last_words, observed, serve, statuses, wait_for};
-use hardstop::{Error, Response, Running, Server, StatusCode};
+mod failures;
+mod files;
+
+use crate::support::client::Client;
+use crate::support::dialogue::{dialogue, last_words, statuses};
+use crate::support::recorder::Fact;
+use crate::support::server::{observed, serve};
+use crate::support::SOON;
+use hardstop::{CloseReason, Error, Response, Running, Server, StatusCode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,24 +24,6 @@ fn always<R: Into<Response>>(make: impl Fn() -> R + Send + Sync + 'static) -> Ru
 
 fn request(method: &str, version: &str) -> String {
     format!("{method} / HTTP/{version}\r\nHost: x\r\n\r\n")
-}
-
-/// A file with these bytes that is gone after the test.
-struct TempFile(PathBuf);
-
-impl TempFile {
-    fn new(name: &str, bytes: &[u8]) -> TempFile {
-        let name = format!("hardstop-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        TempFile(path)
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0); // a test that fails must not fail twice
-    }
 }
 
 /// Fails when it has no more bytes.
@@ -99,7 +87,7 @@ fn a_status_line_has_its_reason_or_none() {
 }
 
 #[test]
-fn a_response_of_known_length_says_it() {
+fn a_response_of_known_length_has_a_content_length() {
     type Make = fn() -> Response;
     let table: [(Make, &str); 5] = [
         (|| Response::new(200), "0"),
@@ -185,7 +173,7 @@ fn a_response_that_cannot_have_a_body_has_none() {
 }
 
 #[test]
-fn a_stream_is_chunked_and_for_http_1_0_ends_with_its_connection() {
+fn a_stream_is_chunked_or_ends_with_its_http_1_0_connection() {
     let server = always(|| {
         Response::stream(|writer| {
             writer.write_all(b"")?;
@@ -231,7 +219,7 @@ fn a_large_stream_arrives_whole() {
 }
 
 #[test]
-fn a_flush_puts_an_event_on_the_wire_at_once() {
+fn a_flush_sends_an_event_at_once() {
     let (go, gate) = channel::<()>();
     let gate = Mutex::new(Some(gate));
     let server = serve(move |_| {
@@ -264,147 +252,7 @@ fn a_flush_puts_an_event_on_the_wire_at_once() {
 }
 
 #[test]
-fn a_response_that_breaks_off_is_cut_and_reported() {
-    type Make = fn() -> Response;
-    let table: [(Make, &str, &str); 6] = [
-        (|| Response::reader(&b"abc"[..], 9), "the response's reader ended before its length", "abc"),
-        (|| Response::reader(Failing(b"abc"), 9), "the disk is gone", "abc"),
-        (|| Response::reader(Failing(b"abc"), None), "the disk is gone", "3\r\nabc\r\n"),
-        (|| Response::stream(|_| Err(ErrorKind::NotFound.into())), "entity not found", ""),
-        (
-            || {
-                Response::stream(|w| {
-                    w.write_all(b"abc")?;
-                    w.flush()?;
-                    Err(io::Error::new(ErrorKind::Other, "no more"))
-                })
-            },
-            "no more",
-            "3\r\nabc\r\n",
-        ),
-        (|| Response::reader(io::empty(), 1), "the response's reader ended before its length", ""),
-    ];
-    for (make, why, body) in table {
-        let (server, events) = observed(Server::builder(), move |_| make());
-        let said = dialogue(server.local_addr(), request("GET", "1.1").repeat(2));
-        assert_eq!(statuses(&said), [200], "nothing comes after half a response");
-        let (_, sent) = said.split_once("\r\n\r\n").unwrap();
-        assert_eq!(sent, body, "what was there, and no end of the body");
-        assert_eq!(wait_for(&events, "Failed"), format!("Failed {why}"));
-        assert_eq!(wait_for(&events, "Closed"), "Closed ResponseFailed");
-    }
-}
-
-#[test]
-fn a_reader_that_goes_on_after_its_length_is_cut_off() {
-    for length in [1, 3, 70_000, 140_000] {
-        let server = always(move || Response::reader(io::repeat(b'a'), length));
-        let mut client = Client::connect(server.local_addr());
-        client.say(&request("GET", "1.1").repeat(2));
-        for _ in 0..2 {
-            let answer = client.response();
-            assert_eq!(answer.header("Content-Length"), Some(length.to_string()));
-            assert!(answer.body == vec![b'a'; usize::try_from(length).unwrap()]);
-        }
-    }
-}
-
-#[test]
-fn a_reader_that_goes_on_after_its_length_is_reported() {
-    for length in [3, 70_000] {
-        let make = move |_: &mut hardstop::Request<'_>| Response::reader(io::repeat(b'a'), length);
-        let (server, events) = observed(Server::builder(), make);
-        let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
-        assert_eq!(statuses(&said), [200]);
-        // Every event begins with something: the first of these two is looked for.
-        let told = std::iter::repeat_with(|| wait_for(&events, ""));
-        let mut told = told.filter(|event| event.starts_with("Failed") || event.starts_with("Closed"));
-        let why = "Failed the response's reader went on after its length";
-        assert_eq!(told.next().unwrap(), why, "a length of {length}");
-    }
-}
-
-#[test]
-fn a_panic_is_a_500_or_an_early_end_and_the_server_goes_on() {
-    let (server, events) = observed(Server::builder(), |req| match req.path() {
-        "/handler" => panic!("one {}", 1),
-        "/stream" => Response::stream(|writer| {
-            writer.write_all(b"abc")?;
-            writer.flush()?;
-            panic!("two")
-        }),
-        "/odd" => std::panic::panic_any(3),
-        _ => Response::text("fine"),
-    });
-    let get = |path: &str| {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        dialogue(server.local_addr(), request.repeat(2))
-    };
-    for (path, message, status, end) in [
-        ("/handler", "one 1", 500, "500 Internal Server Error\n"),
-        ("/stream", "two", 200, "\r\n\r\n3\r\nabc\r\n"),
-        ("/odd", "", 500, "500 Internal Server Error\n"),
-    ] {
-        let said = get(path);
-        assert_eq!(statuses(&said), [status], "{said}");
-        assert!(said.ends_with(end), "{said}");
-        assert_eq!(said.contains("\r\nConnection: close\r\n"), status == 500);
-        assert_eq!(wait_for(&events, "HandlerPanicked"), format!("HandlerPanicked {message}"));
-        assert_eq!(wait_for(&events, "Closed"), "Closed HandlerPanicked");
-    }
-    let mut client = Client::connect(server.local_addr());
-    client.say(&request("GET", "1.1"));
-    assert_eq!(client.response().text(), "fine");
-}
-
-#[test]
-fn a_field_that_would_split_the_response_never_leaves() {
-    type Make = fn() -> Response;
-    let value = "a field value in the response has a control byte: encode it";
-    let name = "a field name in the response is not a token: use letters, digits and hyphens";
-    let table: [(Make, &str); 10] = [
-        (|| Response::text("a").with_header("X", "a\r\nEvil: b"), value),
-        (|| Response::text("a").with_header("X", "a\nEvil: b"), value),
-        (|| Response::text("a").with_header("X", "a\rEvil: b"), value),
-        (|| Response::text("a").with_header("X", "a\0Evil"), value),
-        (|| Response::redirect("/\r\nEvil: b"), value),
-        (|| Response::bytes("a/b\r\nEvil: b", &b"a"[..]), value),
-        (|| Response::text("a").with_header("X\r\nEvil", "b"), name),
-        (|| Response::text("a").with_header("Evil:", "b"), name),
-        (|| Response::text("a").with_header("", "Evil"), name),
-        (|| Response::text("a").with_header("X", "a\r\n\r\nEvil").with_status(404), value),
-    ];
-    for (make, why) in table {
-        let (server, events) = observed(Server::builder(), move |_| make());
-        let mut client = Client::connect(server.local_addr());
-        for _ in 0..2 {
-            client.say(&request("GET", "1.1"));
-            let answer = client.response();
-            assert_eq!(answer.status, 500);
-            assert_eq!(answer.text(), "500 Internal Server Error\n");
-            assert!(!answer.head.contains("Evil"), "{}", answer.head);
-            assert_eq!(wait_for(&events, "Failed"), format!("Failed {why}"));
-        }
-    }
-}
-
-#[test]
-fn a_status_code_of_no_final_response_becomes_500() {
-    for status in [0, 99, 100, 101, 199, 600, 999, 1000, u16::MAX] {
-        let handler = move |_: &mut hardstop::Request<'_>| Response::text("a").with_status(status);
-        let (server, events) = observed(Server::builder(), handler);
-        let mut client = Client::connect(server.local_addr());
-        for _ in 0..2 {
-            client.say(&request("GET", "1.1"));
-            assert_eq!(client.response().status, 500, "{status}");
-            let why = "Failed the status code is not from 200 to 599";
-            assert_eq!(wait_for(&events, "Failed"), why);
-        }
-    }
-}
-
-#[test]
-fn the_fields_that_frame_a_message_are_the_library_s_own() {
+fn framing_headers_are_set_by_the_library_alone() {
     let server = always(|| {
         let response = Response::text("hello").with_header("Content-Length", "99");
         let response = response.with_header("transfer-encoding", "chunked");
@@ -435,7 +283,7 @@ fn the_fields_that_frame_a_message_are_the_library_s_own() {
 
 /// RFC 9110 §7.8. The field alone was once sent, with no way for a handler to add the option.
 #[test]
-fn an_upgrade_field_comes_with_its_connection_option() {
+fn an_upgrade_header_has_its_connection_option() {
     let server = always(|| Response::new(426).with_header("Upgrade", "h2c"));
     let mut client = Client::connect(server.local_addr());
     for _ in 0..2 {
@@ -446,7 +294,7 @@ fn an_upgrade_field_comes_with_its_connection_option() {
 }
 
 #[test]
-fn a_handler_may_end_the_connection_in_a_list_of_options() {
+fn a_close_option_in_a_list_ends_the_connection() {
     for value in ["close", "Close", " close\t", "x, close", "close,,x"] {
         let server = always(move || Response::text("").with_header("Connection", value));
         let mut client = Client::connect(server.local_addr());
@@ -459,7 +307,7 @@ fn a_handler_may_end_the_connection_in_a_list_of_options() {
 
 /// The second one was once added instead.
 #[test]
-fn a_content_type_that_is_set_replaces_the_one_before() {
+fn a_second_content_type_replaces_the_first() {
     let server = always(|| {
         let response = Response::text("a").with_header("content-type", "a/b");
         response.with_header("Content-Type", "c/d")
@@ -470,7 +318,7 @@ fn a_content_type_that_is_set_replaces_the_one_before() {
 }
 
 #[test]
-fn every_response_has_the_date_of_its_second() {
+fn every_response_has_the_current_date() {
     let server = always(|| "");
     let mut client = Client::connect(server.local_addr());
     for line in [request("GET", "1.1"), String::from("GET / HTTP/1.1\r\n\r\n")] {
@@ -511,125 +359,4 @@ fn a_head_and_a_small_body_arrive_together() {
         let n = tcp.read(&mut piece).unwrap();
         assert!(piece[..n].ends_with(b"\r\n\r\nhello"), "it came in pieces");
     }
-}
-
-#[test]
-fn what_a_body_fails_with_becomes_the_status() {
-    let server = Server::builder().max_body_bytes(4);
-    let (server, events) = observed(server, |req| {
-        let path = req.path().to_string();
-        if path == "/file" {
-            File::open("/no/such/file")?;
-        }
-        if path == "/own" {
-            return Err(Error::new(409, "in use"));
-        }
-        let mut text = Vec::new();
-        io::copy(req.body(), &mut text)?;
-        Ok::<_, Error>(text.len().to_string())
-    });
-    let post = |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
-    let table = [
-        (post("/", "Content-Length: 4\r\n") + "abcd", 200, "4", None),
-        (
-            post("/", "Content-Length: 5\r\n"),
-            413,
-            "413 Content Too Large: the body is larger than 4 bytes\n",
-            Some("the body is larger than 4 bytes"),
-        ),
-        (
-            post("/", "Transfer-Encoding: chunked\r\n") + "x\r\n",
-            400,
-            "400 Bad Request: a chunk's line is not `1 to 16 hex digits;name=value`\n",
-            Some("a chunk's line is not"),
-        ),
-        (post("/own", ""), 409, "409 Conflict: in use\n", Some("in use")),
-        (post("/file", ""), 500, "500 Internal Server Error\n", Some("")),
-    ];
-    for (request, status, body, failed) in table {
-        let mut client = Client::connect(server.local_addr());
-        client.say(&request);
-        let answer = client.response();
-        assert_eq!((answer.status, answer.text().as_str()), (status, body));
-        if let Some(why) = failed {
-            assert!(wait_for(&events, "Failed").starts_with(&format!("Failed {why}")));
-        }
-    }
-}
-
-#[test]
-fn a_file_is_sent_from_its_position_to_its_end() {
-    let bytes = b"0123456789".repeat(20_000);
-    let file = TempFile::new("sent", &bytes);
-    let path = file.0.clone();
-    let server = serve(move |req| {
-        let mut opened = File::open(&path)?;
-        if req.path() == "/half" {
-            opened.seek(SeekFrom::Start(100_000))?;
-        } else if req.path() == "/beyond" {
-            opened.seek(SeekFrom::Start(300_000))?;
-        }
-        let response = Response::file(opened)?;
-        Ok::<_, Error>(response.with_header("Content-Type", "text/plain"))
-    });
-    let mut client = Client::connect(server.local_addr());
-    for (path, want) in [("/", &bytes[..]), ("/half", &bytes[100_000..]), ("/beyond", &[][..])] {
-        client.say(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        let answer = client.response();
-        assert_eq!(answer.header("Content-Length"), Some(want.len().to_string()));
-        assert!(answer.body == want, "{path}");
-        client.say(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        let head = client.head_response();
-        assert_eq!(head.header("Content-Length"), Some(want.len().to_string()));
-    }
-}
-
-#[test]
-fn a_file_that_shrinks_is_cut() {
-    let file = TempFile::new("shrinks", b"0123456789");
-    let path = file.0.clone();
-    let (server, events) = observed(Server::builder(), move |_| {
-        let response = Response::file(File::open(&path)?)?;
-        File::options().write(true).open(&path)?.set_len(4)?;
-        Ok::<_, Error>(response)
-    });
-    let said = dialogue(server.local_addr(), request("GET", "1.1"));
-    assert!(said.contains("\r\nContent-Length: 10\r\n"), "{said}");
-    let (_, sent) = said.split_once("\r\n\r\n").unwrap();
-    assert!("0123".starts_with(sent), "{sent:?} is not what was there");
-    wait_for(&events, "Failed the response's reader ended");
-}
-
-#[test]
-fn a_directory_is_not_sent_as_a_file() {
-    // Not every system opens directories.
-    if let Ok(directory) = File::open(std::env::temp_dir()) {
-        let error = Response::file(directory).unwrap_err();
-        assert_eq!(error.to_string(), "a directory cannot be sent as a file");
-    }
-}
-
-#[test]
-fn a_closure_learns_that_its_client_is_gone() {
-    let (told, result) = sync_channel(9);
-    let server = serve(move |_| {
-        let told = told.clone();
-        Response::stream(move |writer| loop {
-            let written = writer.write_all(&[0; 1000]).and_then(|()| writer.flush());
-            if let Err(error) = written {
-                let again = writer.write(b"a").is_err() && writer.flush().is_err();
-                told.send(again).unwrap();
-                return Err(error);
-            }
-        })
-    });
-    leave_after_a_byte(server.local_addr());
-    assert!(result.recv_timeout(SOON).unwrap(), "it goes on failing");
-}
-
-fn leave_after_a_byte(addr: SocketAddr) {
-    let mut tcp = TcpStream::connect(addr).unwrap();
-    tcp.set_read_timeout(Some(SOON)).unwrap();
-    tcp.write_all(request("GET", "1.1").as_bytes()).unwrap();
-    tcp.read_exact(&mut [0]).unwrap();
 }

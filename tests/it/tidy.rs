@@ -74,7 +74,7 @@ fn the_changelog_has_this_version() {
 }
 
 #[test]
-fn every_test_that_the_promises_and_the_threats_name_is_there() {
+fn every_test_named_in_the_promises_and_threats_exists() {
     let (mut tests, mut places) = (String::new(), vec![PathBuf::from("tests"), PathBuf::from("src")]);
     while let Some(place) = places.pop() {
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).unwrap() {

@@ -3,12 +3,18 @@
 //! Each of them says goodbye when it is dropped, so every orderly end can be told from a cut; and one of them changes
 //! every byte, so that a plain byte would be seen.
 
-use crate::client::{until, SOON};
-use crate::lifecycle::{assert_ends, site, FLOOD, HALF_BODY, LONG, SHORT};
-use crate::wire::{observed, statuses, wait_for};
+mod clocks;
+mod failures;
+mod stops;
+mod upgrades;
+
+use crate::support::dialogue::statuses;
+use crate::support::recorder::{Fact, Recorder};
+use crate::support::server::{assert_ends, observed, site, FLOOD, HALF_BODY, SLEEP};
+use crate::support::{until, LONG, SHORT, SOON};
 use hardstop::{
-    Builder, CancelToken, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response, Running, Server,
-    Upgraded,
+    Builder, CancelToken, CloseReason, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response,
+    Running, Server, Upgraded,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -294,15 +300,6 @@ fn until_state(handle: &Handle, state: ConnectionState) {
     });
 }
 
-/// All that was told, up to the end of a connection.
-fn told(events: &Receiver<String>) -> Vec<String> {
-    let mut told = Vec::new();
-    while !told.last().map_or(false, |last: &String| last.starts_with("Closed")) {
-        told.push(events.recv_timeout(SOON).unwrap());
-    }
-    told
-}
-
 #[test]
 fn every_kind_of_request_and_response_goes_through_every_transport() {
     for (odd, name) in ALL {
@@ -331,28 +328,28 @@ fn every_kind_of_request_and_response_goes_through_every_transport() {
         assert!(heard.contains("\r\n999,\r\n0\r\n\r\nHTTP/1.1"), "{name}: {heard}");
         assert!(heard.ends_with("hello from /last<goodbye>"), "{name}");
         drop(peer); // the server would linger
-        let told = told(&events);
-        assert_eq!(told.last().unwrap(), "Closed Completed", "{name}");
-        let opened = told.iter().filter(|event| event.starts_with("Opened"));
+        let told = events.take_connection();
+        assert!(matches!(told.last(), Some(Fact::Closed(_, CloseReason::Completed, _))), "{name}: {told:?}");
+        let opened = told.iter().filter(|fact| matches!(fact, Fact::Opened(_)));
         assert_eq!(opened.count(), 1, "{name}");
     }
 }
 
 #[test]
-fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
+fn the_goodbye_of_a_transport_comes_last_at_every_orderly_end() {
     type Set = fn(Builder) -> Builder;
     type Act = fn(&mut Peer, &Running);
     let as_ever: Set = |builder| builder;
-    let ends: [(Set, Act, &str, &[u16]); 10] = [
-        (as_ever, |peer, _| peer.say(LAST), "Completed", &[200]),
-        (as_ever, |peer, _| peer.say("nonsense\r\n\r\n"), "Refused(StatusCode(400))", &[400]),
+    let ends: [(Set, Act, CloseReason, &[u16]); 10] = [
+        (as_ever, |peer, _| peer.say(LAST), CloseReason::Completed, &[200]),
+        (as_ever, |peer, _| peer.say("nonsense\r\n\r\n"), CloseReason::Refused(400.into()), &[400]),
         (
             as_ever,
             |peer, _| {
                 peer.say("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n");
                 peer.say(&"x".repeat(2_000_000));
             },
-            "Refused(StatusCode(413))",
+            CloseReason::Refused(413.into()),
             &[413],
         ),
         (
@@ -362,10 +359,10 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
                 until_state(&running.handle(), ConnectionState::Idle);
                 running.handle().drain();
             },
-            "Drained",
+            CloseReason::Drained,
             &[200],
         ),
-        (as_ever, |_, running| running.handle().drain(), "Drained", &[]),
+        (as_ever, |_, running| running.handle().drain(), CloseReason::Drained, &[]),
         (
             as_ever,
             |peer, _| {
@@ -373,18 +370,18 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
                 peer.hear("hello from /");
                 peer.tcp.shutdown(Shutdown::Write).unwrap();
             },
-            "PeerClosed",
+            CloseReason::PeerClosed,
             &[200],
         ),
-        (|builder| builder.idle_timeout(SHORT), |_, _| {}, "IdleTimeout", &[]),
-        (|builder| builder.idle_timeout(SHORT * 10), |peer, _| peer.say(GET), "IdleTimeout", &[200]),
+        (|builder| builder.idle_timeout(SHORT), |_, _| {}, CloseReason::IdleTimeout, &[]),
+        (|builder| builder.idle_timeout(SHORT * 10), |peer, _| peer.say(GET), CloseReason::IdleTimeout, &[200]),
         (
             |builder| builder.header_timeout(SHORT * 10),
             |peer, _| peer.say("GET / HTTP/1.1\r\nHo"),
-            "HeadTimeout",
+            CloseReason::HeadTimeout,
             &[408],
         ),
-        (|builder| builder.body_timeout(SHORT), |peer, _| peer.say(HALF_BODY), "BodyTimeout", &[408]),
+        (|builder| builder.body_timeout(SHORT), |peer, _| peer.say(HALF_BODY), CloseReason::BodyTimeout, &[408]),
     ];
     let buffers = Odd { buffers: true, ..LAZY };
     for odd in [EAGER, buffers] {
@@ -393,347 +390,17 @@ fn the_goodbye_is_the_last_that_comes_at_every_orderly_end() {
             let mut peer = Peer::connect(running.local_addr(), odd);
             act(&mut peer, &running);
             let heard = peer.hear_all();
-            assert_eq!(statuses(heard), answers, "{reason}");
-            assert!(heard.ends_with(GOODBYE), "{reason}: {heard}");
-            assert_eq!(heard.matches(GOODBYE).count(), 1, "{reason}: {heard}");
+            assert_eq!(statuses(heard), answers, "{reason:?}");
+            assert!(heard.ends_with(GOODBYE), "{reason:?}: {heard}");
+            assert_eq!(heard.matches(GOODBYE).count(), 1, "{reason:?}: {heard}");
             drop(peer); // the server would linger
-            assert_eq!(told(&events).last().unwrap(), &format!("Closed {reason}"));
+            assert_eq!(events.take_reason(), reason);
         }
     }
 }
 
 #[test]
-fn a_hook_that_fails_ends_its_connection_with_its_error() {
-    let hook = |_, id: ConnectionId| match u64::from(id) {
-        1 => Err("no certificate for that".into()),
-        _ => Err::<TcpStream, _>(io::Error::new(ErrorKind::Other, "or that").into()),
-    };
-    let (running, events) = observed(Server::builder().transport(hook), echo);
-    for (number, why) in [(1, "no certificate for that"), (2, "or that")] {
-        let mut peer = Peer::silent(running.local_addr(), PLAIN);
-        peer.say(GET);
-        peer.expect_cut();
-        let told = told(&events);
-        let what: Vec<_> = told.iter().filter_map(|event| event.split(' ').next()).collect();
-        assert_eq!(what, ["Opened", "TransportFailed", "Closed"], "{number}");
-        assert!(told[1].contains(why), "{told:?}");
-        assert_eq!(told[2], "Closed TransportFailed");
-    }
-}
-
-#[test]
-fn a_handshake_that_fails_ends_its_connection() {
-    for odd in [EAGER, LAZY] {
-        let (running, events) = observed(over(odd), echo);
-        let mut peer = Peer::silent(running.local_addr(), PLAIN);
-        peer.say(GET); // plain, to a server that speaks otherwise
-        peer.expect_cut();
-        assert_eq!(peer.heard, "");
-        let told = told(&events);
-        assert!(told[1].contains("no hello"), "{told:?}");
-        assert_eq!(told[2..], ["Closed TransportFailed"]);
-        drop(Peer::silent(running.local_addr(), PLAIN)); // gone before it
-        wait_for(&events, "TransportFailed");
-        wait_for(&events, "Closed TransportFailed");
-        let mut peer = Peer::connect(running.local_addr(), odd);
-        peer.say(LAST);
-        assert_eq!(statuses(peer.hear_all()), [200]);
-    }
-}
-
-#[test]
-fn a_hook_that_panics_ends_its_connection_and_not_the_server() {
-    let hook = |tcp: TcpStream, id: ConnectionId| {
-        assert_ne!(u64::from(id), 1, "on purpose");
-        Ok(Wrapper::new(tcp, SCRAMBLED)?)
-    };
-    let (running, events) = observed(Server::builder().transport(hook), echo);
-    Peer::silent(running.local_addr(), SCRAMBLED).expect_cut();
-    let told = told(&events);
-    assert!(told[1].starts_with("HandlerPanicked") && told[1].contains("on purpose"));
-    assert_eq!(told[2..], ["Closed HandlerPanicked"]);
-    let mut peer = Peer::connect(running.local_addr(), SCRAMBLED);
-    peer.say(LAST);
-    assert_eq!(statuses(peer.hear_all()), [200]);
-}
-
-// Clocks.
-
-#[test]
-fn a_handshake_that_stands_still_ends_after_the_header_timeout() {
-    for odd in [EAGER, LAZY] {
-        let (running, events) = observed(over(odd).header_timeout(SHORT), echo);
-        Peer::silent(running.local_addr(), odd).expect_cut();
-        let told = told(&events);
-        assert_eq!(told[1..], ["Closed HeadTimeout"], "no failure of the transport: {told:?}");
-    }
-}
-
-/// Each byte comes within the socket's timeout, so only the watch over the whole call sees it.
-#[test]
-fn a_client_that_drips_a_record_does_not_hold_a_connection() {
-    const LIMIT: Duration = Duration::from_millis(300);
-    type Set = fn(Builder) -> Builder;
-    let begin = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n";
-    let head = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
-    let head = &format!("{head}{}", "x".repeat(RECORD - 1 - head.len()));
-    let drips: [(Set, &str, &str); 3] = [
-        (|builder| builder.idle_timeout(LIMIT), "", "IdleTimeout"),
-        (|builder| builder.header_timeout(LIMIT), head, "HeadTimeout"),
-        (|builder| builder.body_timeout(LIMIT), begin, "BodyTimeout"),
-    ];
-    for (set, before, reason) in drips {
-        let (running, events) = observed(set(over(RECORDS)), echo);
-        let mut peer = Peer::connect(running.local_addr(), RECORDS);
-        peer.say(before);
-        let took = peer.drip(&peer.encoded(&"x".repeat(RECORD * 2)));
-        println!("{reason} after {took:?}");
-        assert!(took < SOON, "{took:?}");
-        wait_for(&events, &format!("Closed {reason}"));
-    }
-}
-
-#[test]
-fn a_client_that_drips_a_handshake_does_not_hold_a_connection() {
-    let hook = |mut tcp: TcpStream, _| {
-        tcp.read_exact(&mut [0; 1000])?;
-        Ok(tcp)
-    };
-    let builder = Server::builder().transport(hook);
-    let (running, events) = observed(builder.header_timeout(Duration::from_millis(300)), echo);
-    let took = Peer::silent(running.local_addr(), PLAIN).drip(&[0; 1000]);
-    println!("{took:?}");
-    assert!(took < SOON, "{took:?}");
-    wait_for(&events, "Closed HeadTimeout");
-}
-
-#[test]
-fn a_client_that_takes_a_response_in_drips_does_not_hold_a_connection() {
-    let (sender, ended) = mpsc::channel();
-    let sender = Mutex::new(sender);
-    let builder = over(SCRAMBLED).write_timeout(Duration::from_millis(300));
-    let (running, events) = observed(builder.min_rate(None), move |_| {
-        let sender = sender.lock().unwrap().clone();
-        Response::stream(move |body| loop {
-            if let Err(error) = body.write_all(&[b'x'; 65536]) {
-                let _ = sender.send(());
-                return Err(error);
-            }
-        })
-    });
-    let mut peer = Peer::connect(running.local_addr(), SCRAMBLED);
-    peer.say(GET);
-    let began = Instant::now();
-    while ended.try_recv().is_err() {
-        assert!(began.elapsed() < SOON, "it still writes");
-        let _ = peer.tcp.read(&mut [0; 100]).unwrap();
-        thread::sleep(SHORT);
-    }
-    println!("{:?}", began.elapsed());
-    wait_for(&events, "Closed WriteTimeout");
-}
-
-/// A goodbye is not waited for longer than any other write, whatever the end has been.
-#[test]
-fn a_client_that_takes_a_long_goodbye_in_drips_does_not_hold_a_connection() {
-    struct Talkative(TcpStream);
-    impl Read for Talkative {
-        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            self.0.read(buf)
-        }
-    }
-    impl Write for Talkative {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    impl Drop for Talkative {
-        fn drop(&mut self) {
-            while self.0.write_all(&[b'x'; 65536]).is_ok() {}
-        }
-    }
-    for say in ["", LAST] {
-        let builder = Server::builder().transport(|tcp, _| Ok(Talkative(tcp)));
-        let builder = builder.idle_timeout(SHORT).write_timeout(SHORT * 6);
-        let (running, events) = observed(builder, echo);
-        let mut peer = Peer::silent(running.local_addr(), PLAIN);
-        peer.say(say);
-        let mut piece = vec![0; 1 << 20];
-        let began = Instant::now();
-        while peer.tcp.read(&mut piece).map_or(false, |n| n > 0) {
-            assert!(began.elapsed() < SOON, "it still says goodbye after {say:?}");
-            thread::sleep(SHORT);
-        }
-        wait_for(&events, "Closed");
-    }
-}
-
-// Stops.
-
-type Stop = fn(&Handle) -> usize;
-
-/// A server whose handshake never ends: it reads, or writes, more than the client ever gives or takes.
-fn never_ready(reads: bool) -> (Running, Receiver<String>) {
-    let hook = move |mut tcp: TcpStream, _| {
-        loop {
-            match reads {
-                true => tcp.read_exact(&mut [0; 65536])?,
-                false => tcp.write_all(&[0; 65536])?,
-            }
-        }
-        #[allow(unreachable_code, reason = "it says of which type the hook would be")]
-        Ok(tcp)
-    };
-    observed(Server::builder().transport(hook), echo)
-}
-
-#[test]
-fn destroy_cuts_a_handshake() {
-    for reads in [true, false] {
-        let (running, events) = never_ready(reads);
-        let mut peer = Peer::silent(running.local_addr(), PLAIN);
-        until_state(&running.handle(), ConnectionState::Handshake);
-        if !reads {
-            thread::sleep(SHORT); // so that its write may be blocked
-        }
-        let began = Instant::now();
-        assert_eq!(running.destroy(), 1);
-        peer.expect_cut();
-        assert_ends(&running);
-        println!("{:?}", began.elapsed());
-        let told = told(&events);
-        assert_eq!(told[1..], ["Closed Destroyed"], "no failure of the transport: {told:?}");
-    }
-}
-
-/// One that waited to write was not woken by the end of its reading side, and had all of its `header_timeout`.
-#[test]
-fn a_drain_ends_a_handshake_that_waits_to_write_too() {
-    let (running, events) = never_ready(false);
-    let mut peer = Peer::silent(running.local_addr(), PLAIN);
-    until_state(&running.handle(), ConnectionState::Handshake);
-    thread::sleep(SHORT); // so that its write may be blocked
-    running.handle().drain();
-    peer.expect_cut();
-    assert_ends(&running);
-    assert_eq!(told(&events)[1..], ["Closed Drained"]);
-}
-
-#[test]
-fn close_idle_and_close_cut_a_handshake() {
-    let stops: [(Stop, &str); 2] = [
-        (Handle::close_idle, "Closed ClosedIdle"),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed ClosedByHandle"),
-    ];
-    for (stop, reason) in stops {
-        let (running, events) = never_ready(true);
-        let mut peer = Peer::silent(running.local_addr(), PLAIN);
-        until_state(&running.handle(), ConnectionState::Handshake);
-        assert_eq!(stop(&running.handle()), 1);
-        peer.expect_cut();
-        assert_eq!(told(&events)[1..], [reason]);
-    }
-}
-
-#[test]
-fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
-    let stops: [(Stop, &str); 2] = [
-        (Handle::close_idle, "Closed ClosedIdle"),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), "Closed ClosedByHandle"),
-    ];
-    for (stop, reason) in stops {
-        let (running, events) = observed(over(EAGER), echo);
-        let mut peer = Peer::connect(running.local_addr(), EAGER);
-        peer.say(GET);
-        peer.hear("hello from /");
-        until_state(&running.handle(), ConnectionState::Idle);
-        assert_eq!(stop(&running.handle()), 1);
-        peer.expect_cut();
-        wait_for(&events, reason);
-    }
-}
-
-#[test]
-fn destroy_cuts_a_connection_over_a_transport_whatever_it_does() {
-    let states = [
-        ("", ConnectionState::New),
-        ("GET / HT", ConnectionState::Head),
-        (HALF_BODY, ConnectionState::Handling),
-        (crate::lifecycle::SLEEP, ConnectionState::Handling),
-        (FLOOD, ConnectionState::Responding),
-        (GET, ConnectionState::Idle),
-    ];
-    for odd in [EAGER, RECORDS] {
-        for (say, state) in states {
-            let (running, events) = observed(over(odd), site);
-            let mut peer = Peer::connect(running.local_addr(), odd);
-            peer.say(say);
-            wait_for(&events, "Opened"); // one without a thread ends without events
-            until_state(&running.handle(), state);
-            assert_eq!(running.destroy(), 1, "{state:?}");
-            peer.expect_cut();
-            assert_ends(&running);
-            wait_for(&events, "Closed Destroyed");
-        }
-    }
-}
-
-#[test]
-fn a_drain_gives_a_handshake_a_second_and_serves_what_comes_in_it() {
-    for odd in [EAGER, LAZY] {
-        let (running, events) = observed(over(odd), echo);
-        let mut silent = Peer::silent(running.local_addr(), odd);
-        until_state(&running.handle(), ConnectionState::Handshake);
-        let mut late = Peer::silent(running.local_addr(), odd);
-        until("both are in the handshake", || {
-            let open = running.handle().connections();
-            let shakes = |info: &&_| matches!(info, hardstop::ConnectionInfo { state: ConnectionState::Handshake, .. });
-            open.iter().filter(shakes).count() == 2
-        });
-        running.handle().drain();
-        late.shake();
-        late.say(GET);
-        let heard = late.hear_all();
-        assert_eq!(statuses(heard), [200]);
-        assert!(heard.contains("\r\nConnection: close\r\n") && heard.ends_with(GOODBYE), "{heard}");
-        silent.expect_cut();
-        assert_ends(&running);
-        wait_for(&events, "Closed Drained");
-    }
-}
-
-#[test]
-fn a_shutdown_cuts_a_handshake_at_its_deadline() {
-    for reads in [true, false] {
-        let (running, events) = never_ready(reads);
-        let mut peer = Peer::silent(running.local_addr(), PLAIN);
-        until_state(&running.handle(), ConnectionState::Handshake);
-        assert_eq!(running.shutdown(SHORT), Outcome::Destroyed { cut: 1 });
-        peer.expect_cut();
-        assert_ends(&running);
-        wait_for(&events, "Closed Destroyed");
-    }
-}
-
-#[test]
-fn a_server_without_an_owner_cuts_its_handshakes() {
-    let (running, events) = never_ready(true);
-    let handle = running.handle();
-    let mut peer = Peer::silent(running.local_addr(), PLAIN);
-    until_state(&handle, ConnectionState::Handshake);
-    drop(running);
-    peer.expect_cut();
-    assert!(handle.wait_timeout(SOON));
-    wait_for(&events, "Closed Destroyed");
-}
-
-// What else goes through it.
-
-#[test]
-fn a_client_for_whom_there_is_no_place_is_told_so_through_the_transport() {
+fn a_client_over_the_limit_gets_503_through_the_transport() {
     for odd in [EAGER, LAZY] {
         let (running, events) = observed(over(odd).max_connections(1), site);
         let mut busy = Peer::connect(running.local_addr(), odd);
@@ -743,14 +410,14 @@ fn a_client_for_whom_there_is_no_place_is_told_so_through_the_transport() {
         let heard = refused.hear_all();
         assert_eq!(statuses(heard), [503]);
         assert!(heard.contains("\r\nRetry-After: 1\r\n") && heard.ends_with(GOODBYE), "{heard}");
-        wait_for(&events, "Closed Busy");
+        events.take_until_closed(CloseReason::Busy);
         busy.say("56789");
         busy.hear("123456789");
     }
 }
 
 #[test]
-fn a_target_may_be_https_if_there_is_a_transport() {
+fn an_https_target_needs_a_transport() {
     let request = "GET https://x/there HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let (running, _) = observed(over(PLAIN), echo);
     let mut peer = Peer::connect(running.local_addr(), PLAIN);
@@ -763,7 +430,7 @@ fn a_target_may_be_https_if_there_is_a_transport() {
 }
 
 #[test]
-fn the_hook_is_told_the_number_of_its_connection() {
+fn the_transport_hook_gets_the_connection_id() {
     let (sender, told) = mpsc::channel();
     let sender = Mutex::new(sender);
     let hook = move |tcp, id| {
@@ -778,93 +445,4 @@ fn the_hook_is_told_the_number_of_its_connection() {
         assert!(peer.hear_all().ends_with(&format!("\r\n\r\n{number}<goodbye>")));
         assert_eq!(u64::from(told.recv_timeout(SOON).unwrap()), number);
     }
-}
-
-const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
-
-/// A server that leaves HTTP for what that does, and hands on its token.
-fn upgrades(odd: Odd, with: fn(Upgraded)) -> (Running, Receiver<String>, Receiver<CancelToken>) {
-    let (sender, tokens) = mpsc::channel();
-    let sender = Mutex::new(sender);
-    let (running, events) = observed(over(odd), move |request| {
-        sender.lock().unwrap().send(request.cancel_token()).unwrap();
-        Response::upgrade("echo", with)
-    });
-    (running, events, tokens)
-}
-
-/// Gives back what comes, until the end or an error.
-fn echo_raw(mut upgraded: Upgraded) {
-    let mut piece = [0; 1000];
-    while let Ok(n @ 1..) = upgraded.read(&mut piece) {
-        let _ = upgraded.write_all(&piece[..n]);
-    }
-}
-
-#[test]
-fn an_upgrade_goes_through_every_transport() {
-    for (odd, name) in ALL {
-        let (running, events, _tokens) = upgrades(odd, echo_raw);
-        let mut peer = Peer::connect(running.local_addr(), odd);
-        peer.say(&format!("{UPGRADE}early")); // read too far, along with the head
-        assert!(peer.hear("early").starts_with("HTTP/1.1 101 "), "{name}");
-        peer.say("later");
-        peer.hear("later");
-        peer.tcp.shutdown(Shutdown::Write).unwrap();
-        assert!(peer.hear_all().ends_with("\r\n\r\nearlylater<goodbye>"), "{name}");
-        assert_eq!(told(&events).last().unwrap(), "Closed Completed", "{name}");
-    }
-}
-
-#[test]
-fn an_upgraded_connection_over_a_transport_is_cut() {
-    let (running, events, tokens) = upgrades(EAGER, echo_raw);
-    let mut peer = Peer::connect(running.local_addr(), EAGER);
-    peer.say(UPGRADE);
-    let token = tokens.recv_timeout(SOON).unwrap();
-    until_state(&running.handle(), ConnectionState::Upgraded);
-    assert_eq!(running.destroy(), 1);
-    assert!(token.wait_timeout(LONG));
-    peer.expect_cut();
-    assert_ends(&running);
-    wait_for(&events, "Closed Destroyed");
-}
-
-#[test]
-fn an_upgraded_connection_over_a_transport_has_no_socket_to_give() {
-    let (running, _events, _tokens) = upgrades(SCRAMBLED, |upgraded| {
-        let Err(mut upgraded) = upgraded.into_tcp() else {
-            panic!("its bytes are not the socket's");
-        };
-        let mut begun = [0; 5];
-        upgraded.read_exact(&mut begun).unwrap();
-        upgraded.write_all(&begun).unwrap();
-    });
-    let mut peer = Peer::connect(running.local_addr(), SCRAMBLED);
-    peer.say(&format!("{UPGRADE}early"));
-    assert!(peer.hear_all().ends_with("\r\n\r\nearly<goodbye>"));
-}
-
-/// None of HTTP's clocks run then: a short timeout is only how often whoever reads wants to look up.
-#[test]
-fn an_upgraded_connection_may_take_its_time_over_a_record() {
-    let (running, _events, _tokens) = upgrades(RECORDS, |mut upgraded| {
-        upgraded.set_timeouts(Some(SHORT * 2), Some(SHORT * 2)).unwrap();
-        let mut piece = [0; RECORD];
-        let n = loop {
-            match upgraded.read(&mut piece) {
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                read => break read.unwrap(),
-            }
-        };
-        upgraded.write_all(&piece[..n]).unwrap();
-    });
-    let mut peer = Peer::connect(running.local_addr(), RECORDS);
-    peer.say(UPGRADE);
-    peer.hear("\r\n\r\n");
-    for byte in peer.encoded(&"x".repeat(RECORD - 1)) {
-        peer.tcp.write_all(&[byte]).unwrap();
-        thread::sleep(SHORT / 2);
-    }
-    assert!(peer.hear_all().ends_with("x<goodbye>"));
 }

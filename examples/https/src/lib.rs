@@ -1,5 +1,14 @@
 //! What the https examples share: a certificate that is made at start, and the transport that speaks TLS with it.
 
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
 use graviola::hashing::{Hash, Sha256};
 use graviola::signing::ecdsa::{SigningKey, P256};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, PublicKeyData, SerialNumber};

@@ -1,19 +1,11 @@
 //! What the library promises, over TLS. `cargo test -- --nocapture` prints how long a destroy takes.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests: a panic is how they fail"
-)]
 
-#[allow(dead_code, reason = "shared with the library's own tests")]
-#[path = "../../../tests/it/client.rs"]
-mod client;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
 
-use client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use support::client::Client;
+use support::recorder::{Fact, Recorder, recorder};
+use support::{GET, SOON, until};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Outcome, Phase};
 use hardstop::{Request, Response, Running, Server, StatusCode};
 use hardstop_https::{provider, SelfSigned, Tls};
@@ -62,7 +54,7 @@ fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
 /// A server over TLS, what it tells, and what its clients need.
 struct Site {
     running: Running,
-    facts: Facts,
+    facts: Recorder,
     failures: Receiver<String>,
     pem: String,
     client: Arc<ClientConfig>,
@@ -158,9 +150,10 @@ impl Site {
         assert!(self.running.join());
         let facts = self.facts.so_far();
         for id in 1..=connections as u64 {
-            let count = |fact: Fact| facts.iter().filter(|each| **each == fact).count();
-            assert_eq!(count(Fact::Opened(id)), 1, "{id} in {facts:?}");
-            assert_eq!(count(Fact::Closed(id, why)), 1, "{id} in {facts:?}");
+            let opened = facts.iter().filter(|fact| **fact == Fact::Opened(id));
+            assert_eq!(opened.count(), 1, "{id} in {facts:?}");
+            let closed = |fact: &&Fact| matches!(fact, Fact::Closed(other, reason, _) if (*other, *reason) == (id, why));
+            assert_eq!(facts.iter().filter(closed).count(), 1, "{id} in {facts:?}");
         }
         let is_end = |fact: &&Fact| matches!(fact, Fact::Opened(_) | Fact::Closed(..));
         let ends = facts.iter().filter(is_end).count();
@@ -295,7 +288,7 @@ fn a_large_response_arrives_whole() {
 }
 
 #[test]
-fn a_413_for_an_upload_that_nobody_reads_reaches_its_client() {
+fn a_413_for_an_unread_upload_reaches_its_client() {
     let site = serve(Server::builder());
     let upload = vec![b'x'; 8_000_000];
     let mut response = site.agent().post(site.url("/body")).send(&upload).unwrap();
@@ -308,7 +301,7 @@ fn a_413_for_an_upload_that_nobody_reads_reaches_its_client() {
 // The handshake
 
 #[test]
-fn a_handshake_that_drips_ends_at_the_deadline() {
+fn a_dripping_handshake_ends_at_the_deadline() {
     let builder = Server::builder().header_timeout(Duration::from_millis(500));
     let site = serve(builder);
     let (mut tcp, began) = (site.tcp(), Instant::now());
@@ -331,7 +324,7 @@ fn a_handshake_that_drips_ends_at_the_deadline() {
 }
 
 #[test]
-fn a_handshake_that_stalls_ends_at_the_deadline() {
+fn a_stalled_handshake_ends_at_the_deadline() {
     for sent in [0, 50] {
         let builder = Server::builder().header_timeout(Duration::from_millis(500));
         let site = serve(builder);
@@ -345,7 +338,7 @@ fn a_handshake_that_stalls_ends_at_the_deadline() {
 }
 
 #[test]
-fn a_plain_client_on_the_port_gets_an_end_and_the_host_is_told() {
+fn a_plain_client_is_cut_and_reported() {
     let site = serve(Server::builder());
     let mut plain = Client::connect(site.addr());
     plain.say(GET);
@@ -357,7 +350,7 @@ fn a_plain_client_on_the_port_gets_an_end_and_the_host_is_told() {
 }
 
 #[test]
-fn a_client_that_leaves_in_its_handshake_is_no_more_than_that() {
+fn a_client_that_leaves_in_its_handshake_does_no_harm() {
     let site = serve(Server::builder());
     let mut tcp = site.tcp();
     tcp.write_all(&site.client_hello()[..50]).unwrap();
@@ -368,7 +361,7 @@ fn a_client_that_leaves_in_its_handshake_is_no_more_than_that() {
 }
 
 #[test]
-fn those_that_do_not_make_their_handshake_make_room() {
+fn unfinished_handshakes_make_room() {
     let site = serve(Server::builder().max_connections(2));
     let silent = [site.tcp(), site.tcp()];
     site.until_all(2, ConnectionState::Handshake);
@@ -377,7 +370,7 @@ fn those_that_do_not_make_their_handshake_make_room() {
         let response = agent.get(site.url("/")).call();
         response.is_ok_and(|response| response.status() == 200)
     });
-    let is_evicted = |fact: &Fact| matches!(fact, Fact::Closed(1 | 2, CloseReason::Evicted));
+    let is_evicted = |fact: &Fact| matches!(fact, Fact::Closed(1 | 2, CloseReason::Evicted, _));
     site.facts.wait_for(is_evicted);
     drop(silent);
 }
@@ -419,7 +412,7 @@ fn a_refused_request_is_followed_by_close_notify() {
 }
 
 #[test]
-fn a_client_that_says_goodbye_has_closed_its_connection() {
+fn close_notify_from_the_client_ends_its_connection() {
     let site = serve(Server::builder());
     let mut client = site.connect();
     client.say(GET);
@@ -431,7 +424,7 @@ fn a_client_that_says_goodbye_has_closed_its_connection() {
 }
 
 #[test]
-fn a_client_that_says_goodbye_behind_its_request_is_answered() {
+fn a_request_followed_by_close_notify_is_answered() {
     let site = serve(Server::builder());
     let mut client = site.connect();
     client.0.write_all(GET.as_bytes()).unwrap();
@@ -443,7 +436,7 @@ fn a_client_that_says_goodbye_behind_its_request_is_answered() {
 }
 
 #[test]
-fn a_body_that_stalls_gets_its_408_and_close_notify() {
+fn a_stalled_body_gets_408_and_close_notify() {
     let site = serve(Server::builder().body_timeout(Duration::from_millis(300)));
     let mut client = site.connect();
     client.say(HALF_BODY);
@@ -453,7 +446,7 @@ fn a_body_that_stalls_gets_its_408_and_close_notify() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_is_not_waited_for_a_second_time() {
+fn a_client_that_reads_nothing_is_awaited_only_once() {
     let site = serve(Server::builder().write_timeout(Duration::from_millis(300)));
     let mut client = site.connect();
     client.say(FLOOD);
@@ -465,7 +458,7 @@ fn a_client_that_reads_nothing_is_not_waited_for_a_second_time() {
 /// The kernel's queue is read to its end after `shutdown(Read)` on Linux only.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_request_that_was_queued_in_the_kernel_is_served_by_a_drain() {
+fn drain_serves_a_request_queued_in_the_kernel() {
     for round in 0..20 {
         let site = serve(Server::builder());
         let mut client = site.connect();
@@ -481,7 +474,7 @@ fn a_request_that_was_queued_in_the_kernel_is_served_by_a_drain() {
 }
 
 #[test]
-fn one_that_does_not_begin_its_handshake_holds_no_drain_up() {
+fn a_client_without_a_handshake_does_not_delay_a_drain() {
     let site = serve(Server::builder());
     let tcp = site.tcp();
     site.until_all(1, ConnectionState::Handshake);
@@ -493,7 +486,7 @@ fn one_that_does_not_begin_its_handshake_holds_no_drain_up() {
 }
 
 #[test]
-fn a_shutdown_drains_with_whole_responses_and_close_notify() {
+fn shutdown_drains_with_whole_responses_and_close_notify() {
     let (gate, arrivals, open) = Gate::new();
     let site = serve_with(Server::builder(), move |request: &mut Request<'_>| {
         if request.path() == "/gate" {
@@ -525,7 +518,7 @@ fn a_shutdown_drains_with_whole_responses_and_close_notify() {
 }
 
 #[test]
-fn a_handshake_that_has_begun_may_end_during_a_drain() {
+fn drain_completes_a_handshake_that_has_begun() {
     let site = serve(Server::builder());
     let (mut tls, mut tcp) = (site.hello(), site.tcp());
     tls.write_tls(&mut tcp).unwrap();
@@ -541,7 +534,7 @@ fn a_handshake_that_has_begun_may_end_during_a_drain() {
 }
 
 #[test]
-fn an_upgraded_stream_speaks_inside_of_tls_and_a_destroy_reaches_it() {
+fn an_upgraded_stream_works_inside_tls_and_destroy_reaches_it() {
     let site = serve_with(Server::builder(), |_: &mut Request<'_>| {
         Response::upgrade("echo", |mut stream| {
             let mut piece = [0; 100];

@@ -1,11 +1,4 @@
 //! The programs, run as the processes that a user runs.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests: a panic is how they fail"
-)]
 
 use hardstop_https::provider;
 use std::io::{BufRead, BufReader, Read};

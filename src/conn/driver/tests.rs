@@ -1,11 +1,3 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests: a panic is how they report"
-)]
-
 use super::super::super::config::Config;
 use super::super::super::error::Error;
 use super::super::super::event::{CloseReason, ConnectionId, Event};

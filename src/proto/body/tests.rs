@@ -1,11 +1,3 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests: a panic is how they report"
-)]
-
 use super::BodyLength::{self, Chunked, Known};
 use super::{BodyDecoder, BodyState};
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests: a panic is how they report")]
-
 use super::{http_date, imf_fixdate};
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,5 +1,3 @@
-#![allow(clippy::panic, clippy::unwrap_used, reason = "tests: a panic is how they report")]
-
 use super::{lock, wait_while};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;

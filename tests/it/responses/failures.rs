@@ -1,0 +1,209 @@
+//! Responses that cannot be sent, or not to their end.
+
+use super::*;
+
+#[test]
+fn a_failing_response_is_cut_and_reported() {
+    type Make = fn() -> Response;
+    let table: [(Make, &str, &str); 6] = [
+        (|| Response::reader(&b"abc"[..], 9), "the response's reader ended before its length", "abc"),
+        (|| Response::reader(Failing(b"abc"), 9), "the disk is gone", "abc"),
+        (|| Response::reader(Failing(b"abc"), None), "the disk is gone", "3\r\nabc\r\n"),
+        (|| Response::stream(|_| Err(ErrorKind::NotFound.into())), "entity not found", ""),
+        (
+            || {
+                Response::stream(|w| {
+                    w.write_all(b"abc")?;
+                    w.flush()?;
+                    Err(io::Error::new(ErrorKind::Other, "no more"))
+                })
+            },
+            "no more",
+            "3\r\nabc\r\n",
+        ),
+        (|| Response::reader(io::empty(), 1), "the response's reader ended before its length", ""),
+    ];
+    for (make, why, body) in table {
+        let (server, events) = observed(Server::builder(), move |_| make());
+        let said = dialogue(server.local_addr(), request("GET", "1.1").repeat(2));
+        assert_eq!(statuses(&said), [200], "nothing comes after half a response");
+        let (_, sent) = said.split_once("\r\n\r\n").unwrap();
+        assert_eq!(sent, body, "what was there, and no end of the body");
+        assert_eq!(events.take_failure(), why);
+        assert_eq!(events.take_reason(), CloseReason::ResponseFailed);
+    }
+}
+
+#[test]
+fn a_reader_beyond_its_length_is_cut_off() {
+    for length in [1, 3, 70_000, 140_000] {
+        let server = always(move || Response::reader(io::repeat(b'a'), length));
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request("GET", "1.1").repeat(2));
+        for _ in 0..2 {
+            let answer = client.response();
+            assert_eq!(answer.header("Content-Length"), Some(length.to_string()));
+            assert!(answer.body == vec![b'a'; usize::try_from(length).unwrap()]);
+        }
+    }
+}
+
+#[test]
+fn a_reader_beyond_its_length_is_reported() {
+    for length in [3, 70_000] {
+        let make = move |_: &mut hardstop::Request<'_>| Response::reader(io::repeat(b'a'), length);
+        let (server, events) = observed(Server::builder(), make);
+        let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
+        assert_eq!(statuses(&said), [200]);
+        let first = events.take_until(|fact| matches!(fact, Fact::RequestFailed(..) | Fact::Closed(..)));
+        let why = "the response's reader went on after its length";
+        assert_eq!(first, Fact::RequestFailed(1, String::from(why)), "a length of {length}");
+    }
+}
+
+#[test]
+fn a_panic_is_a_500_or_an_early_end_and_the_server_goes_on() {
+    let (server, events) = observed(Server::builder(), |req| match req.path() {
+        "/handler" => panic!("one {}", 1),
+        "/stream" => Response::stream(|writer| {
+            writer.write_all(b"abc")?;
+            writer.flush()?;
+            panic!("two")
+        }),
+        "/odd" => std::panic::panic_any(3),
+        _ => Response::text("fine"),
+    });
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        dialogue(server.local_addr(), request.repeat(2))
+    };
+    for (path, message, status, end) in [
+        ("/handler", "one 1", 500, "500 Internal Server Error\n"),
+        ("/stream", "two", 200, "\r\n\r\n3\r\nabc\r\n"),
+        ("/odd", "", 500, "500 Internal Server Error\n"),
+    ] {
+        let said = get(path);
+        assert_eq!(statuses(&said), [status], "{said}");
+        assert!(said.ends_with(end), "{said}");
+        assert_eq!(said.contains("\r\nConnection: close\r\n"), status == 500);
+        assert_eq!(events.take_panic(), message);
+        assert_eq!(events.take_reason(), CloseReason::HandlerPanicked);
+    }
+    let mut client = Client::connect(server.local_addr());
+    client.say(&request("GET", "1.1"));
+    assert_eq!(client.response().text(), "fine");
+}
+
+#[test]
+fn a_header_that_would_split_the_response_is_never_sent() {
+    type Make = fn() -> Response;
+    let value = "a field value in the response has a control byte: encode it";
+    let name = "a field name in the response is not a token: use letters, digits and hyphens";
+    let table: [(Make, &str); 10] = [
+        (|| Response::text("a").with_header("X", "a\r\nEvil: b"), value),
+        (|| Response::text("a").with_header("X", "a\nEvil: b"), value),
+        (|| Response::text("a").with_header("X", "a\rEvil: b"), value),
+        (|| Response::text("a").with_header("X", "a\0Evil"), value),
+        (|| Response::redirect("/\r\nEvil: b"), value),
+        (|| Response::bytes("a/b\r\nEvil: b", &b"a"[..]), value),
+        (|| Response::text("a").with_header("X\r\nEvil", "b"), name),
+        (|| Response::text("a").with_header("Evil:", "b"), name),
+        (|| Response::text("a").with_header("", "Evil"), name),
+        (|| Response::text("a").with_header("X", "a\r\n\r\nEvil").with_status(404), value),
+    ];
+    for (make, why) in table {
+        let (server, events) = observed(Server::builder(), move |_| make());
+        let mut client = Client::connect(server.local_addr());
+        for _ in 0..2 {
+            client.say(&request("GET", "1.1"));
+            let answer = client.response();
+            assert_eq!(answer.status, 500);
+            assert_eq!(answer.text(), "500 Internal Server Error\n");
+            assert!(!answer.head.contains("Evil"), "{}", answer.head);
+            assert_eq!(events.take_failure(), why);
+        }
+    }
+}
+
+#[test]
+fn a_status_code_that_is_not_final_becomes_500() {
+    for status in [0, 99, 100, 101, 199, 600, 999, 1000, u16::MAX] {
+        let handler = move |_: &mut hardstop::Request<'_>| Response::text("a").with_status(status);
+        let (server, events) = observed(Server::builder(), handler);
+        let mut client = Client::connect(server.local_addr());
+        for _ in 0..2 {
+            client.say(&request("GET", "1.1"));
+            assert_eq!(client.response().status, 500, "{status}");
+            assert_eq!(events.take_failure(), "the status code is not from 200 to 599");
+        }
+    }
+}
+
+#[test]
+fn a_body_error_becomes_the_status() {
+    let server = Server::builder().max_body_bytes(4);
+    let (server, events) = observed(server, |req| {
+        let path = req.path().to_string();
+        if path == "/file" {
+            File::open("/no/such/file")?;
+        }
+        if path == "/own" {
+            return Err(Error::new(409, "in use"));
+        }
+        let mut text = Vec::new();
+        io::copy(req.body(), &mut text)?;
+        Ok::<_, Error>(text.len().to_string())
+    });
+    let post = |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let table = [
+        (post("/", "Content-Length: 4\r\n") + "abcd", 200, "4", None),
+        (
+            post("/", "Content-Length: 5\r\n"),
+            413,
+            "413 Content Too Large: the body is larger than 4 bytes\n",
+            Some("the body is larger than 4 bytes"),
+        ),
+        (
+            post("/", "Transfer-Encoding: chunked\r\n") + "x\r\n",
+            400,
+            "400 Bad Request: a chunk's line is not `1 to 16 hex digits;name=value`\n",
+            Some("a chunk's line is not"),
+        ),
+        (post("/own", ""), 409, "409 Conflict: in use\n", Some("in use")),
+        (post("/file", ""), 500, "500 Internal Server Error\n", Some("")),
+    ];
+    for (request, status, body, failed) in table {
+        let mut client = Client::connect(server.local_addr());
+        client.say(&request);
+        let answer = client.response();
+        assert_eq!((answer.status, answer.text().as_str()), (status, body));
+        if let Some(why) = failed {
+            assert!(events.take_failure().starts_with(why));
+        }
+    }
+}
+
+#[test]
+fn a_streaming_closure_fails_when_its_client_is_gone() {
+    let (told, result) = sync_channel(9);
+    let server = serve(move |_| {
+        let told = told.clone();
+        Response::stream(move |writer| loop {
+            let written = writer.write_all(&[0; 1000]).and_then(|()| writer.flush());
+            if let Err(error) = written {
+                let again = writer.write(b"a").is_err() && writer.flush().is_err();
+                told.send(again).unwrap();
+                return Err(error);
+            }
+        })
+    });
+    leave_after_a_byte(server.local_addr());
+    assert!(result.recv_timeout(SOON).unwrap(), "it goes on failing");
+}
+
+fn leave_after_a_byte(addr: SocketAddr) {
+    let mut tcp = TcpStream::connect(addr).unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    tcp.write_all(request("GET", "1.1").as_bytes()).unwrap();
+    tcp.read_exact(&mut [0]).unwrap();
+}

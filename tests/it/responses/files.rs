@@ -1,0 +1,73 @@
+//! Files as responses.
+
+use super::*;
+
+/// A file with these bytes that is gone after the test.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(name: &str, bytes: &[u8]) -> TempFile {
+        let name = format!("hardstop-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        TempFile(path)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // a test that fails must not fail twice
+    }
+}
+
+#[test]
+fn a_file_is_sent_from_its_position_to_its_end() {
+    let bytes = b"0123456789".repeat(20_000);
+    let file = TempFile::new("sent", &bytes);
+    let path = file.0.clone();
+    let server = serve(move |req| {
+        let mut opened = File::open(&path)?;
+        if req.path() == "/half" {
+            opened.seek(SeekFrom::Start(100_000))?;
+        } else if req.path() == "/beyond" {
+            opened.seek(SeekFrom::Start(300_000))?;
+        }
+        let response = Response::file(opened)?;
+        Ok::<_, Error>(response.with_header("Content-Type", "text/plain"))
+    });
+    let mut client = Client::connect(server.local_addr());
+    for (path, want) in [("/", &bytes[..]), ("/half", &bytes[100_000..]), ("/beyond", &[][..])] {
+        client.say(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = client.response();
+        assert_eq!(answer.header("Content-Length"), Some(want.len().to_string()));
+        assert!(answer.body == want, "{path}");
+        client.say(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let head = client.head_response();
+        assert_eq!(head.header("Content-Length"), Some(want.len().to_string()));
+    }
+}
+
+#[test]
+fn a_shrinking_file_cuts_its_response() {
+    let file = TempFile::new("shrinks", b"0123456789");
+    let path = file.0.clone();
+    let (server, events) = observed(Server::builder(), move |_| {
+        let response = Response::file(File::open(&path)?)?;
+        File::options().write(true).open(&path)?.set_len(4)?;
+        Ok::<_, Error>(response)
+    });
+    let said = dialogue(server.local_addr(), request("GET", "1.1"));
+    assert!(said.contains("\r\nContent-Length: 10\r\n"), "{said}");
+    let (_, sent) = said.split_once("\r\n\r\n").unwrap();
+    assert!("0123".starts_with(sent), "{sent:?} is not what was there");
+    assert!(events.take_failure().starts_with("the response's reader ended"));
+}
+
+#[test]
+fn a_directory_is_not_sent_as_a_file() {
+    // Not every system opens directories.
+    if let Ok(directory) = File::open(std::env::temp_dir()) {
+        let error = Response::file(directory).unwrap_err();
+        assert_eq!(error.to_string(), "a directory cannot be sent as a file");
+    }
+}

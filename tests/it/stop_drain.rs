@@ -1,0 +1,280 @@
+//! Promise 7: a drain takes no new requests, and lets the others be answered.
+
+use crate::support::client::{assert_is_last, Client};
+use crate::support::gate::Gate;
+use crate::support::recorder::{recorder, Fact};
+use crate::support::server::{assert_ends, bring, serve_site, site};
+use crate::support::{until, GET, SOON};
+use hardstop::{ConnectionState, Event, Phase, Request, Response, Server};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{self};
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[test]
+fn drain_closes_the_port_and_idle_connections_at_once() {
+    let (running, _facts) = serve_site(Server::builder());
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let mut client = bring(&handle, addr, GET, ConnectionState::Idle);
+    handle.drain();
+    assert!(Client::try_connect(addr).is_err());
+    assert_ne!(handle.phase(), Phase::Accepting); // it may have ended already
+    client.response();
+    client.expect_end();
+    assert_ends(&running);
+}
+
+#[test]
+fn drain_sends_the_whole_response_of_a_running_handler() {
+    let (gate, arrivals, open) = Gate::new();
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(move |_| {
+        gate.pass();
+        "x".repeat(5_000_000)
+    });
+    let running = running.unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    arrivals.recv_timeout(SOON).unwrap();
+    running.handle().drain();
+    drop(open);
+    let answer = client.response();
+    assert_eq!(answer.body.len(), 5_000_000);
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    client.expect_end();
+    assert_ends(&running);
+}
+
+#[test]
+fn drain_receives_the_rest_of_a_head() {
+    let (running, _facts) = serve_site(Server::builder());
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let mut client = bring(&handle, addr, "GET / HT", ConnectionState::Head);
+    handle.drain();
+    client.say("TP/1.1\r\nHost: x\r\n\r\n");
+    assert_is_last(&mut client);
+    assert_ends(&running);
+}
+
+#[test]
+fn drain_receives_the_rest_of_a_body() {
+    let (running, _facts) = serve_site(Server::builder());
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let say = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n12";
+    let mut client = bring(&handle, addr, say, ConnectionState::Handling);
+    handle.drain();
+    client.say("34");
+    assert_is_last(&mut client);
+    assert_ends(&running);
+}
+
+#[test]
+fn a_silent_connection_gets_one_second_during_drain() {
+    let (running, _facts) = serve_site(Server::builder());
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let mut silent = bring(&handle, addr, "", ConnectionState::New);
+    let mut late = bring(&handle, addr, "", ConnectionState::New);
+    let began = Instant::now();
+    handle.drain();
+    late.say(GET);
+    assert_is_last(&mut late);
+    silent.expect_end();
+    assert!(began.elapsed() > Duration::from_millis(100), "it had no time to begin");
+    assert_ends(&running);
+}
+
+#[test]
+fn drain_serves_clients_that_connected_before_run() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let connect = |_| Client::connect(addr).queued();
+    let mut clients: Vec<Client> = (0..10).map(connect).collect();
+    clients.iter_mut().for_each(|client| client.say(GET));
+    handle.drain();
+    assert!(Client::try_connect(addr).is_err());
+    server.run(site); // returns when they all have been served
+    clients.iter_mut().for_each(assert_is_last);
+}
+
+/// All but eight of them were sent away with a 503 before, and all but sixteen reset.
+#[test]
+fn drain_serves_an_accept_queue_larger_than_max_connections() {
+    let server = Server::builder().max_connections(8);
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let connect = |_| Client::connect(addr).queued();
+    let mut clients: Vec<Client> = (0..50).map(connect).collect();
+    // Elsewhere than on Linux, those who wait behind silent ones for a second may lose what they have said.
+    let speaking = clients.split_off(if cfg!(target_os = "linux") { 8 } else { 0 });
+    let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for mut client in speaking {
+            client.say(GET);
+            scope.spawn(move || assert_is_last(&mut client)); // and leaves, which makes room
+        }
+        handle.drain();
+        server.run(|_| {
+            most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+            thread::yield_now();
+            running.fetch_sub(1, SeqCst);
+            "hello"
+        });
+    });
+    clients.iter_mut().for_each(Client::expect_end);
+    assert!(most.into_inner() <= 8, "more handlers than places");
+}
+
+/// A transport that says which connection is about to be read from.
+struct SaysReads {
+    tcp: TcpStream,
+    id: u64,
+    reads: mpsc::SyncSender<u64>,
+}
+
+impl Read for SaysReads {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let _ = self.reads.try_send(self.id); // the test may have ended, and listens to the first reads only
+        self.tcp.read(buf)
+    }
+}
+
+impl Write for SaysReads {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
+/// Their second was over before they had a thread, and what they sent after that was lost.
+#[test]
+fn queued_connections_get_their_grace_when_a_place_frees_up() {
+    let (sender, reads) = mpsc::sync_channel(99);
+    let transport = move |tcp, id| Ok(SaysReads { tcp, id: u64::from(id), reads: sender.clone() });
+    let server = Server::builder().max_connections(1).transport(transport).bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let [mut first, mut second] = [(); 2].map(|()| Client::connect(addr).queued());
+    handle.drain();
+    thread::scope(|scope| {
+        let handler = |req: &mut Request<'_>| {
+            if req.path() == "/slow" {
+                req.cancel_token().wait_timeout(Duration::from_millis(1200)); // longer than that second
+            }
+            "hello"
+        };
+        scope.spawn(move || server.run(handler));
+        first.say("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_is_last(&mut first);
+        drop(first);
+        while reads.recv_timeout(SOON).unwrap() != 2 {} // it is read from before there is anything
+        second.say(GET);
+        assert_is_last(&mut second);
+    });
+}
+
+/// It counted in the only place, and kept the others out for as long as it lived.
+#[test]
+fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
+    let (gate, arrivals, open) = Gate::new();
+    let busy = move |event: &Event| {
+        if matches!(event, Event::Rejected { .. }) {
+            gate.pass(); // on the accept loop's thread, so that it accepts nobody
+        }
+    };
+    let (keep, kept) = mpsc::sync_channel(9);
+    let server = Server::builder().max_connections(1).on_event(busy).bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(move |req| {
+        let keep = keep.clone();
+        match req.path() {
+            "/up" => Response::upgrade("echo", move |stream| keep.send(stream).unwrap()),
+            _ => Response::text("hello"),
+        }
+    });
+    let running = running.unwrap();
+    let connect = || Client::connect(running.local_addr());
+    let mut upgraded = connect();
+    upgraded.say("GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    let stream = kept.recv_timeout(SOON).unwrap();
+    let mut refused = Vec::new();
+    until("nobody is accepted", || {
+        refused.push(connect());
+        arrivals.try_recv().is_ok()
+    });
+    let mut clients: Vec<Client> = (0..5).map(|_| connect().queued()).collect();
+    clients.iter_mut().for_each(|client| client.say(GET));
+    running.handle().drain();
+    open.send(()).unwrap();
+    drop((refused, open)); // whoever else is turned away is not waited for
+    clients.iter_mut().for_each(assert_is_last);
+    drop(stream);
+    assert_ends(&running);
+}
+
+/// RFC 9112 §9.6: a client knows that nothing behind a `Connection: close` has been handled, and may send it again.
+#[test]
+fn drain_answers_no_pipelined_request_after_the_running_one() {
+    let (gate, arrivals, open) = Gate::new();
+    let (running, facts) = {
+        let (hook, facts) = recorder();
+        let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
+        let handler = move |_: &mut Request<'_>| {
+            gate.pass();
+            "hello"
+        };
+        (server.unwrap().spawn(handler).unwrap(), facts)
+    };
+    let mut client = Client::connect(running.local_addr());
+    client.say(&GET.repeat(3));
+    arrivals.recv_timeout(SOON).unwrap();
+    running.handle().drain();
+    drop(open);
+    assert_is_last(&mut client);
+    drop(client); // it lingers for more
+    assert_ends(&running);
+    let requests = |fact: &&Fact| matches!(fact, Fact::Request(1, _));
+    assert_eq!(facts.so_far().iter().filter(requests).count(), 1);
+}
+
+/// The kernel's queue is read to its end after `shutdown(Read)` on Linux only; Windows has a tick instead.
+#[cfg(any(target_os = "linux", windows))]
+#[test]
+fn drain_serves_a_request_queued_in_the_kernel() {
+    for round in 0..100 {
+        let (running, _facts) = serve_site(Server::builder());
+        let (handle, addr) = (running.handle(), running.local_addr());
+        let mut client = bring(&handle, addr, GET, ConnectionState::Idle);
+        client.response();
+        client.say(GET);
+        handle.drain();
+        let answer = client.response();
+        assert_eq!(answer.status, 200, "in round {round}");
+        client.expect_end();
+        assert_ends(&running);
+    }
+}
+
+/// As above, with a drain that comes while the connection is not idle yet.
+#[cfg(any(target_os = "linux", windows))]
+#[test]
+fn drain_serves_a_request_sent_before_its_connection_is_idle() {
+    let (gate, arrivals, open) = Gate::new();
+    let builder = Server::builder().on_event(move |event| {
+        if matches!(event, Event::Responded { .. }) {
+            gate.pass();
+        }
+    });
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    arrivals.recv_timeout(SOON).unwrap();
+    client.say(GET);
+    running.handle().drain();
+    drop(open);
+    assert_eq!(client.response().status, 200);
+    assert_is_last(&mut client);
+    assert_ends(&running);
+}

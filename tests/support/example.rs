@@ -1,0 +1,92 @@
+//! Runs an example as the process that a user runs. It ends by itself when its stdin does, so also when a test fails.
+
+use super::SOON;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+/// Cargo tells tests where binaries are, but not where examples are: beside the tests' own folder.
+pub(crate) fn path(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    test.ancestors().nth(2).unwrap().join("examples").join(name)
+}
+
+#[derive(Debug)]
+pub(crate) struct Example {
+    child: Child,
+    output: Receiver<String>,
+}
+
+impl Example {
+    /// Starts it on a free port, and waits until it tells which one.
+    pub(crate) fn start(name: &str) -> (Example, SocketAddr) {
+        Example::start_with(name, &["127.0.0.1:0"])
+    }
+
+    /// The same with other arguments, one of which should be such an address.
+    pub(crate) fn start_with(name: &str, args: &[&str]) -> (Example, SocketAddr) {
+        let mut child = Command::new(path(name))
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a whole `cargo test` builds the examples, `cargo test --test` does not");
+        let (lines, output) = mpsc::channel();
+        let stdout: Box<dyn Read + Send> = Box::new(child.stdout.take().unwrap());
+        for stream in [stdout, Box::new(child.stderr.take().unwrap())] {
+            let lines = lines.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(stream).lines() {
+                    let _ = lines.send(line.unwrap()); // the test may have failed already
+                }
+            });
+        }
+        let example = Example { child, output };
+        let line = example.line();
+        let addr = line.strip_prefix("listening on http://").expect(&line);
+        let addr = addr.parse().expect(addr);
+        (example, addr)
+    }
+
+    /// The next line of its stdout or stderr.
+    pub(crate) fn line(&self) -> String {
+        let line = self.output.recv_timeout(SOON);
+        line.expect("the example prints a line")
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Types that line.
+    pub(crate) fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("it has not been stopped");
+        writeln!(stdin, "{line}").unwrap();
+    }
+
+    /// Has it end, as Enter does.
+    pub(crate) fn stop(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// All that it still prints, up to its end.
+    pub(crate) fn rest(mut self) -> Vec<String> {
+        self.stop();
+        let mut rest = Vec::new();
+        loop {
+            match self.output.recv_timeout(SOON) {
+                Ok(line) => rest.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(error) => panic!("{error} after {rest:?}"),
+            }
+        }
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{rest:?}");
+        rest
+    }
+}

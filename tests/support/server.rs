@@ -1,0 +1,100 @@
+//! Servers for tests, what they answer, and what has to hold when they end.
+
+use super::client::Client;
+use super::recorder::{recorder, Recorder};
+use super::{until, GET, LONG, SOON};
+use hardstop::{Builder, ConnectionState, Error, Handle, Request, Response, Running, Server};
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
+
+/// Opens a port: so that the server waits for its clients in the kernel, where that can be done, or so that it naps.
+pub(crate) fn open(builder: Builder, naps: bool) -> Server {
+    let server = match naps {
+        false => builder.bind("127.0.0.1:0"),
+        true => builder.bind_listener(TcpListener::bind("127.0.0.1:0").unwrap()),
+    };
+    server.unwrap()
+}
+
+/// A running server, with a record of its events.
+pub(crate) fn observed<R: Into<Response>>(
+    builder: Builder,
+    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+) -> (Running, Recorder) {
+    let (hook, facts) = recorder();
+    let server = builder.on_event(hook).bind("127.0.0.1:0").unwrap();
+    (server.spawn(handler).unwrap(), facts)
+}
+
+/// A server with the default settings.
+pub(crate) fn serve<R: Into<Response>>(handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static) -> Running {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    server.spawn(handler).unwrap()
+}
+
+pub(crate) const SLEEP: &str = "GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n";
+pub(crate) const FLOOD: &str = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
+pub(crate) const HALF_BODY: &str = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
+
+/// What the tests' servers answer.
+pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {
+    let token = request.cancel_token();
+    Ok(match request.path() {
+        "/body" => Response::text(request.body().read_to_text()?),
+        "/sleep" => Response::text(format!("cut: {}", token.wait_timeout(LONG))),
+        "/until-stop" => Response::text(format!("told: {}", token.wait_for_stop(LONG))),
+        "/flood" => Response::stream(|body| loop {
+            body.write_all(&[b'x'; 65536])?;
+        }),
+        "/broken" => Response::stream(|_| Err(ErrorKind::Other.into())),
+        "/panic" => panic!("on purpose"),
+        _ => Response::text("hello"),
+    })
+}
+
+/// A running server that answers as [`site`] does, with a record of its events.
+pub(crate) fn serve_site(builder: Builder) -> (Running, Recorder) {
+    observed(builder, site)
+}
+
+/// A client that has said so much, whose connection is in that state.
+pub(crate) fn bring(handle: &Handle, addr: SocketAddr, say: &str, state: ConnectionState) -> Client {
+    let mut client = Client::connect(addr);
+    client.say(say);
+    let peer = client.stream.local_addr().unwrap();
+    until(&format!("a connection is {state:?}"), || {
+        let open = handle.connections();
+        open.iter().any(|info| info.peer == Some(peer) && info.state == state)
+    });
+    client
+}
+
+/// What a client has said, the state that its connection is in then, and how it is called.
+pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
+    ("", ConnectionState::New, "silent"),
+    ("GET / HT", ConnectionState::Head, "half a head"),
+    (HALF_BODY, ConnectionState::Handling, "a handler reads a body"),
+    (SLEEP, ConnectionState::Handling, "a handler waits"),
+    (FLOOD, ConnectionState::Responding, "a response is not read"),
+    (
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234",
+        ConnectionState::Handling,
+        "a handler has not read the body, and the rest is awaited",
+    ),
+    (GET, ConnectionState::Idle, "idle"),
+    ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", ConnectionState::Closing, "lingering"),
+];
+
+pub(crate) fn assert_port_is_free(addr: SocketAddr) {
+    assert_refuses(addr);
+    TcpListener::bind(addr).expect("the port can be bound again");
+}
+
+pub(crate) fn assert_refuses(addr: SocketAddr) {
+    assert!(Client::try_connect(addr).is_err(), "a client could connect");
+}
+
+pub(crate) fn assert_ends(running: &Running) {
+    assert!(running.handle().wait_timeout(SOON), "somebody is left");
+    assert!(running.join());
+}
