@@ -191,22 +191,55 @@ impl Config {
 
     /// Refuses a setting that could only fail later, and names it.
     pub(crate) fn check(&self) -> io::Result<()> {
-        ensure(self.max_connections > 0, "max_connections is 0: nobody could connect")?;
-        ensure_not_zero(self.header_timeout, "header_timeout is zero: use None to turn it off")?;
-        ensure_not_zero(self.idle_timeout, "idle_timeout is zero: use None to turn it off")?;
-        ensure_not_zero(self.body_timeout, "body_timeout is zero: use None to turn it off")?;
-        ensure_not_zero(self.write_timeout, "write_timeout is zero: use None to turn it off")?;
-        ensure(self.min_rate != Some(0), "min_rate is 0: use None to turn it off")?;
-        ensure(self.max_head_bytes >= 64, "max_head_bytes is below 64: no request would fit")?;
-        ensure(self.max_headers > 0, "max_headers is 0: HTTP/1.1 requires a Host")?;
-        ensure(self.stack_size >= 65_536, "stack_size is below 64 KiB: the library needs some")?;
+        ensure(
+            self.max_connections > 0,
+            "max_connections is 0: nobody could connect",
+        )?;
+        ensure_not_zero(
+            self.header_timeout,
+            "header_timeout is zero: use None to turn it off",
+        )?;
+        ensure_not_zero(
+            self.idle_timeout,
+            "idle_timeout is zero: use None to turn it off",
+        )?;
+        ensure_not_zero(
+            self.body_timeout,
+            "body_timeout is zero: use None to turn it off",
+        )?;
+        ensure_not_zero(
+            self.write_timeout,
+            "write_timeout is zero: use None to turn it off",
+        )?;
+        ensure(
+            self.min_rate != Some(0),
+            "min_rate is 0: use None to turn it off",
+        )?;
+        ensure(
+            self.max_head_bytes >= 64,
+            "max_head_bytes is below 64: no request would fit",
+        )?;
+        ensure(
+            self.max_headers > 0,
+            "max_headers is 0: HTTP/1.1 requires a Host",
+        )?;
+        ensure(
+            self.stack_size >= 65_536,
+            "stack_size is below 64 KiB: the library needs some",
+        )?;
         let mode = self.socket_mode.unwrap_or(0);
-        ensure(mode <= 0o777, "socket_mode is above 0o777: those are all permissions")
+        ensure(
+            mode <= 0o777,
+            "socket_mode is above 0o777: those are all permissions",
+        )
     }
 
     /// Refuses a setting that has no meaning for a port.
     pub(crate) fn check_port(&self) -> io::Result<()> {
-        ensure(self.socket_mode.is_none(), "socket_mode is for bind_unix: a port has no file")
+        ensure(
+            self.socket_mode.is_none(),
+            "socket_mode is for bind_unix: a port has no file",
+        )
     }
 }
 

@@ -41,7 +41,10 @@ pub enum Error {
 impl Error {
     /// Returns an error for the client, for example `Error::new(404, "no such device")`.
     pub fn new(status: impl Into<StatusCode>, reason: impl Into<Cow<'static, str>>) -> Error {
-        Error::Refused { status: status.into(), reason: reason.into() }
+        Error::Refused {
+            status: status.into(),
+            reason: reason.into(),
+        }
     }
 
     /// Returns the error for a request of which no more can be read: either a stop has ended the
@@ -87,7 +90,10 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         match inner {
-            Some(Error::Refused { status, reason }) => Error::Refused { status: *status, reason: reason.clone() },
+            Some(Error::Refused { status, reason }) => Error::Refused {
+                status: *status,
+                reason: reason.clone(),
+            },
             Some(Error::Cut) => Error::Cut,
             Some(Error::Io(_)) | None => Error::Io(error),
         }
@@ -99,7 +105,10 @@ impl From<Error> for io::Error {
         let kind = match error {
             Error::Io(error) => return error,
             Error::Cut => io::ErrorKind::ConnectionAborted,
-            Error::Refused { status: StatusCode::REQUEST_TIMEOUT, .. } => io::ErrorKind::TimedOut,
+            Error::Refused {
+                status: StatusCode::REQUEST_TIMEOUT,
+                ..
+            } => io::ErrorKind::TimedOut,
             Error::Refused { .. } => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, error)

@@ -34,16 +34,30 @@ impl fmt::Display for ConnectionId {
 pub enum Event {
     /// A connection's thread has begun. Exactly one `Closed` follows.
     #[non_exhaustive]
-    Opened { id: ConnectionId, peer: Option<SocketAddr> },
+    Opened {
+        id: ConnectionId,
+        peer: Option<SocketAddr>,
+    },
     /// A request head has been read. The handler is called next.
     #[non_exhaustive]
-    Request { id: ConnectionId, method: String, target: String, version: Version, headers: Headers },
+    Request {
+        id: ConnectionId,
+        method: String,
+        target: String,
+        version: Version,
+        headers: Headers,
+    },
     /// A response has been made. It leaves before its connection waits for the client again.
     ///
     /// `bytes` is the length of its body, and `time` is measured from the last byte of the request
     /// head.
     #[non_exhaustive]
-    Responded { id: ConnectionId, status: StatusCode, bytes: u64, time: Duration },
+    Responded {
+        id: ConnectionId,
+        status: StatusCode,
+        bytes: u64,
+        time: Duration,
+    },
     /// A connection has left HTTP for this protocol. The [`Upgraded`](super::Upgraded) stream is
     /// handed over next.
     #[non_exhaustive]
@@ -69,7 +83,14 @@ pub enum Event {
     /// thread drops an [`Upgraded`](super::Upgraded) stream while it panics, the accepting thread
     /// reports the end, within a second.
     #[non_exhaustive]
-    Closed { id: ConnectionId, reason: CloseReason, requests: u64, received: u64, sent: u64, duration: Duration },
+    Closed {
+        id: ConnectionId,
+        reason: CloseReason,
+        requests: u64,
+        received: u64,
+        sent: u64,
+        duration: Duration,
+    },
     /// A client could not be accepted, for example because the process is out of descriptors. The
     /// server tries again within a second.
     #[non_exhaustive]
@@ -175,7 +196,9 @@ impl ConnectionState {
             ConnectionState::New | ConnectionState::Idle => Some(0),
             ConnectionState::Handshake | ConnectionState::Head => Some(1),
             ConnectionState::Closing => Some(2),
-            ConnectionState::Handling | ConnectionState::Responding | ConnectionState::Upgraded => None,
+            ConnectionState::Handling | ConnectionState::Responding | ConnectionState::Upgraded => {
+                None
+            }
         }
     }
 

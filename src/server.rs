@@ -95,7 +95,9 @@ impl Builder {
 
     fn serve(self, listener: Listener, local_addr: SocketAddr) -> Server {
         let registry = Arc::new(Registry::new(listener, local_addr, self.config));
-        Server { handle: Handle { registry } }
+        Server {
+            handle: Handle { registry },
+        }
     }
 }
 
@@ -166,8 +168,13 @@ impl Server {
     {
         let handle = self.handle();
         handle.registry.runner_starts();
-        let thread = thread::Builder::new().name(String::from("hardstop-accept")).spawn(move || self.run(handler))?;
-        Ok(Running { handle, thread: Mutex::new(Some(thread)) })
+        let thread = thread::Builder::new()
+            .name(String::from("hardstop-accept"))
+            .spawn(move || self.run(handler))?;
+        Ok(Running {
+            handle,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 }
 
@@ -180,7 +187,9 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("local_addr", &self.local_addr()).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
     }
 }
 
@@ -245,6 +254,8 @@ impl Drop for Running {
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("local_addr", &self.local_addr()).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
     }
 }

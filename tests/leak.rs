@@ -35,7 +35,10 @@ fn a_joined_server_leaves_no_thread_and_no_descriptor() {
     ];
     let start = count();
     for round in 0..30 {
-        let server = Server::builder().max_connections(20).bind("127.0.0.1:0").unwrap();
+        let server = Server::builder()
+            .max_connections(20)
+            .bind("127.0.0.1:0")
+            .unwrap();
         let running = server.spawn(|request| {
             let token = request.cancel_token();
             match request.path() {
@@ -108,7 +111,10 @@ fn come_and_go(running: &Running) {
 
 #[test]
 fn ten_thousand_hostile_clients_leave_nothing_behind() {
-    if !is_alone("ten_thousand_hostile_clients_leave_nothing_behind", "export MALLOC_ARENA_MAX=1") {
+    if !is_alone(
+        "ten_thousand_hostile_clients_leave_nothing_behind",
+        "export MALLOC_ARENA_MAX=1",
+    ) {
         return;
     }
     let server = Server::bind("127.0.0.1:0").unwrap();
@@ -121,7 +127,9 @@ fn ten_thousand_hostile_clients_leave_nothing_behind() {
     let mut kept = Client::answered(running.local_addr());
     // The first thousand, and two hundred at once, find out how much memory the server needs.
     let start = count();
-    let crowd: Vec<Client> = (0..200).map(|_| Client::answered(running.local_addr())).collect();
+    let crowd: Vec<Client> = (0..200)
+        .map(|_| Client::answered(running.local_addr()))
+        .collect();
     drop(crowd);
     let mut memory = Vec::new();
     for rounds in [25, 225] {

@@ -31,7 +31,9 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     let connect = || {
         let (before, told) = (opened(), opened() + failed());
         let client = Client::connect(addr);
-        until("it has a thread, or has none", || opened() + failed() > told);
+        until("it has a thread, or has none", || {
+            opened() + failed() > told
+        });
         (client, opened() > before)
     };
 
@@ -51,7 +53,11 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
         refused.expect_end();
         for client in &mut served {
             client.say(GET);
-            assert_eq!(client.response().text(), "hello", "they are served meanwhile");
+            assert_eq!(
+                client.response().text(),
+                "hello",
+                "they are served meanwhile"
+            );
         }
         assert_eq!(failed(), more, "it is told once for each client");
         refused = connect().0;
@@ -79,7 +85,11 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     running.destroy();
     assert!(running.handle().wait_timeout(SOON), "somebody is left");
     let ended = count(|fact| matches!(fact, Fact::Closed(..)));
-    assert_eq!(ended, opened(), "each has its end, and who had no thread none");
+    assert_eq!(
+        ended,
+        opened(),
+        "each has its end, and who had no thread none"
+    );
 }
 
 /// Their stacks stayed until they were joined, which waited for a pause among the clients that come.
@@ -138,7 +148,9 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
         kept.push((client, streams.recv_timeout(SOON).unwrap()));
     }
     // One thread may wait for the next connection.
-    until("their stacks are gone", || kib("VmSize") < before + 4 * stack / 1024);
+    until("their stacks are gone", || {
+        kib("VmSize") < before + 4 * stack / 1024
+    });
     running.destroy();
     drop(kept);
     assert!(running.handle().wait_timeout(SOON), "somebody is left");

@@ -30,11 +30,13 @@ fn decode(bytes: &[u8], ends: impl Iterator<Item = usize>) -> (Vec<u8>, End) {
                     decoder.consume_data(u64::try_from(n).unwrap());
                     at += n;
                 }
-                BodyState::Size | BodyState::DataEnd | BodyState::Trailers => match decoder.advance(buffered) {
-                    Ok(Some(n)) => at += n,
-                    Ok(None) => break,
-                    Err(_) => return (data, End::Refused),
-                },
+                BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
+                    match decoder.advance(buffered) {
+                        Ok(Some(n)) => at += n,
+                        Ok(None) => break,
+                        Err(_) => return (data, End::Refused),
+                    }
+                }
             }
         }
     }

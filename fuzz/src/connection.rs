@@ -62,7 +62,8 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     TOLD.lock().unwrap().clear();
     let calls = Mutex::new(Vec::new());
     let handler = |request: &mut Request<'_>| handle(request, &calls);
-    let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(transport)) };
+    let open =
+        |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(transport)) };
     serve_over(open, registration, &handler);
 
     let (calls, output) = (calls.into_inner().unwrap(), output.lock().unwrap());
@@ -75,7 +76,12 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     assert_eq!(opened.count(), 1, "{told:?}");
     assert!(told[0].starts_with("Opened"), "{told:?}");
     assert!(told[told.len() - 1].starts_with("Closed"), "{told:?}");
-    Run { answers: answers(&output.bytes, &calls), calls, told, reason }
+    Run {
+        answers: answers(&output.bytes, &calls),
+        calls,
+        told,
+        reason,
+    }
 }
 
 /// What the server's hook was told, and the reason if it was an end. libFuzzer calls a target on one thread.
@@ -97,7 +103,12 @@ fn server() -> &'static Server {
                 // What takes time, and how many bytes an answer to `Expect` had, differs from run to run.
                 let told = match event {
                     Event::Responded { status, bytes, .. } => format!("Responded {status} {bytes}"),
-                    Event::Closed { reason, requests, received, .. } => {
+                    Event::Closed {
+                        reason,
+                        requests,
+                        received,
+                        ..
+                    } => {
                         format!("Closed {reason:?} {requests} {received}")
                     }
                     event => format!("{event:?}"),
@@ -204,7 +215,12 @@ fn requests(mut bytes: &[u8]) -> (Vec<Sent<'_>>, Option<&[u8]>) {
             },
         };
         let keep_alive = terms.keep_alive;
-        requests.push(Sent { head, body, end, keep_alive });
+        requests.push(Sent {
+            head,
+            body,
+            end,
+            keep_alive,
+        });
         match end {
             End::Whole(n) if keep_alive => bytes = &bytes[n..],
             _ => break,
@@ -225,7 +241,10 @@ fn check(run: &Run, bytes: &[u8]) {
         assert_eq!(answer.status, call.status, "{run:?}");
         assert!(answer.closes || sent.keep_alive, "{run:?}");
         let is_received = matches!(sent.end, End::Whole(_));
-        assert!(answer.closes || is_received, "the request has not been received whole: {run:?}");
+        assert!(
+            answer.closes || is_received,
+            "the request has not been received whole: {run:?}"
+        );
         let is_old = sent.head.minor == 0;
         assert_eq!(answer.stays, is_old && !answer.closes, "{run:?}");
     }

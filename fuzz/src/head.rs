@@ -9,7 +9,11 @@ use crate::{ends, plan};
 /// Small enough for the fuzzer to reach.
 const MAX_BYTES: usize = 1024;
 const MAX_FIELDS: usize = 8;
-const LIMITS: HeadLimits = HeadLimits { bytes: MAX_BYTES, fields: MAX_FIELDS, https: false };
+const LIMITS: HeadLimits = HeadLimits {
+    bytes: MAX_BYTES,
+    fields: MAX_FIELDS,
+    https: false,
+};
 
 /// What has become of a head, after so many bytes of it were there.
 type Outcome = (usize, Option<Result<usize, String>>);
@@ -72,7 +76,10 @@ fn check(head: &Head, want: &naive::Head<'_>) {
         let first = first.map(|field| field.1);
         let shouted = name.to_ascii_uppercase();
         assert_eq!(head.headers.get_bytes(&shouted), first);
-        assert_eq!(head.headers.get(name).map(str::as_bytes), first.filter(|value| std::str::from_utf8(value).is_ok()));
+        assert_eq!(
+            head.headers.get(name).map(str::as_bytes),
+            first.filter(|value| std::str::from_utf8(value).is_ok())
+        );
     }
 }
 

@@ -32,7 +32,13 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(directives: Directives, limit: u64) -> Exchange {
-        Exchange { decoder: BodyDecoder::new(directives.body), directives, received: 0, limit, failure: None }
+        Exchange {
+            decoder: BodyDecoder::new(directives.body),
+            directives,
+            received: 0,
+            limit,
+            failure: None,
+        }
     }
 
     /// Returns the exchange before the first request.
@@ -142,7 +148,10 @@ impl Body<'_> {
         let text = self.read_to_vec()?;
         let max = self.config.max_form_fields;
         if proto::has_more_pairs_than(&text, max) {
-            return Err(Error::new(413, format!("the form has more than {max} fields")));
+            return Err(Error::new(
+                413,
+                format!("the form has more than {max} fields"),
+            ));
         }
         Ok(proto::pairs(&text).collect())
     }
@@ -154,7 +163,10 @@ impl Body<'_> {
         };
         let limit = self.exchange.limit;
         if self.exchange.received.saturating_add(rest) > limit {
-            return Err(Error::new(413, format!("the body is larger than {limit} bytes")));
+            return Err(Error::new(
+                413,
+                format!("the body is larger than {limit} bytes"),
+            ));
         }
         let wanted = to_usize(rest).min(buf.len());
         let target = buf.get_mut(..wanted).unwrap_or_default();
@@ -223,7 +235,9 @@ impl Body<'_> {
             Ok(0) => Err(Error::ended_early(self.stream.entry.end_reason().is_some())),
             Ok(n) => Ok(n),
             Err(IoEnd::ReadTimedOut) => Err(Error::new(408, "the body came too slowly")),
-            Err(IoEnd::WriteTimedOut | IoEnd::Lost) => Err(Error::Io(ErrorKind::ConnectionReset.into())),
+            Err(IoEnd::WriteTimedOut | IoEnd::Lost) => {
+                Err(Error::Io(ErrorKind::ConnectionReset.into()))
+            }
         }
     }
 
@@ -231,7 +245,10 @@ impl Body<'_> {
     ///
     /// Does nothing if the client wants the connection to end, or if the rest is too much or might
     /// not come. Fails if it does not come. Gives up, without an error, once `is_hurried` says so.
-    pub(super) fn receive_rest(&mut self, is_hurried: impl Fn() -> bool) -> Result<(), CloseReason> {
+    pub(super) fn receive_rest(
+        &mut self,
+        is_hurried: impl Fn() -> bool,
+    ) -> Result<(), CloseReason> {
         let timeout = self.config.body_timeout;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut received: u64 = 0;

@@ -23,8 +23,18 @@ pub struct BodyWriter<'a> {
 }
 
 impl<'a> BodyWriter<'a> {
-    pub(super) fn new(stream: &'a mut Stream, chunked: bool, length: Option<u64>) -> BodyWriter<'a> {
-        BodyWriter { stream, chunked, rest: length, written: 0, pending: Vec::new() }
+    pub(super) fn new(
+        stream: &'a mut Stream,
+        chunked: bool,
+        length: Option<u64>,
+    ) -> BodyWriter<'a> {
+        BodyWriter {
+            stream,
+            chunked,
+            rest: length,
+            written: 0,
+            pending: Vec::new(),
+        }
     }
 
     /// Returns how many bytes have been written.
@@ -146,6 +156,8 @@ impl Write for BodyWriter<'_> {
 
 impl fmt::Debug for BodyWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodyWriter").field("written", &self.written).finish_non_exhaustive()
+        f.debug_struct("BodyWriter")
+            .field("written", &self.written)
+            .finish_non_exhaustive()
     }
 }

@@ -26,7 +26,10 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(transport: Box<dyn Transport>, registration: &'a Registration) -> Connection<'a> {
+    pub(super) fn new(
+        transport: Box<dyn Transport>,
+        registration: &'a Registration,
+    ) -> Connection<'a> {
         let config = &registration.registry.config;
         let now = Instant::now();
         Connection {
@@ -51,11 +54,19 @@ impl<'a> Connection<'a> {
 
     /// Returns the body of the present request.
     pub(super) fn body(&mut self) -> Body<'_> {
-        Body { stream: &mut self.stream, exchange: &mut self.exchange, config: self.config }
+        Body {
+            stream: &mut self.stream,
+            exchange: &mut self.exchange,
+            config: self.config,
+        }
     }
 
     /// Enters a state in which the connection may be cut to make room, once all output has left.
-    pub(super) fn become_evictable(&mut self, since: Instant, state: ConnectionState) -> Result<(), CloseReason> {
+    pub(super) fn become_evictable(
+        &mut self,
+        since: Instant,
+        state: ConnectionState,
+    ) -> Result<(), CloseReason> {
         self.entry().begin_end_of_response();
         self.stream.flush()?;
         self.entry().enter_at(since, state)?;
@@ -67,6 +78,9 @@ impl<'a> Connection<'a> {
 /// Reports a panic. Returns it as the reason why the connection ends.
 pub(super) fn report_panic(registration: &Registration, message: String) -> CloseReason {
     let id = registration.entry.id;
-    registration.registry.config.emit(|| Event::HandlerPanicked { id, message });
+    registration
+        .registry
+        .config
+        .emit(|| Event::HandlerPanicked { id, message });
     CloseReason::HandlerPanicked
 }

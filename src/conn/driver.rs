@@ -49,7 +49,11 @@ pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
     let mut job = server.registry.first_job();
     while let Some(next) = job {
         let stream = next.stream;
-        serve_over(|registration| Socket::open(stream, registration), next.registration, handler);
+        serve_over(
+            |registration| Socket::open(stream, registration),
+            next.registration,
+            handler,
+        );
         job = server.registry.next_job();
     }
 }
@@ -64,7 +68,10 @@ pub(crate) fn serve_over(
 ) {
     let entry = Arc::clone(&registration.entry);
     let registry = Arc::clone(&registration.registry);
-    registry.config.emit(|| Event::Opened { id: entry.id, peer: entry.peer });
+    registry.config.emit(|| Event::Opened {
+        id: entry.id,
+        peer: entry.peer,
+    });
     registration.reported = Reported::Opened(CloseReason::Completed);
 
     // Only a transport, or a destructor of the user's, can panic in here.
@@ -299,7 +306,11 @@ impl Connection<'_> {
         let mut request = Request {
             head: &self.head,
             registration: self.registration,
-            body: Body { stream: &mut self.stream, exchange: &mut self.exchange, config: self.config },
+            body: Body {
+                stream: &mut self.stream,
+                exchange: &mut self.exchange,
+                config: self.config,
+            },
         };
         match panic::catch(|| handler(&mut request)) {
             Ok(response) => match self.finish_call(response)? {

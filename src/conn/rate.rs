@@ -19,7 +19,10 @@ pub(super) struct MinRate {
 
 impl MinRate {
     pub(super) fn new(rate: u32) -> MinRate {
-        MinRate { rate, credit: INITIAL_CREDIT }
+        MinRate {
+            rate,
+            credit: INITIAL_CREDIT,
+        }
     }
 
     /// Begins a new transfer at the same rate.
@@ -37,7 +40,10 @@ impl MinRate {
     }
 
     /// Calls `transfer`, which returns how many bytes it has moved, and measures the time.
-    pub(super) fn measure<E>(&mut self, transfer: impl FnOnce() -> Result<usize, E>) -> Result<usize, E> {
+    pub(super) fn measure<E>(
+        &mut self,
+        transfer: impl FnOnce() -> Result<usize, E>,
+    ) -> Result<usize, E> {
         if self.rate == 0 {
             return transfer();
         }

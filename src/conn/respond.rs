@@ -2,7 +2,9 @@
 
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event};
-use super::super::proto::{self, BodyFraming, BodyLength, ConnectionField, ResponseHead, StatusCode, Version};
+use super::super::proto::{
+    self, BodyFraming, BodyLength, ConnectionField, ResponseHead, StatusCode, Version,
+};
 use super::super::sys::panic;
 use super::body_writer::BodyWriter;
 use super::connection::{report_panic, Connection};
@@ -95,7 +97,12 @@ impl Connection<'_> {
     fn report_response(&self, status: StatusCode, bytes: u64) {
         let id = self.entry().id;
         let time = self.head_read_at.elapsed();
-        self.config.emit(|| Event::Responded { id, status, bytes, time });
+        self.config.emit(|| Event::Responded {
+            id,
+            status,
+            bytes,
+            time,
+        });
     }
 
     /// Receives what is left of the body, if the connection can go on then. Sends the response, and
@@ -127,7 +134,9 @@ impl Connection<'_> {
         } else {
             self.linger()
         };
-        received.and(Err(self.reason_after_last_response(closed, may_go_on && is_draining)))
+        received.and(Err(
+            self.reason_after_last_response(closed, may_go_on && is_draining)
+        ))
     }
 
     /// Returns whether the request was the client's last one, as it has said itself.
@@ -140,7 +149,11 @@ impl Connection<'_> {
     }
 
     /// Decides why the connection ends after its last response.
-    fn reason_after_last_response(&self, closed: Result<(), CloseReason>, is_drained: bool) -> CloseReason {
+    fn reason_after_last_response(
+        &self,
+        closed: Result<(), CloseReason>,
+        is_drained: bool,
+    ) -> CloseReason {
         match self.exchange.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => return CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => {
@@ -165,7 +178,10 @@ impl Connection<'_> {
         }
         let version = self.head.version;
         let framing = response.framing(version);
-        let keep_alive = keep_alive && replaced.is_ok() && !response.closes && framing != BodyFraming::UntilClose;
+        let keep_alive = keep_alive
+            && replaced.is_ok()
+            && !response.closes
+            && framing != BodyFraming::UntilClose;
         let connection = if !keep_alive {
             ConnectionField::Close
         } else if version == Version::Http10 {

@@ -32,8 +32,14 @@ pub(super) type UpgradeFn = Box<dyn FnOnce(Upgraded) + Send>;
 
 pub(super) enum Payload {
     Bytes(Cow<'static, [u8]>),
-    Stream { write: Box<StreamBody>, length: Option<u64> },
-    Upgrade { protocol: String, take: UpgradeFn },
+    Stream {
+        write: Box<StreamBody>,
+        length: Option<u64>,
+    },
+    Upgrade {
+        protocol: String,
+        take: UpgradeFn,
+    },
 }
 
 impl Payload {
@@ -41,7 +47,14 @@ impl Payload {
 }
 
 /// Headers that say how a message is framed and dated, and how long its connection lasts.
-const RESERVED: [&str; 6] = ["content-length", "transfer-encoding", "date", "keep-alive", "proxy-connection", "te"];
+const RESERVED: [&str; 6] = [
+    "content-length",
+    "transfer-encoding",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+];
 
 impl Response {
     /// Returns a response without a body.
@@ -102,7 +115,10 @@ impl Response {
     /// closes, and cannot tell whether it is whole.
     ///
     /// The reader is read on the connection's thread. For a `HEAD` request it is not read.
-    pub fn reader(mut reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
+    pub fn reader(
+        mut reader: impl Read + Send + 'static,
+        length: impl Into<Option<u64>>,
+    ) -> Response {
         let mut length = length.into();
         if length == Some(u64::MAX) {
             length = None; // it stands for none
@@ -124,7 +140,9 @@ impl Response {
     /// let lines = hardstop::Response::stream(|body| (1..=9).try_for_each(|n| writeln!(body, "{n}")));
     /// ```
     #[doc(alias = "sse")]
-    pub fn stream(write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static) -> Response {
+    pub fn stream(
+        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Response {
         Response::with_writer(None, write)
     }
 
@@ -147,7 +165,10 @@ impl Response {
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
         let response = Response::new(StatusCode::SWITCHING_PROTOCOLS);
         let mut response = response.with_header("Upgrade", protocol);
-        response.payload = Payload::Upgrade { protocol: String::from(protocol), take: Box::new(take) };
+        response.payload = Payload::Upgrade {
+            protocol: String::from(protocol),
+            take: Box::new(take),
+        };
         response
     }
 
@@ -181,7 +202,9 @@ impl Response {
         let name = name.as_ref();
         let value = value.as_ref();
         if !proto::is_token(name) {
-            self.invalid = Some("a field name in the response is not a token: use letters, digits and hyphens");
+            self.invalid = Some(
+                "a field name in the response is not a token: use letters, digits and hyphens",
+            );
         } else if value.iter().any(|byte| proto::is_control(*byte)) {
             self.invalid = Some("a field value in the response has a control byte: encode it");
         } else if proto::eq_ignore_case(name, "connection") {
@@ -189,7 +212,10 @@ impl Response {
             self.closes |= proto::list_elements(value).any(closes);
         } else if proto::eq_ignore_case(name, "content-type") {
             self.content_type = Cow::Owned(value.to_vec());
-        } else if !RESERVED.iter().any(|reserved| proto::eq_ignore_case(name, reserved)) {
+        } else if !RESERVED
+            .iter()
+            .any(|reserved| proto::eq_ignore_case(name, reserved))
+        {
             self.push_field(name, value);
         }
         self
@@ -221,8 +247,13 @@ impl Response {
     pub(super) fn framing(&self, version: Version) -> BodyFraming {
         let length = match &self.payload {
             Payload::Upgrade { .. } => return BodyFraming::None,
-            Payload::Bytes(bytes) => BodyLength::Known(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Payload::Stream { length: Some(length), .. } => BodyLength::Known(*length),
+            Payload::Bytes(bytes) => {
+                BodyLength::Known(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
+            Payload::Stream {
+                length: Some(length),
+                ..
+            } => BodyLength::Known(*length),
             Payload::Stream { length: None, .. } => BodyLength::Chunked,
         };
         BodyFraming::of(self.status, length, version)
@@ -244,7 +275,10 @@ impl Response {
         length: Option<u64>,
         write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
     ) -> Response {
-        let payload = Payload::Stream { write: Box::new(write), length };
+        let payload = Payload::Stream {
+            write: Box::new(write),
+            length,
+        };
         Response::with_payload("application/octet-stream", payload)
     }
 

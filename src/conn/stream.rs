@@ -73,7 +73,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(transport: Box<dyn Transport>, min_rate: Option<u32>, entry: &Arc<Entry>) -> Stream {
+    pub(super) fn new(
+        transport: Box<dyn Transport>,
+        min_rate: Option<u32>,
+        entry: &Arc<Entry>,
+    ) -> Stream {
         Stream {
             transport,
             entry: Arc::clone(entry),
@@ -134,7 +138,11 @@ impl Stream {
     }
 
     /// Reads what is buffered, or else more. A large piece goes past the buffer. Zero is the end.
-    pub(super) fn read(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> Result<usize, IoEnd> {
+    pub(super) fn read(
+        &mut self,
+        buf: &mut [u8],
+        timeout: Option<Duration>,
+    ) -> Result<usize, IoEnd> {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
                 self.before_read(timeout)?;
@@ -155,7 +163,9 @@ impl Stream {
         }
         self.read_timeout = timeout;
         if let ReadTimeout::Is(timeout) = self.read_timeout {
-            self.transport.set_read_timeout(timeout).or(Err(IoEnd::Lost))?;
+            self.transport
+                .set_read_timeout(timeout)
+                .or(Err(IoEnd::Lost))?;
         }
         Ok(())
     }
@@ -235,12 +245,19 @@ impl Stream {
     }
 }
 
-fn receive(transport: &mut dyn Transport, rate: &mut MinRate, buf: &mut [u8]) -> Result<usize, IoEnd> {
+fn receive(
+    transport: &mut dyn Transport,
+    rate: &mut MinRate,
+    buf: &mut [u8],
+) -> Result<usize, IoEnd> {
     rate.measure(|| retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut))
 }
 
 /// Reads or writes once, and again if a signal interrupts it. Returns `timed_out` after a timeout.
-fn retry_interrupted(mut transfer: impl FnMut() -> io::Result<usize>, timed_out: IoEnd) -> Result<usize, IoEnd> {
+fn retry_interrupted(
+    mut transfer: impl FnMut() -> io::Result<usize>,
+    timed_out: IoEnd,
+) -> Result<usize, IoEnd> {
     loop {
         match transfer() {
             Ok(n) => return Ok(n),

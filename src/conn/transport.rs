@@ -46,10 +46,14 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Gives the socket the modes that bound every wait, and has the transport make its handshake.
-    pub(crate) fn open(tcp: TcpStream, registration: &Registration) -> Result<Box<dyn Transport>, CloseReason> {
+    pub(crate) fn open(
+        tcp: TcpStream,
+        registration: &Registration,
+    ) -> Result<Box<dyn Transport>, CloseReason> {
         let config = &registration.registry.config;
         socket::prepare(&tcp).or(Err(CloseReason::SetupFailed))?;
-        tcp.set_write_timeout(config.write_timeout).or(Err(CloseReason::SetupFailed))?;
+        tcp.set_write_timeout(config.write_timeout)
+            .or(Err(CloseReason::SetupFailed))?;
         let mut wrapped = None;
         if let Some(hook) = &config.transport {
             wrapped = Some(wrap(&tcp, registration, hook)?);
@@ -65,10 +69,15 @@ impl Socket {
 }
 
 /// Calls the user's hook, and has its transport make the handshake, within `header_timeout`.
-fn wrap(tcp: &TcpStream, registration: &Registration, hook: &TransportHook) -> Result<Box<dyn Wrapped>, CloseReason> {
+fn wrap(
+    tcp: &TcpStream,
+    registration: &Registration,
+    hook: &TransportHook,
+) -> Result<Box<dyn Wrapped>, CloseReason> {
     let config = &registration.registry.config;
     let entry = &registration.entry;
-    tcp.set_read_timeout(config.header_timeout).or(Err(CloseReason::SetupFailed))?;
+    tcp.set_read_timeout(config.header_timeout)
+        .or(Err(CloseReason::SetupFailed))?;
     let clone = tcp.try_clone().or(Err(CloseReason::SetupFailed))?;
     entry.enter(ConnectionState::Handshake)?;
     let error = {
@@ -86,7 +95,10 @@ fn wrap(tcp: &TcpStream, registration: &Registration, hook: &TransportHook) -> R
     if entry.end_reason().is_some() {
         return Err(CloseReason::Destroyed);
     }
-    config.emit(|| Event::TransportFailed { id: entry.id, error });
+    config.emit(|| Event::TransportFailed {
+        id: entry.id,
+        error,
+    });
     Err(CloseReason::TransportFailed)
 }
 
@@ -101,7 +113,9 @@ fn make_transport(
     flush(&mut *wrapped)?;
     // A transport may not report that a read has timed out. rustls does not, in some cases.
     if let Some(limit) = registration.registry.config.header_timeout {
-        let limit = limit.max(CLOCK_TICK.saturating_mul(2)).saturating_sub(CLOCK_TICK);
+        let limit = limit
+            .max(CLOCK_TICK.saturating_mul(2))
+            .saturating_sub(CLOCK_TICK);
         if began.elapsed() >= limit {
             return Err(io::Error::from(ErrorKind::TimedOut).into());
         }

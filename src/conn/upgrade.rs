@@ -37,7 +37,11 @@ impl Upgraded {
     pub(super) fn new(stream: Stream, registration: Arc<Registration>) -> Upgraded {
         let unread = stream.buffered().to_vec();
         let transport = stream.transport;
-        let mut upgraded = Upgraded { transport, unread, lease: Lease { registration } };
+        let mut upgraded = Upgraded {
+            transport,
+            unread,
+            lease: Lease { registration },
+        };
         let _ = upgraded.set_timeouts(None, None); // if that fails, so does the first read
         upgraded
     }
@@ -48,7 +52,11 @@ impl Upgraded {
     ///
     /// # Errors
     /// Fails if the system refuses, or if a duration is zero.
-    pub fn set_timeouts(&mut self, read: Option<Duration>, write: Option<Duration>) -> io::Result<()> {
+    pub fn set_timeouts(
+        &mut self,
+        read: Option<Duration>,
+        write: Option<Duration>,
+    ) -> io::Result<()> {
         self.transport.set_read_timeout(read)?;
         self.transport.set_write_timeout(write)
     }
@@ -130,6 +138,8 @@ impl Drop for Lease {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("id", &self.registration.entry.id).finish_non_exhaustive()
+        f.debug_struct("Lease")
+            .field("id", &self.registration.entry.id)
+            .finish_non_exhaustive()
     }
 }

@@ -70,7 +70,9 @@ impl Registry {
         match error.kind() {
             ErrorKind::WouldBlock => Polled::Wait(state.acceptor.next_nap(LONGEST_NAP)),
             // These say nothing about the next client.
-            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => Polled::Accepted,
+            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
+                Polled::Accepted
+            }
             _ => {
                 // Reported after the pause.
                 state.reports.push_back(Event::AcceptFailed { error });
@@ -87,7 +89,8 @@ impl Registry {
         peer: Option<SocketAddr>,
     ) -> io::Result<()> {
         // In a drain nobody is refused: clients beyond the limit wait in the queue for their turn.
-        let is_refused = !self.is_draining_or_destroyed() && !state.make_room(self.config.max_connections);
+        let is_refused =
+            !self.is_draining_or_destroyed() && !state.make_room(self.config.max_connections);
         if is_refused && state.refuses_enough() {
             state.reports.push_back(Event::Rejected { peer });
             state.discard(stream);
@@ -105,8 +108,15 @@ impl Registry {
         let entry = Arc::new(Entry::new(ConnectionId(state.last_id), peer, is_refused));
         state.streams.insert(entry.id.0, clone);
         state.entries.push(Arc::clone(&entry));
-        let registration = Registration { registry: Arc::clone(self), entry, reported: Reported::Nothing };
-        state.pool.queue.push_back(Job { stream, registration });
+        let registration = Registration {
+            registry: Arc::clone(self),
+            entry,
+            reported: Reported::Nothing,
+        };
+        state.pool.queue.push_back(Job {
+            stream,
+            registration,
+        });
         Ok(())
     }
 
@@ -167,7 +177,11 @@ impl Registry {
 
     /// Registers a client that was accepted in the kernel. Returns it if the server was destroyed
     /// meanwhile. Errors of that wait are not handled: they come again.
-    fn end_wait(self: &Arc<Registry>, listening: &ListenerUse<'_>, accepted: io::Result<Accepted>) -> Option<Accepted> {
+    fn end_wait(
+        self: &Arc<Registry>,
+        listening: &ListenerUse<'_>,
+        accepted: io::Result<Accepted>,
+    ) -> Option<Accepted> {
         // Asked without the lock, for which a destroy would wait behind all that it has cut.
         if self.phase() == Phase::Destroyed {
             return accepted.ok();

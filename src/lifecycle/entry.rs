@@ -118,7 +118,11 @@ impl Entry {
     }
 
     /// Records what the connection does since `since`. Fails with the reason if it has been cut.
-    pub(crate) fn enter_at(&self, since: Instant, state: ConnectionState) -> Result<(), CloseReason> {
+    pub(crate) fn enter_at(
+        &self,
+        since: Instant,
+        state: ConnectionState,
+    ) -> Result<(), CloseReason> {
         let mut entry = self.lock_uncut()?;
         entry.enter_at(since, state);
         if state.is_evictable() {
@@ -129,7 +133,11 @@ impl Entry {
     }
 
     /// Records that the connection handles a request. Fails with the reason if it has been cut.
-    pub(crate) fn begin_request(&self, since: Instant, head: &Arc<Head>) -> Result<(), CloseReason> {
+    pub(crate) fn begin_request(
+        &self,
+        since: Instant,
+        head: &Arc<Head>,
+    ) -> Result<(), CloseReason> {
         let mut entry = self.lock_uncut()?;
         entry.enter_at(since, ConnectionState::Handling);
         entry.info.requests += 1;
@@ -181,7 +189,9 @@ impl Entry {
             ConnectionState::New | ConnectionState::Idle => Some(CloseReason::IdleTimeout),
             ConnectionState::Handshake | ConnectionState::Head => Some(CloseReason::HeadTimeout),
             ConnectionState::Handling => Some(CloseReason::BodyTimeout),
-            ConnectionState::Responding | ConnectionState::Closing => Some(CloseReason::WriteTimeout),
+            ConnectionState::Responding | ConnectionState::Closing => {
+                Some(CloseReason::WriteTimeout)
+            }
             // The timeouts of an upgraded stream are its user's.
             ConnectionState::Upgraded => None,
         }
@@ -261,7 +271,10 @@ impl Entry {
             return None;
         }
         // A new connection's request, or the rest of a head, may be on its way.
-        let may_speak = !matches!(entry.info.state, ConnectionState::Idle | ConnectionState::Closing);
+        let may_speak = !matches!(
+            entry.info.state,
+            ConnectionState::Idle | ConnectionState::Closing
+        );
         if may_speak && entry.info.since.elapsed() < SILENT_GRACE {
             return None;
         }

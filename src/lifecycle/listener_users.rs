@@ -20,11 +20,19 @@ impl ListenerUsers {
     /// Called under the registry's lock, while the stage has the listener or has just lost it.
     pub(super) fn enter(&self, listener: Arc<Listener>) -> ListenerUse<'_> {
         *lock(&self.count) += 1;
-        ListenerUse { listener, _counted: Counted(self) }
+        ListenerUse {
+            listener,
+            _counted: Counted(self),
+        }
     }
 
     pub(super) fn wait_until_none(&self) {
-        drop(wait_while(&self.left, lock(&self.count), Duration::MAX, |count| *count > 0));
+        drop(wait_while(
+            &self.left,
+            lock(&self.count),
+            Duration::MAX,
+            |count| *count > 0,
+        ));
     }
 }
 

@@ -21,7 +21,9 @@ const PLACE_WAIT: Duration = Duration::from_secs(1);
 /// Returns how many connections there may be, each with its thread. That includes those that are
 /// being refused, and those that were cut and are slow to end.
 fn most_threads(max_connections: usize) -> usize {
-    max_connections.saturating_mul(2).saturating_add(MAX_REFUSALS)
+    max_connections
+        .saturating_mul(2)
+        .saturating_add(MAX_REFUSALS)
 }
 
 impl Registry {

@@ -37,7 +37,11 @@ impl State {
             return true;
         }
         let is_upgraded = |entry: &Entry| entry.is(ConnectionState::Upgraded);
-        let places = self.entries.iter().filter(|entry| !is_upgraded(entry)).count();
+        let places = self
+            .entries
+            .iter()
+            .filter(|entry| !is_upgraded(entry))
+            .count();
         places.saturating_sub(waiting) < max_connections
     }
 
@@ -71,8 +75,9 @@ impl Registry {
         let may_park = !state.is_stopped() && state.pool.parked < MAX_PARKED.min(max);
         if !has_turn && may_park {
             state.pool.parked += 1;
-            state =
-                wait_while(&self.job_ready, state, PARKED_TIME, |state| state.pool.claimed == 0 && !state.is_stopped());
+            state = wait_while(&self.job_ready, state, PARKED_TIME, |state| {
+                state.pool.claimed == 0 && !state.is_stopped()
+            });
             state.pool.parked -= 1;
             if state.pool.claimed > 0 {
                 state.pool.claimed -= 1;

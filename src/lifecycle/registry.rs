@@ -26,7 +26,9 @@
 //! be taken, but not both. While one of those two is held, no other lock is taken.
 
 use super::super::config::Config;
-use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Phase};
+use super::super::event::{
+    CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Phase,
+};
 use super::super::sys::listener::Listener;
 use super::super::sys::panic::current_thread_id;
 use super::super::sys::socket::shut_down;
@@ -262,7 +264,10 @@ impl Registry {
 
     /// Cuts the connections that wait for a request. Returns their number.
     pub(crate) fn cut_idle(&self) -> usize {
-        self.lock().end_each(&|_| Some(CloseReason::ClosedIdle), ConnectionState::awaits_request)
+        self.lock().end_each(
+            &|_| Some(CloseReason::ClosedIdle),
+            ConnectionState::awaits_request,
+        )
     }
 
     /// Cuts one connection. Returns whether it was open.
@@ -334,14 +339,26 @@ impl State {
                 continue;
             }
             let reads_on = reason == CloseReason::Drained && !entry.is(ConnectionState::Handshake);
-            shut_down(stream, if reads_on { Shutdown::Read } else { Shutdown::Both });
+            shut_down(
+                stream,
+                if reads_on {
+                    Shutdown::Read
+                } else {
+                    Shutdown::Both
+                },
+            );
             ended += 1;
         }
         ended
     }
 
     /// Cuts one connection if its state `applies`. Returns whether it did.
-    pub(super) fn cut_one(&self, id: ConnectionId, reason: CloseReason, applies: fn(ConnectionState) -> bool) -> bool {
+    pub(super) fn cut_one(
+        &self,
+        id: ConnectionId,
+        reason: CloseReason,
+        applies: fn(ConnectionState) -> bool,
+    ) -> bool {
         let is_it = |entry: &Entry| if entry.id == id { Some(reason) } else { None };
         self.end_each(&is_it, applies) > 0
     }

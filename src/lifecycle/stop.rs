@@ -215,7 +215,9 @@ impl Registry {
         if self.is_own_thread() {
             return false;
         }
-        let state = wait_while(&self.changed, self.lock(), timeout, |state| !state.has_ended());
+        let state = wait_while(&self.changed, self.lock(), timeout, |state| {
+            !state.has_ended()
+        });
         state.has_ended()
     }
 }

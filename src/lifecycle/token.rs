@@ -31,7 +31,10 @@ pub struct CancelToken {
 
 impl CancelToken {
     pub(crate) fn new(registration: &Registration) -> CancelToken {
-        CancelToken { entry: Arc::clone(&registration.entry), registry: Arc::clone(&registration.registry) }
+        CancelToken {
+            entry: Arc::clone(&registration.entry),
+            registry: Arc::clone(&registration.registry),
+        }
     }
 
     /// Returns whether the connection has been cut or has ended. Takes no lock and makes no system

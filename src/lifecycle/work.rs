@@ -113,7 +113,10 @@ impl State {
         };
         self.end_each(&is_expired, ConnectionState::precedes_first_request);
         // A connection that still waits for a thread gets its grace when it has one.
-        let anybody_is_silent = self.entries.iter().any(|entry| entry.silence() != Silence::Spoken);
+        let anybody_is_silent = self
+            .entries
+            .iter()
+            .any(|entry| entry.silence() != Silence::Spoken);
         self.stop.silence_ends = None;
         if anybody_is_silent {
             self.stop.silence_ends = Instant::now().checked_add(SILENCE_INTERVAL);

@@ -61,7 +61,12 @@ impl BodyDecoder {
             BodyLength::Known(length) => BodyState::Data(length),
             BodyLength::Chunked => BodyState::Size,
         };
-        BodyDecoder { state, is_chunked: length == BodyLength::Chunked, scanned: 0, extra: 0 }
+        BodyDecoder {
+            state,
+            is_chunked: length == BodyLength::Chunked,
+            scanned: 0,
+            extra: 0,
+        }
     }
 
     /// Skips `n` bytes of data, which are at most as many as [`BodyState::Data`] says.
@@ -138,7 +143,10 @@ impl ChunkLine {
         let is_valid = digits.len() <= MAX_SIZE_DIGITS && are_extensions(extensions);
         let digits = std::str::from_utf8(digits).unwrap_or_default();
         match u64::from_str_radix(digits, 16) {
-            Ok(size) if is_valid => Ok(ChunkLine { size, extension_bytes: extensions.len() }),
+            Ok(size) if is_valid => Ok(ChunkLine {
+                size,
+                extension_bytes: extensions.len(),
+            }),
             _ => bail(400, "a chunk's line is not `1 to 16 hex digits;name=value`"),
         }
     }

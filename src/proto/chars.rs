@@ -6,7 +6,11 @@ pub(super) struct ByteSet([bool; 256]);
 impl ByteSet {
     /// Returns the set of all ASCII letters, all digits and these other bytes.
     // This runs in the compiler, which rejects an overflow and an index out of bounds.
-    #[allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing)]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
     pub(super) const fn alphanumeric_and(mut others: &[u8]) -> ByteSet {
         let mut bytes = [false; 256];
         let mut byte = 0;

@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The days of a week that begins on a Thursday, as 1970 did.
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// The last second of the year 9999: four digits are all that the format has.
 const LAST_SECOND: u64 = 253_402_300_799;

@@ -42,7 +42,11 @@ pub(crate) struct Head {
 impl Head {
     /// Makes room for the next head. Keeps the memory of this one, unless it is much.
     pub(crate) fn clear(&mut self) {
-        let kept = [self.method.capacity(), self.target.capacity(), self.headers.capacity()];
+        let kept = [
+            self.method.capacity(),
+            self.target.capacity(),
+            self.headers.capacity(),
+        ];
         if kept.iter().any(|bytes| *bytes > MAX_KEPT_BYTES) {
             *self = Head::default();
             return;
@@ -59,7 +63,11 @@ impl Head {
     /// Parses what has arrived of a head. Returns its length once it is whole, `None` until then.
     ///
     /// Every call for one head gets the bytes from its beginning, those of the last call included.
-    pub(crate) fn parse(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Refusal> {
+    pub(crate) fn parse(
+        &mut self,
+        bytes: &[u8],
+        limits: HeadLimits,
+    ) -> Result<Option<usize>, Refusal> {
         let bytes = bytes.get(..limits.bytes).unwrap_or(bytes);
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
             let line = bytes.get(self.line_start..end).unwrap_or_default();

@@ -43,7 +43,8 @@ impl Headers {
     /// Returns every name with its value, in the order in which they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
         // A name is a token, and so it is always UTF-8.
-        self.iter_bytes().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+        self.iter_bytes()
+            .map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
     /// Returns every name with its value, without checking again that names are UTF-8.

@@ -17,7 +17,10 @@
 //! | `encode` | the head of a response, and the chunked coding |
 
 // Numbers come from outside here: no arithmetic may overflow, and no cast may lose anything.
-#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
+#![cfg_attr(
+    not(test),
+    warn(clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
 
 mod body;
 mod chars;

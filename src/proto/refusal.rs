@@ -11,7 +11,10 @@ pub(crate) struct Refusal {
 
 /// Refuses with that status code, for this reason.
 pub(super) fn bail<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status: StatusCode::from(status), reason })
+    Err(Refusal {
+        status: StatusCode::from(status),
+        reason,
+    })
 }
 
 /// Refuses with that status code, for this reason, unless the condition holds.

@@ -32,12 +32,20 @@ impl<'a> AbsoluteForm<'a> {
             return None;
         }
         let (authority, path_and_query) = split_before(rest.strip_prefix("://")?, b"/?");
-        Some(AbsoluteForm { is_https, authority, path_and_query })
+        Some(AbsoluteForm {
+            is_https,
+            authority,
+            path_and_query,
+        })
     }
 }
 
 /// Checks a target, and returns its path, still encoded.
-pub(super) fn encoded_path<'a>(method: &str, target: &'a str, serves_https: bool) -> Result<&'a str, Refusal> {
+pub(super) fn encoded_path<'a>(
+    method: &str,
+    target: &'a str,
+    serves_https: bool,
+) -> Result<&'a str, Refusal> {
     let path_and_query = path_and_query(method, target, serves_https)?;
     let (path, query) = split_before(path_and_query, b"?");
     if !is_encoded(path, &PATH) || !is_encoded(query, &QUERY) {
@@ -54,7 +62,11 @@ pub(super) fn encoded_path<'a>(method: &str, target: &'a str, serves_https: bool
 }
 
 /// Checks the form of a target (RFC 9112 §3.2), and returns what follows its authority.
-fn path_and_query<'a>(method: &str, target: &'a str, serves_https: bool) -> Result<&'a str, Refusal> {
+fn path_and_query<'a>(
+    method: &str,
+    target: &'a str,
+    serves_https: bool,
+) -> Result<&'a str, Refusal> {
     // RFC 9112 §3.2.3: the target of a CONNECT is an authority.
     if method == "CONNECT" {
         return bail(501, "this is no proxy");

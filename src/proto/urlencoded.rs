@@ -38,7 +38,8 @@ pub(crate) fn has_more_pairs_than(text: &[u8], max: usize) -> bool {
 }
 
 fn encoded_pairs(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty())
+    text.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
 }
 
 /// Decodes a name, and the value behind the first `=`, if there is one.

@@ -42,7 +42,9 @@ impl Accept for TcpListener {
 
     #[cfg(target_os = "linux")]
     fn clone_as_stream(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream::from(std::os::unix::io::OwnedFd::from(self.try_clone()?)))
+        Ok(TcpStream::from(std::os::unix::io::OwnedFd::from(
+            self.try_clone()?,
+        )))
     }
 }
 

@@ -82,7 +82,9 @@ pub(crate) fn write(
     is_stopped: impl Fn() -> bool,
 ) -> io::Result<usize> {
     if cfg!(windows) {
-        return retry_until(timeout, is_stopped, |began| write_nonblocking(tcp, bytes, began));
+        return retry_until(timeout, is_stopped, |began| {
+            write_nonblocking(tcp, bytes, began)
+        });
     }
     tcp.write(bytes)
 }

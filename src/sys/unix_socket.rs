@@ -51,7 +51,12 @@ impl UnixSocket {
             Err(error) => return Err(cannot_listen(&whole, &error)),
         };
         let file = socket_file(&whole);
-        Ok(UnixSocket { listener, path: whole, file, is_unlinked: Mutex::new(false) })
+        Ok(UnixSocket {
+            listener,
+            path: whole,
+            file,
+            is_unlinked: Mutex::new(false),
+        })
     }
 }
 
@@ -116,7 +121,8 @@ fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
     }
 }
 
-const NO_ROOM: &str = "socket_mode needs a temporary name beside it, which would be too long for an address: \
+const NO_ROOM: &str =
+    "socket_mode needs a temporary name beside it, which would be too long for an address: \
                        use a shorter path, or one from the working directory";
 const NO_LINK: &str = "socket_mode needs a hard link, which cannot be made here: \
                        do without it, in a directory that only the clients may enter";
@@ -131,7 +137,10 @@ impl PrivateDirectory {
         let path = match create_directory_in(parent) {
             Ok(path) => path,
             Err(error) => {
-                let why = format!("socket_mode needs a temporary directory in {}", parent.display());
+                let why = format!(
+                    "socket_mode needs a temporary directory in {}",
+                    parent.display()
+                );
                 return Err(explained(&error, &why));
             }
         };
@@ -208,7 +217,9 @@ fn explained(error: &io::Error, why: &str) -> io::Error {
 
 /// Returns the identity of the socket at a path, if there is one.
 fn socket_file(path: &Path) -> Option<FileId> {
-    let file = fs::symlink_metadata(path).ok().filter(|file| file.file_type().is_socket())?;
+    let file = fs::symlink_metadata(path)
+        .ok()
+        .filter(|file| file.file_type().is_socket())?;
     Some((file.dev(), file.ino()))
 }
 

@@ -40,7 +40,9 @@ fn echo(req: &mut Request<'_>) -> Result<Response, Error> {
             body.set_limit(2);
             let failed = body.read_to_vec().is_err();
             body.set_limit(u64::MAX); // which does not undo the failure
-            let again = body.read(&mut [0]).map_err(|error| Error::from(error).status());
+            let again = body
+                .read(&mut [0])
+                .map_err(|error| Error::from(error).status());
             Response::text(format!("{failed} {again:?}"))
         }
         "/limit9" => {
@@ -93,7 +95,11 @@ fn a_large_body_arrives_whole_in_both_framings() {
     for (n, piece) in body.as_bytes().chunks(7777).enumerate() {
         let piece = std::str::from_utf8(piece).unwrap();
         // Sizes in both cases, and with more digits than needed.
-        let size = if n % 2 == 0 { format!("{:x}", piece.len()) } else { format!("{:08X}", piece.len()) };
+        let size = if n % 2 == 0 {
+            format!("{:x}", piece.len())
+        } else {
+            format!("{:08X}", piece.len())
+        };
         chunks += &format!("{size}\r\n{piece}\r\n");
     }
     chunks += "0\r\n\r\n";
@@ -114,7 +120,11 @@ fn a_body_may_be_split_anywhere() {
         let request = fixed(path, "0123456789") + &chunked(path, chunks) + GET;
         let whole = undated(&last_words(server.local_addr(), &[request.as_bytes()]));
         assert_eq!(statuses(&whole), [200, 200, 200], "{whole}");
-        for body in ["\r\n\r\n0123456789HTTP", "\r\n\r\n0123456789abcdefghijkHTTP", "unread"] {
+        for body in [
+            "\r\n\r\n0123456789HTTP",
+            "\r\n\r\n0123456789abcdefghijkHTTP",
+            "unread",
+        ] {
             assert!(whole.contains(body), "{whole}");
         }
         for at in 1..request.len() {
@@ -133,15 +143,33 @@ fn a_form_is_read_as_names_and_values() {
     let form = "application/x-www-form-urlencoded";
     let table = [
         (form, "", 200, "[]"),
-        (form, "a=1&b=x+y%26z", 200, r#"[("a", "1"), ("b", "x y&z")]"#),
-        (form, "a&=b&&a=", 200, r#"[("a", ""), ("", "b"), ("a", "")]"#),
-        ("Application/X-WWW-Form-Urlencoded ; charset=utf-8", "a=b", 200, r#"[("a", "b")]"#),
+        (
+            form,
+            "a=1&b=x+y%26z",
+            200,
+            r#"[("a", "1"), ("b", "x y&z")]"#,
+        ),
+        (
+            form,
+            "a&=b&&a=",
+            200,
+            r#"[("a", ""), ("", "b"), ("a", "")]"#,
+        ),
+        (
+            "Application/X-WWW-Form-Urlencoded ; charset=utf-8",
+            "a=b",
+            200,
+            r#"[("a", "b")]"#,
+        ),
         ("text/plain", "a=b", 415, ""),
         ("", "a=b", 415, ""),
     ];
     for (content_type, body, status, want) in table {
         let mut client = Client::connect(server.local_addr());
-        let fields = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+        let fields = format!(
+            "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         client.say(&post("/form", &fields, body));
         let answer = client.response();
         assert_eq!(answer.status, status, "{content_type}");
@@ -181,11 +209,31 @@ fn a_body_that_is_too_large_is_413() {
         (fixed("/vec", "0123456789a"), 413, "one more"),
         (fixed("/io", "0123456789a"), 413, "through io::copy"),
         (fixed("/text", "0123456789a"), 413, "as text"),
-        (chunked("/vec", "5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"), 200, "in chunks"),
-        (chunked("/vec", "5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n"), 413, "in chunks"),
-        (chunked("/io", "b\r\n0123456789a\r\n0\r\n\r\n"), 413, "in one chunk"),
-        (chunked("/vec", "ffffffffffffffff\r\n"), 413, "the largest chunk"),
-        (post("/vec", "Content-Length: 18446744073709551615\r\n", ""), 413, "the largest"),
+        (
+            chunked("/vec", "5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"),
+            200,
+            "in chunks",
+        ),
+        (
+            chunked("/vec", "5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n"),
+            413,
+            "in chunks",
+        ),
+        (
+            chunked("/io", "b\r\n0123456789a\r\n0\r\n\r\n"),
+            413,
+            "in one chunk",
+        ),
+        (
+            chunked("/vec", "ffffffffffffffff\r\n"),
+            413,
+            "the largest chunk",
+        ),
+        (
+            post("/vec", "Content-Length: 18446744073709551615\r\n", ""),
+            413,
+            "the largest",
+        ),
         (fixed("/limit9", "012345678"), 200, "a limit of its own"),
         (fixed("/limit9", "0123456789"), 413, "a lower one"),
         (fixed("/limit2M", "0123456789a"), 200, "a higher one"),
@@ -196,7 +244,11 @@ fn a_body_that_is_too_large_is_413() {
         let answer = client.response();
         assert_eq!(answer.status, want, "{why}");
         if want == 413 {
-            assert_eq!(answer.header("Connection").as_deref(), Some("close"), "{why}");
+            assert_eq!(
+                answer.header("Connection").as_deref(),
+                Some("close"),
+                "{why}"
+            );
             client.expect_end();
             let failed = events.take_failure();
             assert!(failed.starts_with("the body is larger than "), "{failed}");
@@ -228,7 +280,10 @@ fn chunk_sizes_extensions_and_trailers_are_bounded() {
     let table = [
         (format!("2;{long}\r\nhi\r\n0\r\n\r\n"), "an extension"),
         (format!("2;{long}"), "an extension without an end"),
-        ("1;eeeeeeee\r\na\r\n".repeat(1000) + "0\r\n\r\n", "many extensions"),
+        (
+            "1;eeeeeeee\r\na\r\n".repeat(1000) + "0\r\n\r\n",
+            "many extensions",
+        ),
         (format!("0\r\nA: {long}\r\n\r\n"), "a trailer"),
         (format!("0\r\n{many}\r\n"), "many trailers"),
         ("0".repeat(5000), "a size"),
@@ -257,7 +312,10 @@ fn a_body_that_ends_early_is_an_error() {
 #[test]
 fn a_failed_body_keeps_failing() {
     let server = serve(echo);
-    for (request, status) in [(chunked("/swallow", "2\r\nhi\r\nx\r\n"), 400), (fixed("/swallow", "abc"), 413)] {
+    for (request, status) in [
+        (chunked("/swallow", "2\r\nhi\r\nx\r\n"), 400),
+        (fixed("/swallow", "abc"), 413),
+    ] {
         let said = dialogue(server.local_addr(), request + GET);
         assert_eq!(statuses(&said), [200], "{said}");
         let want = format!("true Err(StatusCode({status}))");
@@ -288,17 +346,35 @@ fn a_large_or_broken_unread_body_ends_the_connection() {
     let size = format!("{:x}", smuggled.len());
     let bad = CloseReason::Refused(StatusCode::BAD_REQUEST);
     let table = [
-        (post("/", "Content-Length: 262145\r\n", smuggled), CloseReason::Completed),
-        (post("/one", "Content-Length: 1000000\r\n", smuggled), CloseReason::Completed),
-        (chunked("/", &format!("40001\r\n{smuggled}")), CloseReason::Completed),
-        (chunked("/", &format!("{size}\r\n{smuggled}\r\n3ffff\r\n")), CloseReason::Completed),
-        (chunked("/", &format!("{size}\r\n{smuggled}x\r\n0\r\n\r\n")), bad),
+        (
+            post("/", "Content-Length: 262145\r\n", smuggled),
+            CloseReason::Completed,
+        ),
+        (
+            post("/one", "Content-Length: 1000000\r\n", smuggled),
+            CloseReason::Completed,
+        ),
+        (
+            chunked("/", &format!("40001\r\n{smuggled}")),
+            CloseReason::Completed,
+        ),
+        (
+            chunked("/", &format!("{size}\r\n{smuggled}\r\n3ffff\r\n")),
+            CloseReason::Completed,
+        ),
+        (
+            chunked("/", &format!("{size}\r\n{smuggled}x\r\n0\r\n\r\n")),
+            bad,
+        ),
         (chunked("/", &format!("x\r\n{smuggled}\r\n0\r\n\r\n")), bad),
     ];
     for (request, reason) in table {
         let said = dialogue(server.local_addr(), request.clone() + GET);
         assert_eq!(statuses(&said), [200], "{request:?}: {said}");
-        assert!(said.contains("\r\nConnection: close\r\n"), "{request:?}: {said}");
+        assert!(
+            said.contains("\r\nConnection: close\r\n"),
+            "{request:?}: {said}"
+        );
         assert_eq!(events.take_reason(), reason, "{request:?}");
     }
 }
@@ -359,9 +435,16 @@ fn an_unread_body_over_the_limit_ends_the_connection_only_if_the_response_says_s
 fn a_100_continue_is_sent_when_the_body_is_read() {
     let server = serve(echo);
     for path in ["/vec", "/io", "/bytewise"] {
-        for (framing, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n")] {
+        for (framing, body) in [
+            ("Content-Length: 2", "hi"),
+            ("Transfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n"),
+        ] {
             let mut client = Client::connect(server.local_addr());
-            client.say(&post(path, &format!("Expect: 100-Continue\r\n{framing}\r\n"), ""));
+            client.say(&post(
+                path,
+                &format!("Expect: 100-Continue\r\n{framing}\r\n"),
+                "",
+            ));
             let interim = client.head_response();
             assert_eq!(interim.head, "HTTP/1.1 100 Continue\r\n\r\n");
             client.say(body);
@@ -376,15 +459,46 @@ fn a_100_continue_is_sent_when_the_body_is_read() {
 #[test]
 fn no_100_continue_is_sent_for_a_body_that_is_not_read() {
     let server = serve(echo);
-    let expect = |path, fields: &str, body| post(path, &format!("Expect: 100-continue\r\n{fields}"), body);
+    let expect =
+        |path, fields: &str, body| post(path, &format!("Expect: 100-continue\r\n{fields}"), body);
     let table = [
-        (expect("/", "Content-Length: 2\r\n", ""), 200, true, "not read"),
-        (expect("/", "Transfer-Encoding: chunked\r\n", ""), 200, true, "not read"),
-        (expect("/vec", "Content-Length: 2000000\r\n", ""), 413, true, "too large"),
-        (expect("/vec", "Content-Length: 0\r\n", ""), 200, false, "no body"),
+        (
+            expect("/", "Content-Length: 2\r\n", ""),
+            200,
+            true,
+            "not read",
+        ),
+        (
+            expect("/", "Transfer-Encoding: chunked\r\n", ""),
+            200,
+            true,
+            "not read",
+        ),
+        (
+            expect("/vec", "Content-Length: 2000000\r\n", ""),
+            413,
+            true,
+            "too large",
+        ),
+        (
+            expect("/vec", "Content-Length: 0\r\n", ""),
+            200,
+            false,
+            "no body",
+        ),
         (expect("/vec", "", ""), 200, false, "no body"),
-        (expect("/vec", "Content-Length: 2\r\n", "hi"), 200, false, "it has not waited"),
-        (post("/vec", "Content-Length: 2\r\n", "hi"), 200, false, "it does not wait"),
+        (
+            expect("/vec", "Content-Length: 2\r\n", "hi"),
+            200,
+            false,
+            "it has not waited",
+        ),
+        (
+            post("/vec", "Content-Length: 2\r\n", "hi"),
+            200,
+            false,
+            "it does not wait",
+        ),
     ];
     for (request, want, closes, why) in table {
         let mut client = Client::connect(server.local_addr());

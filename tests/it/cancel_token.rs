@@ -18,7 +18,9 @@ fn drain_ends_wait_for_stop_without_firing_the_token() {
         sender.send(early).unwrap();
         let told = (token.is_draining(), token.wait_for_stop(LONG));
         sender.send(told).unwrap();
-        sender.send((token.is_cancelled(), token.wait_timeout(SHORT))).unwrap();
+        sender
+            .send((token.is_cancelled(), token.wait_timeout(SHORT)))
+            .unwrap();
         "hello"
     });
     let running = running.unwrap();

@@ -125,12 +125,18 @@ fn a_small_unread_rest_is_received_and_the_connection_persists() {
             if response.status == 100 {
                 response = client.response();
             }
-            if response.header("connection").map_or(false, |value| value.contains("close")) {
+            if response
+                .header("connection")
+                .map_or(false, |value| value.contains("close"))
+            {
                 client.expect_end();
                 continue;
             }
             let is_small = declared(fields).map_or(true, |length| length < 300_000);
-            assert!(is_small && !fields.contains("Expect"), "{way} with {fields:?} went on");
+            assert!(
+                is_small && !fields.contains("Expect"),
+                "{way} with {fields:?} went on"
+            );
             client.say(&GET.replace("/ ", "/text "));
             assert_eq!(client.response().text(), "hello", "{way} with {fields:?}");
         }
@@ -140,10 +146,16 @@ fn a_small_unread_rest_is_received_and_the_connection_persists() {
 /// Traffic Server sent the next client's request on such a connection, and its beginning was taken for the body.
 #[test]
 fn a_request_after_an_unread_body_is_not_taken_for_that_body() {
-    let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
+    let running = Server::bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|_| "ok")
+        .unwrap();
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = Client::connect(running.local_addr());
-    client.say(&format!("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", smuggled.len()));
+    client.say(&format!(
+        "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        smuggled.len()
+    ));
     let connection = running.handle();
     until("the request is being handled", || {
         let open = connection.connections();
@@ -160,7 +172,10 @@ fn a_request_after_an_unread_body_is_not_taken_for_that_body() {
 
 #[test]
 fn an_unread_rest_of_up_to_256_kib_is_received() {
-    let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
+    let running = Server::bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|_| "ok")
+        .unwrap();
     for (length, goes_on) in [(262_144, true), (262_145, false)] {
         for chunked in [false, true] {
             let mut client = Client::connect(running.local_addr());
@@ -169,14 +184,20 @@ fn an_unread_rest_of_up_to_256_kib_is_received() {
                 client.say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
                 client.say(&format!("{length:x}\r\n"));
             } else {
-                client.say(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
+                client.say(&format!(
+                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+                ));
             }
             client.say_bytes(&body);
             if chunked {
                 client.say("\r\n0\r\n\r\n");
             }
             let response = client.response();
-            assert_eq!(response.header("connection").is_none(), goes_on, "{length}, chunked: {chunked}");
+            assert_eq!(
+                response.header("connection").is_none(),
+                goes_on,
+                "{length}, chunked: {chunked}"
+            );
         }
     }
 }
@@ -185,7 +206,9 @@ fn an_unread_rest_of_up_to_256_kib_is_received() {
 #[test]
 fn a_dripping_rest_is_awaited_for_the_body_timeout_at_most() {
     for chunked in [false, true] {
-        let builder = Server::builder().body_timeout(Duration::from_millis(300)).min_rate(None);
+        let builder = Server::builder()
+            .body_timeout(Duration::from_millis(300))
+            .min_rate(None);
         let (server, events) = observed(builder, |_| "ok");
         let mut client = Client::connect(server.local_addr());
         if chunked {
@@ -206,11 +229,19 @@ fn a_dripping_rest_is_awaited_for_the_body_timeout_at_most() {
         };
         let response = client.response();
         is_answered.store(true, SeqCst);
-        assert_eq!(response.header("connection").as_deref(), Some("close"), "chunked: {chunked}");
+        assert_eq!(
+            response.header("connection").as_deref(),
+            Some("close"),
+            "chunked: {chunked}"
+        );
         assert_eq!(response.text(), "ok");
         drips.join().unwrap();
         drop(client);
-        assert_eq!(events.take_reason(), CloseReason::BodyTimeout, "chunked: {chunked}");
+        assert_eq!(
+            events.take_reason(),
+            CloseReason::BodyTimeout,
+            "chunked: {chunked}"
+        );
     }
 }
 

@@ -218,7 +218,11 @@ fn generate(random: &mut Random) -> Made {
 }
 
 /// The target, its decoded path, and its query.
-fn target(method: &mut String, host: &str, random: &mut Random) -> (String, String, Option<String>) {
+fn target(
+    method: &mut String,
+    host: &str,
+    random: &mut Random,
+) -> (String, String, Option<String>) {
     let form = random.below(8);
     if form == 0 {
         *method = String::from("OPTIONS");
@@ -232,7 +236,9 @@ fn target(method: &mut String, host: &str, random: &mut Random) -> (String, Stri
         decoded.push('/');
         for _ in 0..random.below(6) {
             let plain = char::from(random.pick(PATH));
-            let other = random.pick(&[' ', '/', '%', '?', '"', '\u{85}', '\u{e4}', '\u{20ac}', '😀']);
+            let other = random.pick(&[
+                ' ', '/', '%', '?', '"', '\u{85}', '\u{e4}', '\u{20ac}', '😀',
+            ]);
             let (char, encode) = random.pick(&[(plain, false), (plain, true), (other, true)]);
             decoded.push(char);
             match encode {
@@ -262,7 +268,13 @@ fn target(method: &mut String, host: &str, random: &mut Random) -> (String, Stri
 fn field_line(name: &str, value: &[u8], random: &mut Random) -> Vec<u8> {
     let before = random.pick(&[" ", "", "\t", "  \t "]);
     let after = random.pick(&["", "", " ", " \t"]);
-    let parts = [name.as_bytes(), b":", before.as_bytes(), value, after.as_bytes()];
+    let parts = [
+        name.as_bytes(),
+        b":",
+        before.as_bytes(),
+        value,
+        after.as_bytes(),
+    ];
     [&parts.concat()[..], b"\r\n"].concat()
 }
 
@@ -302,7 +314,8 @@ const HOSTS: &[&str] = &[
     "[::ffff:1.2.3.4]:0080",
 ];
 
-const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const TOKEN: &[u8] =
+    b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// What stands in a path as it is, by RFC 3986 or because browsers leave it so.
 const PATH: &[u8] = b"ABCXYZabcxyz0189-._~!$&'()*+,;=:@[]|^";

@@ -8,8 +8,16 @@ use std::fs;
 use std::path::Path;
 
 /// The layers from below.
-const LAYERS: [&[&str]; 8] =
-    [&["sys"], &["proto"], &["error"], &["event"], &["config"], &["lifecycle"], &["conn"], &["accept"]];
+const LAYERS: [&[&str]; 8] = [
+    &["sys"],
+    &["proto"],
+    &["error"],
+    &["event"],
+    &["config"],
+    &["lifecycle"],
+    &["conn"],
+    &["accept"],
+];
 
 /// Above all layers, in this order.
 const TOP: [&str; 2] = ["server", "lib"];
@@ -27,13 +35,20 @@ fn modules() -> BTreeMap<Module, String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-            } else if path.extension().map_or(false, |it| it == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().map_or(false, |it| it == "rs") && !path.ends_with("tests.rs")
+            {
                 let name = path.strip_prefix(&root).unwrap().with_extension("");
-                let mut module: Module = name.iter().map(|it| it.to_str().unwrap().to_string()).collect();
+                let mut module: Module = name
+                    .iter()
+                    .map(|it| it.to_str().unwrap().to_string())
+                    .collect();
                 if ["lib", "mod"].contains(&module.last().unwrap().as_str()) {
                     module.pop();
                 }
-                modules.insert(module, without_comments(&fs::read_to_string(&path).unwrap()));
+                modules.insert(
+                    module,
+                    without_comments(&fs::read_to_string(&path).unwrap()),
+                );
             }
         }
     }
@@ -62,7 +77,11 @@ fn paths(text: &str) -> BTreeSet<Vec<String>> {
 }
 
 /// Reads one path, or a group of paths, at the beginning of the text. Returns what follows.
-fn expand<'a>(text: &'a str, prefix: &mut Vec<String>, paths: &mut BTreeSet<Vec<String>>) -> &'a str {
+fn expand<'a>(
+    text: &'a str,
+    prefix: &mut Vec<String>,
+    paths: &mut BTreeSet<Vec<String>>,
+) -> &'a str {
     let mut text = text.trim_start();
     let depth = prefix.len();
     loop {
@@ -75,7 +94,9 @@ fn expand<'a>(text: &'a str, prefix: &mut Vec<String>, paths: &mut BTreeSet<Vec<
             text = &text[1..];
             break;
         }
-        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(text.len());
         if end == 0 {
             text = text.strip_prefix('*').unwrap_or(text);
             paths.insert(prefix.clone());
@@ -88,7 +109,8 @@ fn expand<'a>(text: &'a str, prefix: &mut Vec<String>, paths: &mut BTreeSet<Vec<
             None => {
                 paths.insert(prefix.clone());
                 // `as name` is of no interest.
-                text = text.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_' || c == ' ');
+                text =
+                    text.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_' || c == ' ');
                 break;
             }
         }
@@ -124,7 +146,8 @@ fn resolve(modules: &BTreeMap<Module, String>, from: &[String], path: &[String])
 fn re_exported(modules: &BTreeMap<Module, String>, module: &[String], name: &str) -> Module {
     let text = &modules[module];
     for (at, _) in text.match_indices("use self::") {
-        if !text[..at].trim_end().ends_with("pub") && !text[..at].trim_end().ends_with("pub(crate)") {
+        if !text[..at].trim_end().ends_with("pub") && !text[..at].trim_end().ends_with("pub(crate)")
+        {
             continue;
         }
         let mut paths = BTreeSet::new();
@@ -139,7 +162,9 @@ fn re_exported(modules: &BTreeMap<Module, String>, module: &[String], name: &str
 fn uses(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut uses = BTreeMap::new();
     for (module, text) in modules {
-        let targets = paths(text).into_iter().map(|path| resolve(modules, module, &path));
+        let targets = paths(text)
+            .into_iter()
+            .map(|path| resolve(modules, module, &path));
         let targets: BTreeSet<Module> = targets.filter(|target| target != module).collect();
         uses.insert(module.clone(), targets);
     }
@@ -150,8 +175,14 @@ fn uses(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>
 fn rank(module: &[String]) -> usize {
     let name = module.first().map_or("lib", String::as_str);
     let layer = LAYERS.iter().position(|layer| layer.contains(&name));
-    let above = || TOP.iter().position(|top| *top == name).map(|at| LAYERS.len() + at);
-    layer.or_else(above).unwrap_or_else(|| panic!("{name} is in no layer"))
+    let above = || {
+        TOP.iter()
+            .position(|top| *top == name)
+            .map(|at| LAYERS.len() + at)
+    };
+    layer
+        .or_else(above)
+        .unwrap_or_else(|| panic!("{name} is in no layer"))
 }
 
 fn violations(uses: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
@@ -192,17 +223,36 @@ fn no_file_uses_one_above_it_or_itself_by_way_of_others() {
 #[test]
 fn an_upward_use_and_a_circle_are_found_through_re_exports() {
     let table = [
-        ("sys::sync", "use super::super::lifecycle::Registry;", "sys::sync uses lifecycle::registry"),
-        ("proto::chars", "use super::head::Head;", "proto::chars uses proto::head"),
-        ("event", "fn f(_: super::Handle) {}", "event uses lifecycle::handle"),
-        ("conn::stream", "use super::{driver, rate::MinRate};", "conn::stream uses conn::driver"),
+        (
+            "sys::sync",
+            "use super::super::lifecycle::Registry;",
+            "sys::sync uses lifecycle::registry",
+        ),
+        (
+            "proto::chars",
+            "use super::head::Head;",
+            "proto::chars uses proto::head",
+        ),
+        (
+            "event",
+            "fn f(_: super::Handle) {}",
+            "event uses lifecycle::handle",
+        ),
+        (
+            "conn::stream",
+            "use super::{driver, rate::MinRate};",
+            "conn::stream uses conn::driver",
+        ),
     ];
     for (module, line, want) in table {
         let mut modules = modules();
         let module: Module = module.split("::").map(String::from).collect();
         modules.get_mut(&module).unwrap().push_str(line);
         let violations = violations(&uses(&modules));
-        assert!(violations.iter().any(|it| it == want), "{line}: {violations:?}");
+        assert!(
+            violations.iter().any(|it| it == want),
+            "{line}: {violations:?}"
+        );
     }
 }
 
@@ -239,7 +289,14 @@ fn what_parses_and_encodes_names_no_socket_lock_thread_or_clock() {
 fn what_differs_between_systems_stands_in_sys() {
     for (module, text) in modules() {
         if module.first().map_or(true, |it| it != "sys") {
-            for word in ["cfg!(", "target_os", "cfg(windows", "cfg(not(", "os::unix", "os::windows"] {
+            for word in [
+                "cfg!(",
+                "target_os",
+                "cfg(windows",
+                "cfg(not(",
+                "os::unix",
+                "os::windows",
+            ] {
                 assert!(!text.contains(word), "{} has {word}", module.join("::"));
             }
         }

@@ -41,13 +41,21 @@ fn drip(addr: SocketAddr, beginning: &str) -> String {
 #[test]
 fn a_slow_head_gets_408() {
     let builder = || Server::builder().header_timeout(SHORT);
-    for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n", "\r\nG"] {
+    for beginning in [
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n",
+        "\r\nG",
+    ] {
         let (server, events) = observed(builder(), count);
         let mut client = Client::connect(server.local_addr());
         client.say(beginning);
         let answer = client.response();
         assert_eq!(answer.status, 408, "{beginning:?}");
-        assert_eq!(answer.text(), "408 Request Timeout: the head took too long\n");
+        assert_eq!(
+            answer.text(),
+            "408 Request Timeout: the head took too long\n"
+        );
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
@@ -85,7 +93,11 @@ fn the_head_timeout_restarts_with_each_request() {
     }
     client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET");
     assert_eq!(client.response().status, 200);
-    assert_eq!(client.response().status, 408, "the pipelined half of a head");
+    assert_eq!(
+        client.response().status,
+        408,
+        "the pipelined half of a head"
+    );
     assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
 }
 
@@ -119,7 +131,10 @@ fn a_stalled_body_gets_408() {
         client.say(&format!("POST / HTTP/1.1\r\nHost: x\r\n{rest}"));
         let answer = client.response();
         assert_eq!(answer.status, 408, "{rest:?}");
-        assert_eq!(answer.text(), "408 Request Timeout: the body came too slowly\n");
+        assert_eq!(
+            answer.text(),
+            "408 Request Timeout: the body came too slowly\n"
+        );
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
@@ -229,7 +244,11 @@ fn a_head_over_its_byte_limit_is_refused() {
     let table = [
         (head(100) + &"b".repeat(200), 200, "the body does not count"),
         (head(101), 431, "one byte more"),
-        (head(101)[..100].to_string(), 431, "not yet whole, but too long already"),
+        (
+            head(101)[..100].to_string(),
+            431,
+            "not yet whole, but too long already",
+        ),
         (head(5000), 431, "many more"),
         (line(101), 414, "a line that is too long"),
         (line(101)[..100].to_string(), 414, "a line without an end"),
@@ -242,7 +261,11 @@ fn a_head_over_its_byte_limit_is_refused() {
         let answer = client.response();
         assert_eq!(answer.status, want, "{why}");
         if want != 200 {
-            assert_eq!(answer.header("Connection").as_deref(), Some("close"), "{why}");
+            assert_eq!(
+                answer.header("Connection").as_deref(),
+                Some("close"),
+                "{why}"
+            );
             assert!(answer.text().ends_with(" is too large\n"), "{why}");
             client.expect_end();
         }
@@ -271,7 +294,10 @@ fn the_default_limit_of_a_head_is_16_kib() {
 #[test]
 fn a_head_over_its_header_limit_is_refused() {
     let default = 100;
-    for (builder, max) in [(Server::builder(), default), (Server::builder().max_headers(3), 3)] {
+    for (builder, max) in [
+        (Server::builder(), default),
+        (Server::builder().max_headers(3), 3),
+    ] {
         let (server, _events) = observed(builder, count);
         for (fields, want) in [(max, 200), (max + 1, 431)] {
             let more = "A: b\r\n".repeat(fields - 1);
@@ -307,8 +333,16 @@ fn a_form_over_its_field_limit_gets_413() {
         let table = [
             (fields(max), 200, "as many as are allowed"),
             (fields(max + 1), 413, "one more"),
-            (format!("&&{}&&&", fields(max)), 200, "empty ones do not count"),
-            (format!("{}b", fields(max)), 413, "the last one needs no ampersand"),
+            (
+                format!("&&{}&&&", fields(max)),
+                200,
+                "empty ones do not count",
+            ),
+            (
+                format!("{}b", fields(max)),
+                413,
+                "the last one needs no ampersand",
+            ),
         ];
         for (body, want, why) in table {
             let length = body.len();
@@ -329,10 +363,17 @@ fn a_form_over_its_field_limit_gets_413() {
 #[test]
 fn every_timeout_can_be_turned_off() {
     let builder = Server::builder().header_timeout(None).idle_timeout(None);
-    let builder = builder.body_timeout(None).write_timeout(None).min_rate(None);
+    let builder = builder
+        .body_timeout(None)
+        .write_timeout(None)
+        .min_rate(None);
     let (server, _events) = observed(builder, count);
     let mut client = Client::connect(server.local_addr());
-    for piece in ["POST / HT", "TP/1.1\r\nHost: x\r\nContent-Len", "gth: 4\r\n\r\nab"] {
+    for piece in [
+        "POST / HT",
+        "TP/1.1\r\nHost: x\r\nContent-Len",
+        "gth: 4\r\n\r\nab",
+    ] {
         client.say(piece);
     }
     client.say("cd");
@@ -367,7 +408,11 @@ fn an_invalid_setting_is_an_error_with_its_name() {
     let (server, _events) = observed(new().max_body_bytes(0), count);
     let mut client = Client::connect(server.local_addr());
     client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.response().status, 200, "no body at all can be wanted");
+    assert_eq!(
+        client.response().status,
+        200,
+        "no body at all can be wanted"
+    );
 }
 
 #[test]
@@ -388,7 +433,12 @@ fn a_bind_error_names_the_address() {
     assert_eq!(error.to_string(), format!("{text}none was given"));
     // Documentation addresses (RFC 5737) belong to no machine.
     let error = Server::bind("192.0.2.1:80").unwrap_err();
-    assert!(error.to_string().starts_with("cannot listen on 192.0.2.1:80: "), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot listen on 192.0.2.1:80: "),
+        "{error}"
+    );
 }
 
 /// A connection whose `Closed` hook takes long waits for no request any more, but it looked so, and was chosen again
@@ -414,7 +464,9 @@ fn a_slow_closed_hook_does_not_delay_new_connections() {
     let _second = ask();
     until("the second waits for its next request", || {
         let connections = running.handle().connections();
-        connections.iter().any(|info| info.state == ConnectionState::Idle)
+        connections
+            .iter()
+            .any(|info| info.state == ConnectionState::Idle)
     });
     let _third = ask(); // for which the second makes room
     go_on.send(()).unwrap();
@@ -447,11 +499,14 @@ impl Write for Sloppy {
 #[test]
 fn a_handshake_times_out_even_if_its_transport_hides_it() {
     let (told, closed) = mpsc::sync_channel(9);
-    let builder = Server::builder().header_timeout(SHORT).transport(|tcp, _| Ok(Sloppy(tcp))).on_event(move |event| {
-        if let Event::Closed { reason, .. } = event {
-            let _ = told.send(*reason); // the test may have ended
-        }
-    });
+    let builder = Server::builder()
+        .header_timeout(SHORT)
+        .transport(|tcp, _| Ok(Sloppy(tcp)))
+        .on_event(move |event| {
+            if let Event::Closed { reason, .. } = event {
+                let _ = told.send(*reason); // the test may have ended
+            }
+        });
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(count).unwrap();
     let _silent = Client::connect(running.local_addr());
     assert_eq!(closed.recv_timeout(SOON), Ok(CloseReason::HeadTimeout));

@@ -5,7 +5,9 @@ use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::assert_ends;
 use crate::support::{until, GET, SOON};
-use hardstop::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server};
+use hardstop::{
+    Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server,
+};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -92,10 +94,20 @@ impl OnePlace {
         let transport = move |tcp, id: ConnectionId| {
             let gate = Arc::clone(&gate);
             let free = if u64::from(id) == 1 { Some(free) } else { None };
-            Ok(Gated { tcp, gate, stops, free })
+            Ok(Gated {
+                tcp,
+                gate,
+                stops,
+                free,
+            })
         };
         let server = builder.transport(transport).bind("127.0.0.1:0").unwrap();
-        OnePlace { running: server.spawn(answer).unwrap(), facts, arrivals, open }
+        OnePlace {
+            running: server.spawn(answer).unwrap(),
+            facts,
+            arrivals,
+            open,
+        }
     }
 
     fn addr(&self) -> SocketAddr {
@@ -115,14 +127,39 @@ fn an_unsent_response_is_not_lost_to_an_eviction() {
     let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
     let too_large = "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
     let table = [
-        (connection_closes("GET /"), 0, SMALL, "a short last response"),
-        (connection_closes("GET /stream"), 0, "0\r\n\r\n", "a stream that is the last response"),
-        (connection_closes("GET /large"), 1, "0\r\n\r\n", "the last write of a long one"),
+        (
+            connection_closes("GET /"),
+            0,
+            SMALL,
+            "a short last response",
+        ),
+        (
+            connection_closes("GET /stream"),
+            0,
+            "0\r\n\r\n",
+            "a stream that is the last response",
+        ),
+        (
+            connection_closes("GET /large"),
+            1,
+            "0\r\n\r\n",
+            "the last write of a long one",
+        ),
         (connection_closes("HEAD /"), 0, "\r\n\r\n", "a head alone"),
         (String::from(unread), 0, SMALL, "an early answer"),
         (String::from(too_large), 0, "bytes\n", "a 413"),
-        (String::from("GET / HTTP/9.9\r\n\r\n"), 0, "served\n", "a refusal"),
-        (format!("{GET}GET / HTTP/1.1\r\n\r\n"), 0, "`host[:port]`\n", "a refusal behind a response"),
+        (
+            String::from("GET / HTTP/9.9\r\n\r\n"),
+            0,
+            "served\n",
+            "a refusal",
+        ),
+        (
+            format!("{GET}GET / HTTP/1.1\r\n\r\n"),
+            0,
+            "`host[:port]`\n",
+            "a refusal behind a response",
+        ),
     ];
     for (say, free, end, why) in table {
         let one = OnePlace::new(Stops::Before, free);
@@ -151,7 +188,9 @@ fn a_response_before_a_slow_head_is_not_lost_to_an_eviction() {
     client.say(&format!("{GET}GET / HT"));
     one.arrivals.recv_timeout(SOON).unwrap();
     let began = one.running.handle().connections()[0].since;
-    until("a head would have had its second", || began.elapsed() > Duration::from_millis(1100));
+    until("a head would have had its second", || {
+        began.elapsed() > Duration::from_millis(1100)
+    });
     let mut other = Client::connect(one.addr());
     assert_eq!(other.response().status, 503);
     one.open.send(()).unwrap();
@@ -174,7 +213,11 @@ fn the_last_response_of_a_drain_is_not_lost_to_a_queued_client() {
     assert_eq!(client.response().text(), SMALL);
     client.expect_end();
     drop(client);
-    assert_eq!(next.response().status, 503, "it came while the place was taken");
+    assert_eq!(
+        next.response().status,
+        503,
+        "it came while the place was taken"
+    );
     assert!(one.running.join());
     assert_ne!(one.facts.reason(1), CloseReason::Evicted);
 }
@@ -182,7 +225,11 @@ fn the_last_response_of_a_drain_is_not_lost_to_a_queued_client() {
 /// Regression: a client that had its response, and came again at once, got a 503 from a server that served nobody else.
 #[test]
 fn a_client_finds_its_place_free_after_its_last_response() {
-    for say in [connection_closes("GET /"), connection_closes("GET /large"), String::from(GET)] {
+    for say in [
+        connection_closes("GET /"),
+        connection_closes("GET /large"),
+        String::from(GET),
+    ] {
         let is_served = (0..20).any(|_| {
             let one = OnePlace::new(Stops::After, usize::from(say.contains("large")));
             let mut client = Client::connect(one.addr());
@@ -202,8 +249,13 @@ fn a_client_finds_its_place_free_after_its_last_response() {
     }
 }
 
-fn serve_one_place_with<R: Into<Response>>(handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static) -> Running {
-    let server = Server::builder().max_connections(1).bind("127.0.0.1:0").unwrap();
+fn serve_one_place_with<R: Into<Response>>(
+    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+) -> Running {
+    let server = Server::builder()
+        .max_connections(1)
+        .bind("127.0.0.1:0")
+        .unwrap();
     server.spawn(handler).unwrap()
 }
 
@@ -217,7 +269,10 @@ fn a_sequential_client_is_never_refused() {
     type Hook = fn(&Event);
     let hooks: [(Option<Hook>, &str); 3] = [
         (None, "no hook"),
-        (Some(|_| thread::sleep(Duration::from_micros(500))), "a slow hook"),
+        (
+            Some(|_| thread::sleep(Duration::from_micros(500))),
+            "a slow hook",
+        ),
         (
             Some(|event| {
                 if let Event::Closed { .. } = event {
@@ -294,8 +349,16 @@ fn a_rejected_client_is_cut_by_a_destroy_while_the_hook_runs() {
     let running = running.unwrap();
     let mut first = Client::connect(running.local_addr());
     first.say(GET);
-    until("it is handled", || running.handle().connections().iter().any(|info| info.requests == 1));
-    let mut others: Vec<Client> = (0..9).map(|_| Client::connect(running.local_addr())).collect();
+    until("it is handled", || {
+        running
+            .handle()
+            .connections()
+            .iter()
+            .any(|info| info.requests == 1)
+    });
+    let mut others: Vec<Client> = (0..9)
+        .map(|_| Client::connect(running.local_addr()))
+        .collect();
     arrivals.recv_timeout(SOON).unwrap();
     running.destroy();
     for client in &mut others {
@@ -339,7 +402,12 @@ fn connections_that_are_slow_to_go_do_not_make_more_threads_than_there_may_be() 
     let (gate, arrivals, open) = Gate::new();
     let gate = Arc::new(gate);
     let builder = Server::builder().max_connections(1);
-    let builder = builder.transport(move |tcp, _| Ok(Lasting { tcp, gate: Arc::clone(&gate) }));
+    let builder = builder.transport(move |tcp, _| {
+        Ok(Lasting {
+            tcp,
+            gate: Arc::clone(&gate),
+        })
+    });
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(answer).unwrap();
     let mut clients = Vec::new();
     // Each that is served makes room for the next one, and stays.
@@ -386,7 +454,11 @@ fn a_long_response_does_not_hold_up_those_who_are_refused() {
         assert_eq!(client.response().status, 503);
     }
     // Each would wait for a second.
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -394,7 +466,13 @@ fn a_connection_whose_rest_of_a_body_does_not_come_makes_room() {
     let running = serve_one_place_with(|_| Response::text(SMALL));
     let mut silent = Client::connect(running.local_addr());
     silent.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n");
-    until("its handler has returned", || running.handle().connections().iter().any(|info| info.requests == 1));
+    until("its handler has returned", || {
+        running
+            .handle()
+            .connections()
+            .iter()
+            .any(|info| info.requests == 1)
+    });
     let is_served = (0..20).any(|_| {
         let mut other = Client::connect(running.local_addr());
         other.say(GET);

@@ -155,10 +155,15 @@ fn a_reader_that_panics_on_drop_loses_no_earlier_response() {
 /// It took along the 500 that stood in for its response.
 #[test]
 fn a_reader_that_panics_when_replaced_leaves_the_500_whole() {
-    let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, 5).with_header("a", "b\r\nc: d"));
+    let (server, events) = observed(Server::builder(), |_| {
+        Response::reader(Bomb, 5).with_header("a", "b\r\nc: d")
+    });
     let said = dialogue(server.local_addr(), GET);
     assert_eq!(statuses(&said), [500]);
-    assert!(said.ends_with("\r\n\r\n500 Internal Server Error\n"), "{said}");
+    assert!(
+        said.ends_with("\r\n\r\n500 Internal Server Error\n"),
+        "{said}"
+    );
     assert_eq!(events.take_panic(), "on purpose");
     events.take_until_closed(CloseReason::HandlerPanicked);
 }

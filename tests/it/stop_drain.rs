@@ -81,7 +81,10 @@ fn a_silent_connection_gets_one_second_during_drain() {
     late.say(GET);
     assert_is_last(&mut late);
     silent.expect_end();
-    assert!(began.elapsed() > Duration::from_millis(100), "it had no time to begin");
+    assert!(
+        began.elapsed() > Duration::from_millis(100),
+        "it had no time to begin"
+    );
     assert_ends(&running);
 }
 
@@ -154,8 +157,18 @@ impl Write for SaysReads {
 #[test]
 fn queued_connections_get_their_grace_when_a_place_frees_up() {
     let (sender, reads) = mpsc::sync_channel(99);
-    let transport = move |tcp, id| Ok(SaysReads { tcp, id: u64::from(id), reads: sender.clone() });
-    let server = Server::builder().max_connections(1).transport(transport).bind("127.0.0.1:0").unwrap();
+    let transport = move |tcp, id| {
+        Ok(SaysReads {
+            tcp,
+            id: u64::from(id),
+            reads: sender.clone(),
+        })
+    };
+    let server = Server::builder()
+        .max_connections(1)
+        .transport(transport)
+        .bind("127.0.0.1:0")
+        .unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
     let [mut first, mut second] = [(); 2].map(|()| Client::connect(addr).queued());
     handle.drain();
@@ -186,7 +199,11 @@ fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
         }
     };
     let (keep, kept) = mpsc::sync_channel(9);
-    let server = Server::builder().max_connections(1).on_event(busy).bind("127.0.0.1:0").unwrap();
+    let server = Server::builder()
+        .max_connections(1)
+        .on_event(busy)
+        .bind("127.0.0.1:0")
+        .unwrap();
     let running = server.spawn(move |req| {
         let keep = keep.clone();
         match req.path() {

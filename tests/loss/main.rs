@@ -45,21 +45,30 @@ fn shutdown_under_load_loses_no_request() {
         assert!(running.join());
         table.count(&round, called, |note| note.connected);
         let lost = unanswered(&round);
-        assert!(lost.is_empty(), "opened, and not answered, in round {n}: {lost:?}");
+        assert!(
+            lost.is_empty(),
+            "opened, and not answered, in round {n}: {lost:?}"
+        );
     }
     assert_eq!((table.truncated, table.sent_away), (0, 0));
     // None has been opened. `connect` may return before the system has seen the last packet of the handshake at the
     // server's end: such a one, which is rare, is reset when the port closes. A drain that leaves the system's queue
     // behind loses some in every round.
-    assert!(table.nothing_before * 50 <= table.rounds, "{}", table.nothing_before);
+    assert!(
+        table.nothing_before * 50 <= table.rounds,
+        "{}",
+        table.nothing_before
+    );
     table.print("shutdown under load");
 }
 
 #[test]
 fn destroy_under_load_truncates_nothing_that_looks_whole() {
     let _alone = locked(&ALONE);
-    let (clients, mut table) =
-        (Clients::new(&[reconnecting, reconnecting, reconnecting, pipelining]), Table::default());
+    let (clients, mut table) = (
+        Clients::new(&[reconnecting, reconnecting, reconnecting, pipelining]),
+        Table::default(),
+    );
     let mut random = Random::new();
     for n in 0..200 {
         let (round, running) = clients.begin(n * 100_000, 1 + random.below(200));
@@ -71,19 +80,32 @@ fn destroy_under_load_truncates_nothing_that_looks_whole() {
         running.destroy();
         let returned = round.stamp();
         table.time("destroy", began.elapsed());
-        assert!(running.handle().wait_timeout(SOON), "somebody is left in round {n}");
+        assert!(
+            running.handle().wait_timeout(SOON),
+            "somebody is left in round {n}"
+        );
         table.time("wait returns after", began.elapsed());
         let last_end = clients.end();
         table.time("the last client has seen its end after", last_end - began);
         assert!(running.join());
         table.count(&round, called, |note| note.sent);
-        for call in locked(&round.calls).iter().filter(|call| call.stamp > returned) {
-            assert!(call.is_told, "decided after the destroy in round {n}: {call:?}");
+        for call in locked(&round.calls)
+            .iter()
+            .filter(|call| call.stamp > returned)
+        {
+            assert!(
+                call.is_told,
+                "decided after the destroy in round {n}: {call:?}"
+            );
             table.late_calls += 1;
         }
     }
     // A thread may be put to sleep between the decision to call a handler and the handler's first line; rarely.
-    assert!(table.late_calls * 50 <= table.rounds, "{}", table.late_calls);
+    assert!(
+        table.late_calls * 50 <= table.rounds,
+        "{}",
+        table.late_calls
+    );
     table.assert_times();
     table.print("destroy under load");
 }
@@ -103,8 +125,14 @@ fn drain_answers_requests_already_sent_on_keep_alive_connections() {
         clients.end();
         assert!(running.join());
         table.count(&round, called, |note| note.sent);
-        for note in locked(&round.notes).iter().filter(|note| note.sent < called) {
-            assert!(matches!(note.end, End::Whole { .. }), "in round {n}: {note:?}");
+        for note in locked(&round.notes)
+            .iter()
+            .filter(|note| note.sent < called)
+        {
+            assert!(
+                matches!(note.end, End::Whole { .. }),
+                "in round {n}: {note:?}"
+            );
         }
     }
     assert_eq!(table.truncated, 0);
@@ -122,7 +150,10 @@ fn an_event_stream_ends_soon_after_destroy() {
             let (token, sender) = (request.cancel_token(), sender.clone());
             let pause = Duration::from_secs(if n % 2 == 0 { 60 } else { 0 });
             let events = Response::stream(move |body| {
-                let mut tick = || body.write_all(b"data: tick\n\n").and_then(|()| body.flush());
+                let mut tick = || {
+                    body.write_all(b"data: tick\n\n")
+                        .and_then(|()| body.flush())
+                };
                 while tick().is_ok() && !token.wait_timeout(pause) {}
                 sender.send(Instant::now()).unwrap();
                 Ok(())
@@ -139,7 +170,10 @@ fn an_event_stream_ends_soon_after_destroy() {
         let began = Instant::now();
         assert_eq!(running.destroy(), 1);
         let end = ended.recv_timeout(SOON).unwrap();
-        table.time("its handler ends after", end.saturating_duration_since(began));
+        table.time(
+            "its handler ends after",
+            end.saturating_duration_since(began),
+        );
         let stuck = events.find_map(|line| line.err().filter(is_timeout));
         assert!(stuck.is_none(), "its client has not seen the end");
         table.time("its client has seen the end after", began.elapsed());

@@ -66,10 +66,16 @@ impl Table {
             (self.whole, "whole and right responses"),
             (self.truncated, "truncated responses"),
             (self.sent_away, "answered with 503 and Retry-After"),
-            (self.nothing_before, "without a response, made before the stop was called"),
+            (
+                self.nothing_before,
+                "without a response, made before the stop was called",
+            ),
             (self.nothing_after, "without a response, made later"),
             (self.refused, "refused connections"),
-            (self.late_calls, "handlers entered after destroy had returned, their token fired"),
+            (
+                self.late_calls,
+                "handlers entered after destroy had returned, their token fired",
+            ),
         ];
         for (number, what) in rows {
             println!("{number:>8} {what}");

@@ -20,8 +20,14 @@ pub(crate) fn is_alone(name: &str, limits: &str) -> bool {
     shell.arg(std::env::current_exe().unwrap());
     shell.args([name, "--exact", "--nocapture"]);
     let output = shell.env(MARK, "1").output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && out.contains("1 passed"),
+        "{out}{err}"
+    );
     println!("{out}");
     false
 }

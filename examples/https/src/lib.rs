@@ -81,7 +81,8 @@ impl SelfSigned {
 
 fn made() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
     let key = Key::new()?;
-    let mut params = CertificateParams::new([String::from("localhost"), String::from("127.0.0.1")])?;
+    let mut params =
+        CertificateParams::new([String::from("localhost"), String::from("127.0.0.1")])?;
     params.serial_number = Some(SerialNumber::from_slice(&serial_number()?));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let certificate = params.self_signed(&key)?;
@@ -94,7 +95,11 @@ fn made() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
         .with_single_cert(vec![certificate.into()], key.pkcs8()?)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let config = Arc::new(config);
-    Ok(SelfSigned { config, pem, sha256 })
+    Ok(SelfSigned {
+        config,
+        pem,
+        sha256,
+    })
 }
 
 /// RFC 5280 §4.1.2.2: not negative, and of 20 bytes at most.

@@ -61,7 +61,9 @@ impl Transport for Client {
         let mut wire = self.0.lock().unwrap();
         wire.call(true)?;
         wire.writes.push(bytes.len());
-        let n = bytes.len().min(if wire.takes_all { usize::MAX } else { 700 });
+        let n = bytes
+            .len()
+            .min(if wire.takes_all { usize::MAX } else { 700 });
         wire.output.extend_from_slice(&bytes[..n]);
         Ok(n)
     }
@@ -117,8 +119,11 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
     });
     let server = builder.bind("127.0.0.1:0").unwrap();
     let entry = Entry::new(ConnectionId(1), Some(server.local_addr()), false);
-    let registration =
-        Registration { registry: server.handle().registry, entry: Arc::new(entry), reported: Reported::Nothing };
+    let registration = Registration {
+        registry: server.handle().registry,
+        entry: Arc::new(entry),
+        reported: Reported::Nothing,
+    };
     let wire = Arc::new(Mutex::new(wire));
     let client = Client(Arc::clone(&wire));
     let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
@@ -135,7 +140,12 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
 
 /// What the client got, without dates, why it ended, and after how many calls.
 fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, usize) {
-    let (wire, reason) = serve_wire(Wire { input: DIALOGUE.to_vec(), failing, error, ..Wire::default() });
+    let (wire, reason) = serve_wire(Wire {
+        input: DIALOGUE.to_vec(),
+        failing,
+        error,
+        ..Wire::default()
+    });
     let text = String::from_utf8(wire.output).unwrap();
     let lines = text.split_inclusive("\r\n");
     let undated = lines.filter(|line| !line.starts_with("Da")).collect();
@@ -161,7 +171,10 @@ fn whichever_call_to_the_system_fails_the_connection_ends_once_and_says_nothing_
             let ends = ["\r\n0\r\n\r\n", "100 Continue\r\n\r\n"];
             let is_whole = said.is_empty() || ends.iter().any(|end| said.ends_with(end));
             assert!(refusal.is_empty() || is_whole, "{of} stands in a hole");
-            assert!(refusal.is_empty() || refusal.contains("\r\nConnection: close\r\n"), "{of}");
+            assert!(
+                refusal.is_empty() || refusal.contains("\r\nConnection: close\r\n"),
+                "{of}"
+            );
             assert!(refusal.matches("\n").count() <= 6, "{of}");
             assert_eq!(reason == CloseReason::SetupFailed, failing == 1, "{of}");
             assert_eq!(reason == CloseReason::Completed, said == whole, "{of}");
@@ -181,21 +194,43 @@ fn an_interrupted_read_or_write_is_made_again() {
 /// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
 #[test]
 fn an_empty_line_does_not_make_a_connection_wait_anew() {
-    let (wire, reason) = serve_wire(Wire { input: vec![b"\r\n"], ..Wire::default() });
+    let (wire, reason) = serve_wire(Wire {
+        input: vec![b"\r\n"],
+        ..Wire::default()
+    });
     assert_eq!(reason, CloseReason::PeerClosed);
     let idle = Config::default().idle_timeout;
     assert_eq!(wire.timeouts.len(), 2);
-    assert!(wire.timeouts[0] == idle && wire.timeouts[1] < idle, "{:?}", wire.timeouts);
+    assert!(
+        wire.timeouts[0] == idle && wire.timeouts[1] < idle,
+        "{:?}",
+        wire.timeouts
+    );
 }
 
 #[test]
 fn the_head_of_a_large_response_leaves_with_the_beginning_of_its_body() {
     let target = "a".repeat(59);
-    let request = format!("GET /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes();
+    let request =
+        format!("GET /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes();
     let input = vec![&*request.leak()];
-    let (wire, reason) = serve_wire(Wire { input, takes_all: true, ..Wire::default() });
+    let (wire, reason) = serve_wire(Wire {
+        input,
+        takes_all: true,
+        ..Wire::default()
+    });
     assert_eq!(reason, CloseReason::Completed);
-    let large: Vec<usize> = wire.writes.iter().copied().filter(|bytes| *bytes > 5).collect();
+    let large: Vec<usize> = wire
+        .writes
+        .iter()
+        .copied()
+        .filter(|bytes| *bytes > 5)
+        .collect();
     let ends = "\r\n0\r\n\r\n".len(); // of the chunk, which the handler flushes, and of the body
-    assert_eq!(large, [16 * 1024, wire.output.len() - 16 * 1024 - ends], "{:?}", wire.writes);
+    assert_eq!(
+        large,
+        [16 * 1024, wire.output.len() - 16 * 1024 - ends],
+        "{:?}",
+        wire.writes
+    );
 }

@@ -76,7 +76,9 @@ fn decode(length: BodyLength, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usize
                 }
                 BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
                     let taken = decoder.advance(&buffer);
-                    taken.map_err(|refusal| refusal.status.as_u16())?.unwrap_or(0)
+                    taken
+                        .map_err(|refusal| refusal.status.as_u16())?
+                        .unwrap_or(0)
                 }
             };
             used += n;
@@ -98,7 +100,11 @@ fn it_does_not_matter_in_which_pieces_a_body_comes() {
         (Known(5), b"hell", Ok(None)),
         (Chunked, b"0\r\n\r\nnext", whole(b"", 5)),
         (Chunked, b"5\r\nhello\r\n0\r\n\r\nnext", whole(b"hello", 15)),
-        (Chunked, b"1;a\r\na\r\n02 ;b=c\r\n\r\n\r\n0\r\nA: b\r\n\r\n\r\n", whole(b"a\r\n", 32)),
+        (
+            Chunked,
+            b"1;a\r\na\r\n02 ;b=c\r\n\r\n\r\n0\r\nA: b\r\n\r\n\r\n",
+            whole(b"a\r\n", 32),
+        ),
         (Chunked, b"5\r\nhello\r\n0\r\n", Ok(None)),
         (Chunked, b"5\r\nhello\r\n", Ok(None)),
         (Chunked, b"5\r\nhello\n0\r\n\r\n", Err(400)),
@@ -122,17 +128,53 @@ fn it_does_not_matter_in_which_pieces_a_body_comes() {
 fn extensions_and_trailers_are_bounded_all_in_all() {
     let long = |n: usize| "e".repeat(n);
     let table = [
-        (format!("1;{}\r\na\r\n0\r\n\r\n", long(4000)), true, "one that fits"),
-        (format!("1;{}\r\na\r\n0\r\n\r\n", long(4096)), false, "one that does not"),
-        (format!("1;{}", long(4096)), false, "before its end has come"),
-        (format!("1;{}\r\na\r\n", long(1000)).repeat(4) + "0\r\n\r\n", true, "four of them"),
-        (format!("1;{}\r\na\r\n", long(1000)).repeat(5) + "0\r\n\r\n", false, "five of them"),
+        (
+            format!("1;{}\r\na\r\n0\r\n\r\n", long(4000)),
+            true,
+            "one that fits",
+        ),
+        (
+            format!("1;{}\r\na\r\n0\r\n\r\n", long(4096)),
+            false,
+            "one that does not",
+        ),
+        (
+            format!("1;{}", long(4096)),
+            false,
+            "before its end has come",
+        ),
+        (
+            format!("1;{}\r\na\r\n", long(1000)).repeat(4) + "0\r\n\r\n",
+            true,
+            "four of them",
+        ),
+        (
+            format!("1;{}\r\na\r\n", long(1000)).repeat(5) + "0\r\n\r\n",
+            false,
+            "five of them",
+        ),
         (format!("0\r\nA: {}\r\n\r\n", long(4000)), true, "a trailer"),
-        (format!("0\r\nA: {}\r\n\r\n", long(4096)), false, "a long trailer"),
-        (String::from("0\r\n") + &"A: b\r\n".repeat(1000) + "\r\n", true, "many trailers"),
-        (String::from("0\r\n") + &"A: b\r\n".repeat(1100) + "\r\n", false, "too many trailers"),
+        (
+            format!("0\r\nA: {}\r\n\r\n", long(4096)),
+            false,
+            "a long trailer",
+        ),
+        (
+            String::from("0\r\n") + &"A: b\r\n".repeat(1000) + "\r\n",
+            true,
+            "many trailers",
+        ),
+        (
+            String::from("0\r\n") + &"A: b\r\n".repeat(1100) + "\r\n",
+            false,
+            "too many trailers",
+        ),
         (long(5000), false, "a size of many digits"),
-        ("1\r\na\r\n".repeat(10_000) + "0\r\n\r\n", true, "many chunks without any"),
+        (
+            "1\r\na\r\n".repeat(10_000) + "0\r\n\r\n",
+            true,
+            "many chunks without any",
+        ),
     ];
     for (body, is_whole, why) in table {
         let got = decode(Chunked, &[body.as_bytes()]);
@@ -153,12 +195,20 @@ fn a_chunk_is_refused_for_the_same_reason_in_any_pieces() {
         decoder.consume_data(1);
         let both = pieces.concat();
         let first = decoder.advance(pieces[0]);
-        first.and_then(|_| decoder.advance(&both)).unwrap_err().reason
+        first
+            .and_then(|_| decoder.advance(&both))
+            .unwrap_err()
+            .reason
     };
     for text in [&b"GET\n"[..], b"G\0", b"GE\rT"] {
         for at in 0..=text.len() {
             let (first, second) = text.split_at(at);
-            assert_eq!(wrong([first, second]), wrong([b"", text]), "{}", text.escape_ascii());
+            assert_eq!(
+                wrong([first, second]),
+                wrong([b"", text]),
+                "{}",
+                text.escape_ascii()
+            );
         }
     }
 }

@@ -1,7 +1,11 @@
 use super::super::head::HeadLimits;
 use super::{directives, BodyLength, Head};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 16 * 1024, fields: 100, https: false };
+const LIMITS: HeadLimits = HeadLimits {
+    bytes: 16 * 1024,
+    fields: 100,
+    https: false,
+};
 
 /// Parses a head with these fields.
 fn head(version: &str, fields: &[u8]) -> Head {
@@ -17,7 +21,11 @@ fn head(version: &str, fields: &[u8]) -> Head {
 fn ask(version: &str, fields: &[u8]) -> Result<(BodyLength, bool, bool), u16> {
     let head = head(version, fields);
     let directives = directives(&head).map_err(|refusal| refusal.status.as_u16())?;
-    Ok((directives.body, directives.keep_alive, directives.expects_continue))
+    Ok((
+        directives.body,
+        directives.keep_alive,
+        directives.expects_continue,
+    ))
 }
 
 #[test]
@@ -45,7 +53,9 @@ fn a_content_length_is_digits_and_nothing_else() {
     for (value, want) in table {
         let fields = [b"Host: x\r\nContent-Length: ", value, b"\r\n"].concat();
         let got = ask("1.1", &fields);
-        let want = want.map(|length| (BodyLength::Known(length), true, false)).ok_or(400);
+        let want = want
+            .map(|length| (BodyLength::Known(length), true, false))
+            .ok_or(400);
         assert_eq!(got, want, "{}", value.escape_ascii());
     }
 }
@@ -57,26 +67,78 @@ fn header_fields_determine_the_directives() {
     let table = [
         ("1.1", "", ok(Known(0), true, false)),
         ("1.0", "", ok(Known(0), false, false)),
-        ("1.0", "Connection: keep-alive\r\n", ok(Known(0), true, false)),
-        ("1.0", "Connection: a, KEEP-alive\r\n", ok(Known(0), true, false)),
+        (
+            "1.0",
+            "Connection: keep-alive\r\n",
+            ok(Known(0), true, false),
+        ),
+        (
+            "1.0",
+            "Connection: a, KEEP-alive\r\n",
+            ok(Known(0), true, false),
+        ),
         ("1.1", "Connection: close\r\n", ok(Known(0), false, false)),
-        ("1.1", "Connection: a,\tClose ,b\r\n", ok(Known(0), false, false)),
-        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", ok(Known(0), false, false)),
-        ("1.1", "Connection: close-not\r\n", ok(Known(0), true, false)),
+        (
+            "1.1",
+            "Connection: a,\tClose ,b\r\n",
+            ok(Known(0), false, false),
+        ),
+        (
+            "1.1",
+            "Connection: keep-alive\r\nConnection: close\r\n",
+            ok(Known(0), false, false),
+        ),
+        (
+            "1.1",
+            "Connection: close-not\r\n",
+            ok(Known(0), true, false),
+        ),
         ("1.1", "Content-Length: 9\r\n", ok(Known(9), true, false)),
-        ("1.1", "Transfer-Encoding: Chunked\r\n", ok(Chunked, true, false)),
-        ("1.1", "Content-Length: 9\r\nExpect: 100-Continue\r\n", ok(Known(9), true, true)),
-        ("1.1", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", ok(Chunked, true, true)),
+        (
+            "1.1",
+            "Transfer-Encoding: Chunked\r\n",
+            ok(Chunked, true, false),
+        ),
+        (
+            "1.1",
+            "Content-Length: 9\r\nExpect: 100-Continue\r\n",
+            ok(Known(9), true, true),
+        ),
+        (
+            "1.1",
+            "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
+            ok(Chunked, true, true),
+        ),
         ("1.1", "Expect: 100-continue\r\n", ok(Known(0), true, false)),
-        ("1.0", "Content-Length: 9\r\nExpect: 100-continue\r\n", ok(Known(9), false, false)),
+        (
+            "1.0",
+            "Content-Length: 9\r\nExpect: 100-continue\r\n",
+            ok(Known(9), false, false),
+        ),
         ("1.0", "Expect: wonders\r\n", ok(Known(0), false, false)),
         ("1.1", "Expect: wonders\r\n", Err(417)),
-        ("1.1", "Content-Length: 9\r\nContent-Length: 9\r\n", Err(400)),
-        ("1.1", "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n", Err(400)),
-        ("1.1", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(400)),
+        (
+            "1.1",
+            "Content-Length: 9\r\nContent-Length: 9\r\n",
+            Err(400),
+        ),
+        (
+            "1.1",
+            "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n",
+            Err(400),
+        ),
+        (
+            "1.1",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            Err(400),
+        ),
         ("1.1", "Transfer-Encoding: gzip\r\n", Err(400)),
         ("1.1", "Transfer-Encoding: gzip, chunked\r\n", Err(501)),
-        ("1.1", "Transfer-Encoding: gzip, deflate ,chunked\r\n", Err(501)),
+        (
+            "1.1",
+            "Transfer-Encoding: gzip, deflate ,chunked\r\n",
+            Err(501),
+        ),
         ("1.1", "Transfer-Encoding: chunked, chunked\r\n", Err(400)),
         ("1.1", "Transfer-Encoding: chunked,\r\n", Err(400)),
         ("1.0", "Transfer-Encoding: chunked\r\n", Err(400)),
@@ -98,9 +160,24 @@ fn upgrades_and_forms_are_recognized() {
         ("1.1", "Connection: keep-alive, upgrade\r\n", true, false),
         ("1.0", "Connection: upgrade\r\n", false, false),
         ("1.1", "Upgrade: a\r\n", false, false),
-        ("1.1", "Content-Type: Application/X-WWW-Form-Urlencoded\r\n", false, true),
-        ("1.1", "Content-Type: application/x-www-form-urlencoded ; a=b\r\n", false, true),
-        ("1.1", "Content-Type: application/x-www-form-urlencoded-not\r\n", false, false),
+        (
+            "1.1",
+            "Content-Type: Application/X-WWW-Form-Urlencoded\r\n",
+            false,
+            true,
+        ),
+        (
+            "1.1",
+            "Content-Type: application/x-www-form-urlencoded ; a=b\r\n",
+            false,
+            true,
+        ),
+        (
+            "1.1",
+            "Content-Type: application/x-www-form-urlencoded-not\r\n",
+            false,
+            false,
+        ),
         ("1.1", "Content-Type: text/plain\r\n", false, false),
     ];
     for (version, fields, upgrades, is_form) in table {

@@ -26,21 +26,39 @@ fn a_response_head_has_its_fields_in_one_order() {
              Connection: close\r\nA: b\r\nC: d\r\n\r\n",
         ),
         (
-            ResponseHead { framing: BodyFraming::Chunked, connection: ConnectionField::KeepAlive, ..EMPTY },
+            ResponseHead {
+                framing: BodyFraming::Chunked,
+                connection: ConnectionField::KeepAlive,
+                ..EMPTY
+            },
             "HTTP/1.1 200 OK\r\nDate: today\r\nTransfer-Encoding: chunked\r\n\
              Connection: keep-alive\r\n\r\n",
         ),
         (
-            ResponseHead { framing: BodyFraming::UntilClose, content_type: b"text/html", ..EMPTY },
+            ResponseHead {
+                framing: BodyFraming::UntilClose,
+                content_type: b"text/html",
+                ..EMPTY
+            },
             "HTTP/1.1 200 OK\r\nDate: today\r\nContent-Type: text/html\r\n\r\n",
         ),
         // A content type says nothing where there is no content.
         (
-            ResponseHead { status: StatusCode::NO_CONTENT, content_type: b"text/html", ..EMPTY },
+            ResponseHead {
+                status: StatusCode::NO_CONTENT,
+                content_type: b"text/html",
+                ..EMPTY
+            },
             "HTTP/1.1 204 No Content\r\nDate: today\r\n\r\n",
         ),
         // RFC 9112 §4: the space before an empty reason phrase stands.
-        (ResponseHead { status: StatusCode::from(299), ..EMPTY }, "HTTP/1.1 299 \r\nDate: today\r\n\r\n"),
+        (
+            ResponseHead {
+                status: StatusCode::from(299),
+                ..EMPTY
+            },
+            "HTTP/1.1 299 \r\nDate: today\r\n\r\n",
+        ),
     ];
     for (head, want) in table {
         let mut out = Vec::from("before ");
@@ -71,7 +89,18 @@ fn the_framing_of_a_body_depends_on_status_length_and_version() {
 
 #[test]
 fn a_number_is_pushed_as_format_prints_it() {
-    for number in [0, 1, 9, 10, 99, 100, 1234, 10_000_000, u64::MAX - 1, u64::MAX] {
+    for number in [
+        0,
+        1,
+        9,
+        10,
+        99,
+        100,
+        1234,
+        10_000_000,
+        u64::MAX - 1,
+        u64::MAX,
+    ] {
         let mut out = Vec::new();
         push_decimal(&mut out, number);
         assert_eq!(out, number.to_string().into_bytes());
@@ -80,7 +109,12 @@ fn a_number_is_pushed_as_format_prints_it() {
 
 #[test]
 fn a_chunk_size_is_hexadecimal() {
-    let table = [(1, "1\r\n"), (10, "a\r\n"), (255, "ff\r\n"), (16 * 1024, "4000\r\n")];
+    let table = [
+        (1, "1\r\n"),
+        (10, "a\r\n"),
+        (255, "ff\r\n"),
+        (16 * 1024, "4000\r\n"),
+    ];
     for (size, want) in table {
         assert_eq!(chunk_size_line(size), want);
     }

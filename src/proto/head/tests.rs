@@ -9,7 +9,14 @@ fn empty() -> Head {
 
 fn parse_within(head: &mut Head, text: &[u8], bytes: usize, fields: usize) -> Parsed {
     let https = false;
-    head.parse(text, HeadLimits { bytes, fields, https })
+    head.parse(
+        text,
+        HeadLimits {
+            bytes,
+            fields,
+            https,
+        },
+    )
 }
 
 /// Parses with the limits of a server's default settings.
@@ -43,11 +50,26 @@ const TABLE: [(&[u8], &str); 46] = [
         "52: PUT /a%20b?c=%20 /a b Some(\"c=%20\") Http11 \
          {\"Host\": \"x\", \"A\": \"b\", \"a\": \"c\"}",
     ),
-    (b"GET http://a:1/b HTTP/1.1\r\n\r\n", "29: GET http://a:1/b /b None Http11 {}"),
-    (b"GET http://a HTTP/1.1\r\n\r\n", "25: GET http://a / None Http11 {}"),
-    (b"OPTIONS * HTTP/1.1\r\n\r\n", "22: OPTIONS * * None Http11 {}"),
-    (b"GET / HTTP/1.1\r\nA:\r\n\r\n", "22: GET / / None Http11 {\"A\": \"\"}"),
-    (b"GET / HTTP/1.1\r\nA: \xff\r\n\r\n", "24: GET / / None Http11 {\"A\": \"\u{fffd}\"}"),
+    (
+        b"GET http://a:1/b HTTP/1.1\r\n\r\n",
+        "29: GET http://a:1/b /b None Http11 {}",
+    ),
+    (
+        b"GET http://a HTTP/1.1\r\n\r\n",
+        "25: GET http://a / None Http11 {}",
+    ),
+    (
+        b"OPTIONS * HTTP/1.1\r\n\r\n",
+        "22: OPTIONS * * None Http11 {}",
+    ),
+    (
+        b"GET / HTTP/1.1\r\nA:\r\n\r\n",
+        "22: GET / / None Http11 {\"A\": \"\"}",
+    ),
+    (
+        b"GET / HTTP/1.1\r\nA: \xff\r\n\r\n",
+        "24: GET / / None Http11 {\"A\": \"\u{fffd}\"}",
+    ),
     (b"", "read more"),
     (b"\r", "read more"),
     (b"GET / HTTP/1.1", "read more"),
@@ -56,34 +78,91 @@ const TABLE: [(&[u8], &str); 46] = [
     (b"GET / HTTP/1.1\r\nA: b\r\n\r", "read more"),
     (b"\r\n\r\n", "400: empty lines before the request line"),
     (b"\n", "400: a line that ends with LF instead of CRLF"),
-    (b"GET / HTTP/1.1\n", "400: a line that ends with LF instead of CRLF"),
-    (b"GET / HTTP/1.1\r\nA: b\n", "400: a line that ends with LF instead of CRLF"),
+    (
+        b"GET / HTTP/1.1\n",
+        "400: a line that ends with LF instead of CRLF",
+    ),
+    (
+        b"GET / HTTP/1.1\r\nA: b\n",
+        "400: a line that ends with LF instead of CRLF",
+    ),
     (b"GET / HTTP/1.1\r\r\n", "400: a CR without its LF"),
     (b"GET / HTTP/1.1\r\nA: b\rC", "400: a CR without its LF"),
     (b"GET /\0", "400: a control byte in a line"),
     (b"\x16\x03\x01", "400: a control byte in a line"),
-    (b"GET / HTTP/1.1\r\nA: \x7f", "400: a control byte in a line"),
-    (b"GET /\r\n", "400: the request line is not `method target version`"),
-    (b"GET\r\n", "400: the request line is not `method target version`"),
-    (b"GET  / HTTP/1.1\r\n", "400: the request line is not `method target version`"),
-    (b"GET / HTTP/1.1 \r\n", "400: the version is not `HTTP/` and two digits"),
-    (b"GET /\xff HTTP/1.1\r\n", "400: the request line is not `method target version`"),
+    (
+        b"GET / HTTP/1.1\r\nA: \x7f",
+        "400: a control byte in a line",
+    ),
+    (
+        b"GET /\r\n",
+        "400: the request line is not `method target version`",
+    ),
+    (
+        b"GET\r\n",
+        "400: the request line is not `method target version`",
+    ),
+    (
+        b"GET  / HTTP/1.1\r\n",
+        "400: the request line is not `method target version`",
+    ),
+    (
+        b"GET / HTTP/1.1 \r\n",
+        "400: the version is not `HTTP/` and two digits",
+    ),
+    (
+        b"GET /\xff HTTP/1.1\r\n",
+        "400: the request line is not `method target version`",
+    ),
     (b" / HTTP/1.1\r\n", "400: the method is not a token"),
     (b"G@T / HTTP/1.1\r\n", "400: the method is not a token"),
-    (b"GET / HTTP/11\r\n", "400: the version is not `HTTP/` and two digits"),
-    (b"GET / HTTP/+.1\r\n", "400: the version is not `HTTP/` and two digits"),
-    (b"GET / HTTP/2.0\r\n", "505: only HTTP/1.1 and HTTP/1.0 are served"),
+    (
+        b"GET / HTTP/11\r\n",
+        "400: the version is not `HTTP/` and two digits",
+    ),
+    (
+        b"GET / HTTP/+.1\r\n",
+        "400: the version is not `HTTP/` and two digits",
+    ),
+    (
+        b"GET / HTTP/2.0\r\n",
+        "505: only HTTP/1.1 and HTTP/1.0 are served",
+    ),
     (b"CONNECT a:1 HTTP/1.1\r\n", "501: this is no proxy"),
     (b"GET a HTTP/1.1\r\n", "400: the target is not a path"),
     (b"GET * HTTP/1.1\r\n", "400: the target is not a path"),
-    (b"GET http:///a HTTP/1.1\r\n", "400: the target's authority is not `host[:port]`"),
-    (b"GET http://a@b/ HTTP/1.1\r\n", "400: the target's authority is not `host[:port]`"),
-    (b"GET /%2 HTTP/1.1\r\n", "400: a byte in the target (perhaps a `%`) is not encoded"),
-    (b"GET /a#b HTTP/1.1\r\n", "400: a byte in the target (perhaps a `%`) is not encoded"),
-    (b"GET / HTTP/1.1\r\n A: b\r\n", "400: a field line that is not `name: value`"),
-    (b"GET / HTTP/1.1\r\nA : b\r\n", "400: a field line that is not `name: value`"),
-    (b"GET / HTTP/1.1\r\n: b\r\n", "400: a field line that is not `name: value`"),
-    (b"GET / HTTP/1.1\r\nA\r\n", "400: a field line that is not `name: value`"),
+    (
+        b"GET http:///a HTTP/1.1\r\n",
+        "400: the target's authority is not `host[:port]`",
+    ),
+    (
+        b"GET http://a@b/ HTTP/1.1\r\n",
+        "400: the target's authority is not `host[:port]`",
+    ),
+    (
+        b"GET /%2 HTTP/1.1\r\n",
+        "400: a byte in the target (perhaps a `%`) is not encoded",
+    ),
+    (
+        b"GET /a#b HTTP/1.1\r\n",
+        "400: a byte in the target (perhaps a `%`) is not encoded",
+    ),
+    (
+        b"GET / HTTP/1.1\r\n A: b\r\n",
+        "400: a field line that is not `name: value`",
+    ),
+    (
+        b"GET / HTTP/1.1\r\nA : b\r\n",
+        "400: a field line that is not `name: value`",
+    ),
+    (
+        b"GET / HTTP/1.1\r\n: b\r\n",
+        "400: a field line that is not `name: value`",
+    ),
+    (
+        b"GET / HTTP/1.1\r\nA\r\n",
+        "400: a field line that is not `name: value`",
+    ),
 ];
 
 #[test]
@@ -115,7 +194,12 @@ fn it_does_not_matter_in_which_pieces_a_head_comes() {
 
 #[test]
 fn a_cleared_head_keeps_nothing_of_the_one_before() {
-    let large = [b"GET /a HTTP/1.0\r\nA: ", &b"b".repeat(2000)[..], b"\r\n\r\n"].concat();
+    let large = [
+        b"GET /a HTTP/1.0\r\nA: ",
+        &b"b".repeat(2000)[..],
+        b"\r\n\r\n",
+    ]
+    .concat();
     let former: [&[u8]; 5] = [
         b"PUT /a%20b?c HTTP/1.0\r\nA: b\r\n\r\n",
         b"GET / HTTP/2.0\r\n",
@@ -139,7 +223,12 @@ fn a_cleared_head_keeps_little_memory() {
     parse(&mut head, b"GET / HTTP/1.1\r\nA: b\r\n\r\n").unwrap();
     head.clear();
     assert!(head.headers.capacity() > 0);
-    let large = [b"GET / HTTP/1.1\r\nA: ", &b"b".repeat(2000)[..], b"\r\n\r\n"].concat();
+    let large = [
+        b"GET / HTTP/1.1\r\nA: ",
+        &b"b".repeat(2000)[..],
+        b"\r\n\r\n",
+    ]
+    .concat();
     parse(&mut head, &large).unwrap();
     head.clear();
     assert_eq!(head.headers.capacity(), 0);
@@ -148,9 +237,16 @@ fn a_cleared_head_keeps_little_memory() {
 #[test]
 fn an_https_target_is_accepted_only_where_https_is_served() {
     let text = b"GET https://a/b HTTP/1.1\r\n\r\n";
-    for (https, want) in [(true, "28: GET https://a/b /b None Http11 {}"), (false, "421: https is not served here")] {
+    for (https, want) in [
+        (true, "28: GET https://a/b /b None Http11 {}"),
+        (false, "421: https is not served here"),
+    ] {
         let mut head = empty();
-        let limits = HeadLimits { bytes: 1024, fields: 100, https };
+        let limits = HeadLimits {
+            bytes: 1024,
+            fields: 100,
+            https,
+        };
         let parsed = head.parse(text, limits);
         assert_eq!(outcome(&head, parsed), want);
     }
@@ -173,7 +269,10 @@ fn the_limits_of_a_head_are_exact() {
     for (bytes, fields, want, why) in table {
         assert_eq!(parsed(bytes, fields), want, "{why}");
     }
-    let endless = [("a", StatusCode::BAD_REQUEST), ("a /", StatusCode::URI_TOO_LONG)];
+    let endless = [
+        ("a", StatusCode::BAD_REQUEST),
+        ("a /", StatusCode::URI_TOO_LONG),
+    ];
     for (start, want) in endless {
         let text = (String::from(start) + &"a".repeat(200)).into_bytes();
         let refusal = parse_within(&mut empty(), &text[..100], 100, 2).unwrap_err();

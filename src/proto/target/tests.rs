@@ -2,7 +2,17 @@ use super::is_authority;
 
 #[test]
 fn an_authority_is_a_host_with_an_optional_port() {
-    let good = ["a", "a.b", "a:1", "a:", "1.2.3.4:65535", "[::1]", "[::1]:80", "a%2Fb", "a_b~!$&'()*+,;="];
+    let good = [
+        "a",
+        "a.b",
+        "a:1",
+        "a:",
+        "1.2.3.4:65535",
+        "[::1]",
+        "[::1]:80",
+        "a%2Fb",
+        "a_b~!$&'()*+,;=",
+    ];
     let bad = [
         "",
         ":",

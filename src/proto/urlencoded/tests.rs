@@ -17,7 +17,12 @@ fn decoding_has_a_result_for_every_input() {
         (b"%%41", "%A", "%A", "a percent sign in front"),
         (b"%+1%-1", "%+1%-1", "% 1%-1", "a sign is no digit"),
         (b"%C3%A9", "\u{e9}", "\u{e9}", "UTF-8"),
-        (b"%C3x\xff", "\u{fffd}x\u{fffd}", "\u{fffd}x\u{fffd}", "not UTF-8"),
+        (
+            b"%C3x\xff",
+            "\u{fffd}x\u{fffd}",
+            "\u{fffd}x\u{fffd}",
+            "not UTF-8",
+        ),
         (b"%00%0a", "\0\n", "\0\n", "control bytes"),
     ];
     for (text, want, want_in_form, why) in table {
@@ -40,8 +45,16 @@ fn pairs_are_split_before_they_are_decoded() {
         ("a=1&a=2", &[("a", "1"), ("a", "2")], "a name twice"),
         ("&a=b&", &[("a", "b")], "empty ones around"),
         ("a=b=c", &[("a", "b=c")], "the first equals sign splits"),
-        ("a%3Db=c%26d", &[("a=b", "c&d")], "what is encoded splits nothing"),
-        ("a+b=c+d;e", &[("a b", "c d;e")], "a semicolon splits nothing"),
+        (
+            "a%3Db=c%26d",
+            &[("a=b", "c&d")],
+            "what is encoded splits nothing",
+        ),
+        (
+            "a+b=c+d;e",
+            &[("a b", "c d;e")],
+            "a semicolon splits nothing",
+        ),
     ];
     for (text, want, why) in table {
         let got: Vec<(String, String)> = pairs(text.as_bytes()).collect();

@@ -47,7 +47,12 @@ fn a_wait_on_a_poisoned_lock_goes_on_while_its_condition_holds() {
 fn a_wait_ends_when_its_time_is_over() {
     let shared = poisoned();
     let began = Instant::now();
-    let guard = wait_while(&shared.1, lock(&shared.0), Duration::from_millis(20), |is_done| !*is_done);
+    let guard = wait_while(
+        &shared.1,
+        lock(&shared.0),
+        Duration::from_millis(20),
+        |is_done| !*is_done,
+    );
     assert!(!*guard);
     assert!(began.elapsed() >= Duration::from_millis(20));
 }

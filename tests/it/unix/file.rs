@@ -8,7 +8,9 @@ const WAYS: [fn() -> Builder; 2] = [Server::builder, || Server::builder().socket
 /// The names in a directory. Of those that the library makes for a moment none may be left.
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -44,7 +46,11 @@ fn a_socket_in_use_is_left_alone() {
     answered(&place.socket());
     running.destroy();
     assert_ends(&running);
-    let opened = facts.so_far().iter().filter(|fact| matches!(fact, Fact::Opened(_))).count();
+    let opened = facts
+        .so_far()
+        .iter()
+        .filter(|fact| matches!(fact, Fact::Opened(_)))
+        .count();
     assert_eq!(opened, 1, "nobody but the client");
 
     // Another program's: neither one that has accepted nothing yet nor one of datagrams is disturbed.
@@ -59,7 +65,10 @@ fn a_socket_in_use_is_left_alone() {
         other.set_nonblocking(true).unwrap();
         let error = way().bind_unix(place.socket()).map(drop);
         assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
-        assert_eq!(other.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            other.recv(&mut [0]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         assert_eq!(names_in(&place.0), ["socket"]);
         fs::remove_file(place.socket()).unwrap();
     }
@@ -120,7 +129,10 @@ fn the_socket_file_is_removed_at_every_end() {
     handle.destroy();
     assert!(!is_there(path), "destroyed after it was detached");
     assert!(handle.wait_timeout(SOON));
-    assert!(Server::builder().max_connections(0).bind_unix(path).is_err());
+    assert!(Server::builder()
+        .max_connections(0)
+        .bind_unix(path)
+        .is_err());
     assert!(!is_there(path), "never bound");
 }
 
@@ -188,7 +200,11 @@ fn the_socket_has_exactly_the_requested_mode() {
         assert!(file.file_type().is_socket());
         assert_eq!(file.permissions().mode() & 0o7777, mode);
         answered(&place.socket());
-        assert_eq!(names_in(&place.0), ["socket"], "no name of a moment is left");
+        assert_eq!(
+            names_in(&place.0),
+            ["socket"],
+            "no name of a moment is left"
+        );
         running.destroy();
         assert_eq!(names_in(&place.0), [""; 0]);
     }
@@ -202,9 +218,17 @@ fn a_unix_bind_error_names_the_path() {
     let file = place.0.join("file");
     File::create(&file).unwrap();
     let wrong = [
-        (missing, ErrorKind::NotFound, "a directory that is not there"),
+        (
+            missing,
+            ErrorKind::NotFound,
+            "a directory that is not there",
+        ),
         (long, ErrorKind::InvalidInput, "a path that is too long"),
-        (file.join("socket"), ErrorKind::NotADirectory, "a file that is no directory"),
+        (
+            file.join("socket"),
+            ErrorKind::NotADirectory,
+            "a file that is no directory",
+        ),
     ];
     let before = names_in(&place.0);
     for way in WAYS {

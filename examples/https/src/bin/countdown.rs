@@ -17,7 +17,11 @@ fn main() -> io::Result<()> {
     };
     let (port, from) = (number(2, 4433)?, number(3, 10)?);
 
-    let SelfSigned { config, pem, sha256 } = SelfSigned::new()?;
+    let SelfSigned {
+        config,
+        pem,
+        sha256,
+    } = SelfSigned::new()?;
     if let Some(file) = args.get(1) {
         std::fs::write(file, pem)?;
     }
