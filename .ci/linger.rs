@@ -21,16 +21,24 @@ fn main() -> io::Result<()> {
             let _ = sender.send((u64::from(*id), Instant::now()));
         }
     });
-    let server = server.bind_listener(listener)?.spawn(|req| match req.path() {
-        "/large" => Response::bytes("application/octet-stream", &[0; 50_000_000][..]),
-        _ => Response::text("hello"),
-    })?;
+    let server = server
+        .bind_listener(listener)?
+        .spawn(|req| match req.path() {
+            "/large" => Response::bytes("application/octet-stream", &[0; 50_000_000][..]),
+            _ => Response::text("hello"),
+        })?;
     let addr = server.local_addr();
     let handle = server.handle();
 
     let _first = stalled(addr)?;
     let _second = stalled(addr)?;
-    while handle.connections().iter().filter(|info| info.state == ConnectionState::Responding).count() < 2 {
+    while handle
+        .connections()
+        .iter()
+        .filter(|info| info.state == ConnectionState::Responding)
+        .count()
+        < 2
+    {
         thread::sleep(Duration::from_millis(1));
     }
     thread::sleep(Duration::from_millis(200)); // both have filled what their clients' systems take
@@ -44,11 +52,17 @@ fn main() -> io::Result<()> {
         thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(within("a destroy", || handle.destroy()), 1);
-    within("counting connections after the destroy", || handle.connection_count());
+    within("counting connections after the destroy", || {
+        handle.connection_count()
+    });
     assert!(server.join());
     let ends: Vec<_> = closed.try_iter().filter(|(id, _)| *id <= 2).collect();
     assert_eq!(ends.len(), 2, "each has its end");
-    let lasted = ends.iter().map(|(_, at)| at.duration_since(began)).max().unwrap_or_default();
+    let lasted = ends
+        .iter()
+        .map(|(_, at)| at.duration_since(began))
+        .max()
+        .unwrap_or_default();
     println!("the ends were reported after {lasted:?}");
     if lasted < 2 * SOON {
         println!("skipped: closing did not block, so this has shown nothing");

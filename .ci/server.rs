@@ -8,7 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, fs, io};
 
-static TALLY: Mutex<Tally> = Mutex::new(Tally { open: 0, most: 0, counts: BTreeMap::new() });
+static TALLY: Mutex<Tally> = Mutex::new(Tally {
+    open: 0,
+    most: 0,
+    counts: BTreeMap::new(),
+});
 
 struct Tally {
     open: u64,

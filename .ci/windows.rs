@@ -1,5 +1,6 @@
-//! The tests that .ci/extra/windows runs: those of tests/it, but neither what needs ureq (`ureq_client`) or looks at the
-//! repository (`tidy`), nor what says how bytes are parsed, which no system changes (`cases`, `generated`).
+//! The tests that .ci/extra/windows runs: those of tests/it, but neither what needs ureq
+//! (`ureq_client`) or looks at the repository (`tidy`), nor what says how bytes are parsed, which
+//! no system changes (`cases`, `generated`).
 
 #[path = "../tests/support/mod.rs"]
 mod support;

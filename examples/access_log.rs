@@ -39,13 +39,26 @@ pub(crate) fn access_log(out: impl Write + Send + 'static) -> impl Fn(&Event) + 
                 let host = peer.map_or(String::from("-"), |peer| peer.ip().to_string());
                 drop(open.insert(*id, (host, None)));
             }
-            Event::Request { id, method, target, version, headers, .. } => {
-                let line = format!("{method} {target} HTTP/1.{}", u8::from(*version > Version::Http10));
+            Event::Request {
+                id,
+                method,
+                target,
+                version,
+                headers,
+                ..
+            } => {
+                let line = format!(
+                    "{method} {target} HTTP/1.{}",
+                    u8::from(*version > Version::Http10)
+                );
                 let field = |name| headers.get_bytes(name).unwrap_or(b"-");
                 let known = parts(line.as_bytes(), field("Referer"), field("User-Agent"));
-                open.entry(*id).and_modify(|(_, parts)| *parts = Some(known));
+                open.entry(*id)
+                    .and_modify(|(_, parts)| *parts = Some(known));
             }
-            Event::Responded { id, status, bytes, .. } => {
+            Event::Responded {
+                id, status, bytes, ..
+            } => {
                 if let Some((host, known)) = open.get_mut(id) {
                     let known = known.take().unwrap_or_else(|| parts(b"-", b"-", b"-"));
                     write(host, known, format!("{} {bytes}", status.as_u16()));
@@ -71,7 +84,10 @@ fn parts(request: &[u8], referer: &[u8], agent: &[u8]) -> [String; 2] {
 
 /// `10/Oct/2000:13:55:36 +0000`, in UTC.
 pub(crate) fn date(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(' ');
     let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let (mut day, mut year, mut month) = (seconds / 86_400 + 1, 1970, "");

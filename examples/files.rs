@@ -18,8 +18,14 @@ fn main() -> io::Result<()> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let dir = args.next().unwrap_or_else(|| PathBuf::from("."));
     let root = fs::canonicalize(&dir).and_then(|root| fs::read_dir(&root).map(|_| root)); // not a file, say
-    let root = root.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", dir.display())))?;
-    let server = Server::bind(&*args.next().as_deref().map_or("127.0.0.1:4002".into(), Path::to_string_lossy))?;
+    let root =
+        root.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", dir.display())))?;
+    let server = Server::bind(
+        &*args
+            .next()
+            .as_deref()
+            .map_or("127.0.0.1:4002".into(), Path::to_string_lossy),
+    )?;
     let addr = server.local_addr();
     let running = server.spawn(move |req| answer(&root, addr, req))?;
     println!("listening on http://{addr}");
@@ -47,7 +53,9 @@ fn answer(root: &Path, addr: SocketAddr, req: &Request<'_>) -> Result<Response, 
     };
     // A browser must ask again each time, must not take a text for a script, and must not give a foreign page any of
     // it: as a script or a style sheet, that page could make out what is in it.
-    let response = response.with_header("Cache-Control", "no-cache").with_header("X-Content-Type-Options", "nosniff");
+    let response = response
+        .with_header("Cache-Control", "no-cache")
+        .with_header("X-Content-Type-Options", "nosniff");
     Ok(response.with_header("Cross-Origin-Resource-Policy", "same-origin"))
 }
 
@@ -55,12 +63,18 @@ fn answer(root: &Path, addr: SocketAddr, req: &Request<'_>) -> Result<Response, 
 /// rebinding) and then read the answers, but its name is none of these. The port is not compared, because through
 /// `ssh -L` or `docker -p` the browser asks for another one.
 fn is_meant(host: &str, addr: SocketAddr) -> bool {
-    let name = host.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix(':').unwrap_or(host);
+    let name = host
+        .trim_end_matches(|c: char| c.is_ascii_digit())
+        .strip_suffix(':')
+        .unwrap_or(host);
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.eq_ignore_ascii_case("localhost") {
         return true;
     }
-    match name.trim_matches(|c| c == '[' || c == ']').parse::<IpAddr>() {
+    match name
+        .trim_matches(|c| c == '[' || c == ']')
+        .parse::<IpAddr>()
+    {
         Ok(ip) => ip.is_loopback() || !addr.ip().is_loopback(),
         Err(_) => false,
     }
@@ -71,7 +85,11 @@ fn find(root: &Path, path: &str) -> Result<(PathBuf, Metadata), Error> {
     let (mut place, mut metadata) = (root.to_path_buf(), fs::symlink_metadata(root)?);
     let parts = path.strip_suffix('/').unwrap_or(path);
     for part in parts.split('/').skip(1) {
-        place.push(Some(part).filter(|part| is_plain(part) && metadata.is_dir()).ok_or_else(missing)?);
+        place.push(
+            Some(part)
+                .filter(|part| is_plain(part) && metadata.is_dir())
+                .ok_or_else(missing)?,
+        );
         metadata = fs::symlink_metadata(&place).map_err(|_| missing())?;
         if !metadata.is_dir() && !metadata.is_file() {
             return Err(missing()); // opening a pipe could wait for ever
@@ -83,12 +101,27 @@ fn find(root: &Path, path: &str) -> Result<(PathBuf, Metadata), Error> {
 /// Whether a name is served: not if it is hidden (as `..` is), nor if Windows takes it for something else: for a path, a
 /// drive or a stream (`:`), the short name of a hidden file (`~`), a device, or a name without its end.
 fn is_plain(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
-    let port = stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"));
-    let is_device = matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$")
-        || port.map_or(false, |n| n.chars().count() == 1 && "0123456789¹²³".contains(n));
+    let stem = name
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .to_ascii_lowercase();
+    let port = stem
+        .strip_prefix("com")
+        .or_else(|| stem.strip_prefix("lpt"));
+    let is_device = matches!(
+        stem.as_str(),
+        "con" | "prn" | "aux" | "nul" | "conin$" | "conout$"
+    ) || port.map_or(false, |n| {
+        n.chars().count() == 1 && "0123456789¹²³".contains(n)
+    });
     let is_odd = |char: char| char.is_control() || "/\\:~".contains(char);
-    !name.is_empty() && !name.starts_with('.') && !name.ends_with(['.', ' ']) && !name.contains(is_odd) && !is_device
+    !name.is_empty()
+        && !name.starts_with('.')
+        && !name.ends_with(['.', ' '])
+        && !name.contains(is_odd)
+        && !is_device
 }
 
 fn missing() -> Error {
@@ -103,21 +136,35 @@ fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
     let date = http_date(modified.min(now)); // RFC 9110 §8.8.2.1: not in the future
 
     // RFC 9110 §8.8.1: what has just changed may change again while its clock shows the same time.
-    let is_strong = now.duration_since(modified).map_or(false, |age| age >= Duration::from_secs(2));
+    let is_strong = now
+        .duration_since(modified)
+        .map_or(false, |age| age >= Duration::from_secs(2));
     let (weak, new) = if is_strong { ("", "") } else { ("W/", "-new") };
-    let version =
-        format!("\"{:x}-{length:x}{new}\"", modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
+    let version = format!(
+        "\"{:x}-{length:x}{new}\"",
+        modified
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos()
+    );
 
     // RFC 9110 §13.2.2: tags decide, and the date where there are none. What is no date is ignored.
-    let has = |tags: &str| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == version);
+    let has = |tags: &str| {
+        tags.split(',')
+            .any(|tag| tag.trim().trim_start_matches("W/") == version)
+    };
     let is_same = |tags, than, is_sure| match (req.header(tags), req.header(than)) {
         (Some(tags), _) => Some(tags == "*" || is_sure && has(tags)),
         (None, than) => than.and_then(|than| Some(order(&date)? <= order(than)?)),
     };
     let is_wrong = is_same("If-Match", "If-Unmodified-Since", is_strong) == Some(false);
     let is_known = is_same("If-None-Match", "If-Modified-Since", true) == Some(true);
-    let is_whole = req.header("If-Range").map_or(false, |range| !is_strong || (range != version && range != date));
-    let asked = req.header("Range").filter(|_| req.method() == "GET" && !is_whole);
+    let is_whole = req.header("If-Range").map_or(false, |range| {
+        !is_strong || (range != version && range != date)
+    });
+    let asked = req
+        .header("Range")
+        .filter(|_| req.method() == "GET" && !is_whole);
     let asked = asked.and_then(|range| part(range, length));
     let Range { start, end } = asked.clone().unwrap_or(0..length);
     let response = if is_wrong {
@@ -125,17 +172,26 @@ fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
     } else if is_known {
         Response::new(304)
     } else if start >= end && asked.is_some() {
-        Response::from(StatusCode::RANGE_NOT_SATISFIABLE).with_header("Content-Range", format!("bytes */{length}"))
+        Response::from(StatusCode::RANGE_NOT_SATISFIABLE)
+            .with_header("Content-Range", format!("bytes */{length}"))
     } else {
         file.seek(SeekFrom::Start(start))?;
-        let (size, range) = (end.saturating_sub(start), format!("bytes {start}-{}/{length}", end.saturating_sub(1)));
-        let response = Response::reader(file.take(size), size).with_header("Content-Type", content_type(place));
+        let (size, range) = (
+            end.saturating_sub(start),
+            format!("bytes {start}-{}/{length}", end.saturating_sub(1)),
+        );
+        let response = Response::reader(file.take(size), size)
+            .with_header("Content-Type", content_type(place));
         match asked {
             None => response,
-            Some(_) => response.with_status(206).with_header("Content-Range", range),
+            Some(_) => response
+                .with_status(206)
+                .with_header("Content-Range", range),
         }
     };
-    let response = response.with_header("ETag", format!("{weak}{version}")).with_header("Last-Modified", date);
+    let response = response
+        .with_header("ETag", format!("{weak}{version}"))
+        .with_header("Last-Modified", date);
     Ok(response.with_header("Accept-Ranges", "bytes"))
 }
 
@@ -143,8 +199,13 @@ fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
 /// units, several ranges, what is malformed, and an empty file.
 fn part(range: &str, length: u64) -> Option<Range<u64>> {
     let (unit, range) = range.split_once('=')?;
-    let is_number = |digits: &&str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = |digits| Some(digits).filter(is_number).map(|digits| digits.parse().unwrap_or(u64::MAX));
+    let is_number =
+        |digits: &&str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |digits| {
+        Some(digits)
+            .filter(is_number)
+            .map(|digits| digits.parse().unwrap_or(u64::MAX))
+    };
     let part = match range.split_once('-')? {
         ("", last) => length.saturating_sub(number(last)?)..length,
         (first, "") => number(first)?..length,
@@ -169,8 +230,18 @@ fn list(place: &Path, path: &str) -> Result<Response, Error> {
     names.sort_unstable();
     let title = escape(path);
     let page = Response::stream(move |page| {
-        writeln!(page, "<!doctype html><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n<ul>")?;
-        let mut link = |name: &str| writeln!(page, "<li><a href=\"{}\">{}</a>", encode(name), escape(name));
+        writeln!(
+            page,
+            "<!doctype html><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n<ul>"
+        )?;
+        let mut link = |name: &str| {
+            writeln!(
+                page,
+                "<li><a href=\"{}\">{}</a>",
+                encode(name),
+                escape(name)
+            )
+        };
         names.iter().try_for_each(|name| link(name))
     });
     Ok(page.with_header("Content-Type", "text/html; charset=utf-8"))
@@ -178,18 +249,35 @@ fn list(place: &Path, path: &str) -> Result<Response, Error> {
 
 fn encode(path: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-    let encode = |byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let encode = |byte| {
+        if is_plain(byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
     path.bytes().map(encode).collect()
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 fn content_type(place: &Path) -> &'static str {
-    let extension = place.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let extension = place
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_ascii_lowercase();
     let types = TYPES.split(", ").filter_map(|each| each.split_once(' '));
-    types.filter(|(name, _)| *name == extension).map(|(_, it)| it).next().unwrap_or("application/octet-stream")
+    types
+        .filter(|(name, _)| *name == extension)
+        .map(|(_, it)| it)
+        .next()
+        .unwrap_or("application/octet-stream")
 }
 
 const TYPES: &str = "html text/html; charset=utf-8, css text/css; charset=utf-8, js text/javascript; charset=utf-8, \
@@ -199,9 +287,17 @@ const TYPES: &str = "html text/html; charset=utf-8, css text/css; charset=utf-8,
 
 /// What orders dates as `http_date` makes them; `None` for anything else, also for the two forms that went out of use by 1995.
 fn order(date: &str) -> Option<(&str, usize, &str, &str)> {
-    let is = |byte: u8, form| byte.is_ascii_digit() && form == b'0' || byte.is_ascii_alphabetic() && form == b'a';
+    let is = |byte: u8, form| {
+        byte.is_ascii_digit() && form == b'0' || byte.is_ascii_alphabetic() && form == b'a'
+    };
     let fits = |(byte, form)| byte == form || is(byte, form);
-    let has_form = date.len() == 29 && date.bytes().zip(*b"aaa, 00 aaa 0000 00:00:00 GMT").all(fits);
-    let month = "JanFebMarAprMayJunJulAugSepOctNovDec".find(date.get(8..11)?).filter(|at| at % 3 == 0)?;
+    let has_form = date.len() == 29
+        && date
+            .bytes()
+            .zip(*b"aaa, 00 aaa 0000 00:00:00 GMT")
+            .all(fits);
+    let month = "JanFebMarAprMayJunJulAugSepOctNovDec"
+        .find(date.get(8..11)?)
+        .filter(|at| at % 3 == 0)?;
     has_form.then(|| Some((date.get(12..16)?, month, date.get(5..7)?, date.get(17..25)?)))?
 }

@@ -19,12 +19,17 @@ fn main() -> io::Result<()> {
 fn temperature(addr: SocketAddr) -> io::Result<f32> {
     for _ in 0..2 {
         let mut thermometer = TcpStream::connect(addr)?;
-        write!(thermometer, "GET /now HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n")?;
+        write!(
+            thermometer,
+            "GET /now HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
         thermometer.read_to_string(&mut answer)?;
         if answer.starts_with("HTTP/1.1 200 ") {
             let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-            return body.parse().map_err(|error| io::Error::new(ErrorKind::InvalidData, error));
+            return body
+                .parse()
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error));
         }
     }
     Err(ErrorKind::TimedOut.into())
@@ -49,10 +54,11 @@ mod tests {
     #[test]
     fn a_busy_thermometer_is_asked_once_more() -> io::Result<()> {
         static ASKED: AtomicU32 = AtomicU32::new(0);
-        let thermometer = Server::bind("127.0.0.1:0")?.spawn(|_| match ASKED.fetch_add(1, SeqCst) {
-            0 => StatusCode::SERVICE_UNAVAILABLE.into(),
-            _ => Response::text("7"),
-        })?;
+        let thermometer =
+            Server::bind("127.0.0.1:0")?.spawn(|_| match ASKED.fetch_add(1, SeqCst) {
+                0 => StatusCode::SERVICE_UNAVAILABLE.into(),
+                _ => Response::text("7"),
+            })?;
         assert_eq!(temperature(thermometer.local_addr())?, 7.0);
         assert_eq!(ASKED.load(SeqCst), 2);
         Ok(())

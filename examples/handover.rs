@@ -22,14 +22,20 @@ fn main() -> io::Result<()> {
     let program = env::current_exe()?; // asked for now: a newer program may take this file's place
     let generation = env::var("GENERATION").map_or(1_u32, |n| n.parse().unwrap_or(1));
     let me = format!("generation {generation}, process {}", process::id());
-    let addr = env::args().nth(1).unwrap_or_else(|| String::from("127.0.0.1:8080"));
-    let control = env::args().nth(2).unwrap_or_else(|| String::from("control"));
+    let addr = env::args()
+        .nth(1)
+        .unwrap_or_else(|| String::from("127.0.0.1:8080"));
+    let control = env::args()
+        .nth(2)
+        .unwrap_or_else(|| String::from("control"));
     let listener = inherited().map_or_else(|| TcpListener::bind(addr), Ok)?;
     let to_pass_on = listener.try_clone()?;
 
     // Commands come over a socket of their own. Over the port, any client could send them, and any page in a browser on
     // this machine. Each generation has one, as the predecessor needs its own until the successor serves.
-    let control = Server::builder().socket_mode(0o600).bind_unix(format!("{control}.{generation}"))?;
+    let control = Server::builder()
+        .socket_mode(0o600)
+        .bind_unix(format!("{control}.{generation}"))?;
 
     let name = me.clone();
     let running = Server::builder().bind_listener(listener)?.spawn(move |_| {
@@ -47,7 +53,12 @@ fn main() -> io::Result<()> {
         let is_stop = match (req.method(), req.path()) {
             ("POST", "/stop") => true,
             ("POST", "/successor") => false,
-            _ => return Err(Error::new(404, "there are `POST /successor` and `POST /stop`")),
+            _ => {
+                return Err(Error::new(
+                    404,
+                    "there are `POST /successor` and `POST /stop`",
+                ))
+            }
         };
         if LEAVING.swap(true, SeqCst) {
             return Err(Error::new(409, format!("{me} is leaving already")));
@@ -56,7 +67,8 @@ fn main() -> io::Result<()> {
             format!("{me} stops\n")
         } else {
             let mut next = Command::new(&program);
-            next.args(env::args_os().skip(1)).env("GENERATION", generation.saturating_add(1).to_string());
+            next.args(env::args_os().skip(1))
+                .env("GENERATION", generation.saturating_add(1).to_string());
             successor(next, &to_pass_on).map_err(|why| {
                 LEAVING.store(false, SeqCst); // it goes on, as if nothing had been
                 Error::new(503, format!("{me} goes on: {why}"))
@@ -67,7 +79,13 @@ fn main() -> io::Result<()> {
     });
 
     let since = Instant::now();
-    let has_old_ones = || running.handle().connections().iter().any(|old| old.opened < since);
+    let has_old_ones = || {
+        running
+            .handle()
+            .connections()
+            .iter()
+            .any(|old| old.opened < since)
+    };
     while has_old_ones() && since.elapsed() < Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(10)); // they have one more response, which says that it is the last
     }

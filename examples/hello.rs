@@ -4,6 +4,7 @@
 use hardstop::{Response, Server};
 
 fn main() -> std::io::Result<()> {
-    Server::bind("127.0.0.1:8080")?.run(|req| Response::text(format!("hello from {}\n", req.path())));
+    Server::bind("127.0.0.1:8080")?
+        .run(|req| Response::text(format!("hello from {}\n", req.path())));
     Ok(())
 }

@@ -27,7 +27,9 @@ fn main() -> io::Result<()> {
 fn stop_with_stdin(handle: &Handle) {
     for line in io::stdin().lines() {
         match line.as_deref() {
-            Ok("destroy") => return say(&format!("destroyed, {} connections cut", handle.destroy())),
+            Ok("destroy") => {
+                return say(&format!("destroyed, {} connections cut", handle.destroy()))
+            }
             Ok(_) => {}
             Err(_) => break, // as good as the end
         }

@@ -52,7 +52,9 @@ fn echo(stream: Upgraded, token: &CancelToken) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     // Nothing else bounds them now, and a read that waited for ever would not see that the server drains.
     let write_timeout = Duration::from_secs(30);
-    stream.get_mut().set_timeouts(Some(TICK), Some(write_timeout))?;
+    stream
+        .get_mut()
+        .set_timeouts(Some(TICK), Some(write_timeout))?;
     let mut line = Vec::new();
     while !token.is_draining() {
         let left = MAX_LINE.saturating_sub(line.len());

@@ -1,40 +1,44 @@
-//! A synchronous HTTP/1.1 server that can be **destroyed**: at once, with every connection cut, while the process that
-//! hosts it goes on. Std only: no dependency, no `unsafe`, no async.
+//! A synchronous HTTP/1.1 server that can be **destroyed**: the port is closed and every connection is cut at once,
+//! while the host process keeps running. It uses std alone: no dependency, no `unsafe`, no async.
 //!
 //! ```
 //! let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
-//! server.destroy(); // the port is closed, every connection is cut, and the process goes on
+//! server.destroy(); // the port is closed, every connection is cut, and the process keeps running
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread, [`Server::spawn`] gives a [`Running`],
-//! whose drop destroys the server. A [`Handle`] stops it, from anywhere:
+//! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread. [`Server::spawn`] returns a
+//! [`Running`], whose drop destroys the server. A [`Handle`] stops it from any thread:
 //!
 //! ```text
 //! bind ─ run, spawn ─▶ Accepting ─ drain, shutdown ─▶ Draining ─ the last connection ends ─▶ wait and join return
 //!                          └─────── destroy ──────────────┴─▶ Destroyed ─ the last handler ends ─┘
 //! ```
-//! Each connection has a thread, on which the handler is called with a [`Request`] and returns what converts into a
-//! [`Response`]. One that takes long asks its [`CancelToken`]. [`Builder`] has the limits, and the hook that is told every
-//! [`Event`]. `README.md` lists the promises, with the tests that show them.
+//!
+//! Each connection has a thread. On it, the handler is called with a [`Request`], and returns a value that converts into
+//! a [`Response`]. A handler that takes long asks its [`CancelToken`]. [`Builder`] has the settings, and the hook that
+//! receives every [`Event`].
+//!
+//! # Guide
+//! [Stopping](guide::stopping) · [promises](guide::promises), with the tests that check them · [limits](guide::limits) ·
+//! [recipes](guide::recipes) · [platforms](guide::platforms) · [restarts](guide::restarts) ·
+//! [security](guide::security) · [coming from tiny_http](guide::from_tiny_http)
 //!
 //! # Reading the source
-//! In about an hour, in this order, for an auditor. Bytes flow one way: accept → connection → head → handler → response.
-//! Each file begins with what always holds in it.
 //!
-//! | file | min | what is in it | what to look for |
-//! |---|---|---|---|
-//! | `event`, `types` | 4 | what is told, what goes wrong, small words | the states and reasons: all else moves these |
-//! | `registry`, `listener` | 14 | the one lock, accepting, the only way out: the heart | is a socket ever open but unknown? is anything of the user's called under the lock? |
-//! | `handle`, `life` | 8 | the calls that stop; one connection's state | first the stage moves, then each is cut: who could see neither? |
-//! | `server` | 5 | settings, the owner, the accept loop | the defaults; every thread is joined |
-//! | `connection` | 8 | one connection's thread, from its socket to its lingering end | can an unread body become a request? does a panic get past it? |
-//! | `stream`, `transport` | 7 | its buffers, timeouts and rates; what may be wrapped around a socket | which wait has no clock? |
-//! | `head`, `framing`, `urlencoded` | 8 | bytes in, values out: pure parsing | what could another reader understand differently? what grows without a limit? |
-//! | `request`, `response`, `date` | 5 | what a handler sees and returns, and how that leaves | can a field split a response, a body miss its length? |
-//! | `upgrade` | 1 | a connection that has left HTTP | does every stop still reach it? |
+//! In about an hour, in this order, from below. Each file begins with what always holds in it, and
+//! uses only what stands above it in this table.
 //!
-//! `threats.md`, which is [a page](threats) of these docs, too, says who may attack, with what, what holds, and which test shows it.
+//! | layer | what is in it | what to look for |
+//! |---|---|---|
+//! | `sys/` | what differs between systems: the listener, sockets, locks, panics | what may block? |
+//! | `proto/` | pure: bytes in, values out. Parsing and encoding | what could another reader understand differently? what grows without a limit? |
+//! | `error`, `event`, `config` | what is reported, what fails, the settings | the states and reasons: everything else moves these |
+//! | `lifecycle/` | the registry, its one lock, and the calls that stop: the heart | is a socket ever open but unknown? is anything of the user's called under the lock? |
+//! | `conn/` | one connection's thread, from its socket to its lingering end | can an unread body become a request? does a panic get past it? which wait has no clock? |
+//! | `accept`, `server` | the accept loop, and a server's owner | every thread is joined |
+//!
+//! The threat model, with the test for each defence, is in [`guide/security.md`](guide::security).
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use)]
@@ -77,54 +81,64 @@
     )
 )]
 
-/// Implements `Debug` for types of which only the name is worth printing.
-macro_rules! opaque {
-    ($($type:ty)+) => {
-        $(impl std::fmt::Debug for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(stringify!($type))
-            }
-        })+
-    };
-}
-opaque! { Body BodyWriter<'_> Builder CancelToken Handle Headers Lease Request<'_> Response Running Server Upgraded }
-
-// Those that `fuzz/` drives, which takes this file in as a module, can be named in all of the crate.
-pub(crate) mod connection;
-mod date;
+mod accept;
+mod config;
+// `fuzz/` takes this file in as a module, and drives these three from outside of it.
+pub(crate) mod conn;
+mod error;
 mod event;
-pub(crate) mod framing;
-mod handle;
-pub(crate) mod head;
-pub(crate) mod life;
-mod listener;
-pub(crate) mod registry;
-mod request;
-mod response;
+pub(crate) mod lifecycle;
+pub(crate) mod proto;
 mod server;
-pub(crate) mod stream;
-mod sync;
-pub(crate) mod transport;
-mod types;
-mod upgrade;
-pub(crate) mod urlencoded;
+mod sys;
 
-/// A page of the documentation, nothing else.
+/// The guide: pages of documentation, and no code.
+///
+/// They are Markdown files in `src/guide`, where links between them name files. `links.md` comes before each page and
+/// makes the same links lead to modules.
 #[cfg(doc)]
-#[doc = include_str!("threats.md")]
-pub mod threats {}
+pub mod guide {
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/stopping.md")]
+    pub mod stopping {}
 
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/promises.md")]
+    pub mod promises {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/limits.md")]
+    pub mod limits {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/recipes.md")]
+    pub mod recipes {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/platforms.md")]
+    pub mod platforms {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/restarts.md")]
+    pub mod restarts {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/security.md")]
+    pub mod security {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/from_tiny_http.md")]
+    pub mod from_tiny_http {}
+}
+
+// A program with a copy of this in its own tree may not use all of them.
 #[allow(unused_imports)]
-// of those that a program with a copy of this in its own tree does not use
 pub use self::{
-    date::http_date,
-    event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event},
-    handle::{Handle, Outcome, Phase},
-    head::Headers,
-    life::CancelToken,
-    request::{Body, Request},
-    response::{BodyWriter, Response},
-    server::{Builder, Running, Server},
-    types::{Error, StatusCode, Version},
-    upgrade::{Lease, Upgraded},
+    config::Builder,
+    conn::{Body, BodyWriter, Lease, Request, Response, Upgraded},
+    error::Error,
+    event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Phase},
+    lifecycle::{CancelToken, Handle, Outcome},
+    proto::{http_date, Headers, StatusCode, Version},
+    server::{Running, Server},
 };

@@ -1,6 +1,7 @@
 //! Promise 9 without descriptors.
 //!
-//! Each test needs a process of its own: its number of descriptors is limited, and the test uses all of them.
+//! Each test needs a process of its own: its number of descriptors is limited, and the test uses
+//! all of them.
 
 #![cfg(unix)]
 
@@ -24,7 +25,8 @@ fn hoard() -> Vec<File> {
     std::iter::from_fn(|| File::open(&exe).ok()).collect()
 }
 
-/// A server that polls does not wait in the kernel, where a descriptor is reserved for the next client.
+/// A server that polls does not wait in the kernel, where a descriptor is reserved for the next
+/// client.
 fn observed(polls: bool) -> (Server, Recorder) {
     let (record, facts) = recorder();
     (open(Server::builder().on_event(record), polls), facts)
@@ -39,14 +41,20 @@ fn failures(facts: &Recorder) -> usize {
 
 #[test]
 fn a_server_without_descriptors_keeps_serving_open_connections() {
-    if is_alone("a_server_without_descriptors_keeps_serving_open_connections", FEW) {
+    if is_alone(
+        "a_server_without_descriptors_keeps_serving_open_connections",
+        FEW,
+    ) {
         waits_and_serves(observed(false));
     }
 }
 
 #[test]
 fn a_polling_server_without_descriptors_keeps_serving_open_connections() {
-    if is_alone("a_polling_server_without_descriptors_keeps_serving_open_connections", FEW) {
+    if is_alone(
+        "a_polling_server_without_descriptors_keeps_serving_open_connections",
+        FEW,
+    ) {
         waits_and_serves(observed(true));
     }
 }
@@ -67,10 +75,16 @@ fn waits_and_serves((server, facts): (Server, Recorder)) {
     files.extend(hoard());
     facts.wait_for(|fact| *fact == Fact::AcceptFailed);
     kept.say(GET);
-    assert_eq!(kept.response().status, 200, "the existing one is served meanwhile");
+    assert_eq!(
+        kept.response().status,
+        200,
+        "the existing one is served meanwhile"
+    );
 
     let (began, before, used) = (Instant::now(), failures(&facts), cpu.so_far());
-    until("it tries again, and again", || failures(&facts) > before + 1);
+    until("it tries again, and again", || {
+        failures(&facts) > before + 1
+    });
     while began.elapsed() < Duration::from_secs(1) {
         std::thread::sleep(SHORT); // a spinning loop would report thousands
     }
@@ -88,7 +102,10 @@ fn waits_and_serves((server, facts): (Server, Recorder)) {
 
 #[test]
 fn a_connection_without_a_second_descriptor_is_closed_and_reported() {
-    if !is_alone("a_connection_without_a_second_descriptor_is_closed_and_reported", FEW) {
+    if !is_alone(
+        "a_connection_without_a_second_descriptor_is_closed_and_reported",
+        FEW,
+    ) {
         return;
     }
     let (server, facts) = observed(true);
@@ -105,7 +122,8 @@ fn a_connection_without_a_second_descriptor_is_closed_and_reported() {
     assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
 
-/// The kernel reserved a descriptor for the client when the wait began, and the server has kept a second one.
+/// The kernel reserved a descriptor for the client when the wait began, and the server has kept a
+/// second one.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_queued_client_is_not_lost_without_a_spare_descriptor() {
@@ -117,7 +135,8 @@ fn a_queued_client_is_not_lost_without_a_spare_descriptor() {
     let running = server.spawn(|_| "hello").unwrap();
     until("the accept loop sleeps", || {
         let tasks = fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
-        let mut stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+        let mut stats =
+            tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
         stats.any(|stat| stat.contains("(hardstop-accept) S "))
     });
     let mut files = hoard();

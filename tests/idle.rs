@@ -1,7 +1,7 @@
 //! Idle servers: their wake-ups, their threads and their ports.
 //!
-//! Each test needs a process of its own: it counts the threads of the process or how often they sleep, or starts child
-//! processes.
+//! Each test needs a process of its own: it counts the threads of the process or how often they
+//! sleep, or starts child processes.
 
 #![cfg(target_os = "linux")]
 
@@ -28,18 +28,32 @@ fn sleeps() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
     let sleeps_of = |task: fs::DirEntry| {
         let status = fs::read_to_string(task.path().join("status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("voluntary_ctxt_switches"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
     };
     tasks.map(sleeps_of).sum()
 }
 
 /// A server over TCP and one over a Unix socket, each with a kept-alive connection.
 fn servers() -> [(Running, Client); 2] {
-    let tcp = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "hello").unwrap();
+    let tcp = Server::bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|_| "hello")
+        .unwrap();
     let client = Client::answered(tcp.local_addr());
     let path = std::env::temp_dir().join(format!("hardstop-idle-{}.sock", std::process::id()));
-    let unix = Server::builder().bind_unix(&path).unwrap().spawn(|_| "hello").unwrap();
+    let unix = Server::builder()
+        .bind_unix(&path)
+        .unwrap()
+        .spawn(|_| "hello")
+        .unwrap();
     let mut other = Client::over(OwnedFd::from(UnixStream::connect(path).unwrap()).into()).unwrap();
     other.say(GET);
     assert_eq!(other.response().status, 200);
@@ -64,10 +78,14 @@ fn idle_servers_sleep() {
     }
 }
 
-/// A child process has a copy of every descriptor until it runs its program, so closing the listener is not enough.
+/// A child process has a copy of every descriptor until it runs its program, so closing the
+/// listener is not enough.
 #[test]
 fn a_destroyed_port_is_free_while_child_processes_start() {
-    if !is_alone("a_destroyed_port_is_free_while_child_processes_start", "true") {
+    if !is_alone(
+        "a_destroyed_port_is_free_while_child_processes_start",
+        "true",
+    ) {
         return;
     }
     let is_over = AtomicBool::new(false);
@@ -115,12 +133,18 @@ fn a_stop_wakes_every_waiting_thread_at_once() {
 
 #[test]
 fn a_thread_is_reused_and_ends_when_no_connection_comes() {
-    if !is_alone("a_thread_is_reused_and_ends_when_no_connection_comes", "true") {
+    if !is_alone(
+        "a_thread_is_reused_and_ends_when_no_connection_comes",
+        "true",
+    ) {
         return;
     }
     let served = Arc::new(Mutex::new(HashSet::new()));
     let (hook, facts) = recorder();
-    let server = Server::builder().on_event(hook).bind("127.0.0.1:0").unwrap();
+    let server = Server::builder()
+        .on_event(hook)
+        .bind("127.0.0.1:0")
+        .unwrap();
     let by = Arc::clone(&served);
     let running = server.spawn(move |_| {
         by.lock().unwrap().insert(thread::current().id());
@@ -133,7 +157,10 @@ fn a_thread_is_reused_and_ends_when_no_connection_comes() {
         facts.wait_for(|fact| matches!(fact, Fact::Closed(id, ..) if *id == number));
     }
     let threads = served.lock().unwrap().len();
-    assert!(threads < 10, "{threads} threads for 20 connections, one after the other");
+    assert!(
+        threads < 10,
+        "{threads} threads for 20 connections, one after the other"
+    );
     until("they have ended", || threads_and_descriptors().0 == before);
     Client::answered(running.local_addr());
     running.destroy();

@@ -1,6 +1,7 @@
 //! Promise 8, and clients that leave nothing behind.
 //!
-//! Each test needs a process of its own: it counts all threads, descriptors and memory of the process.
+//! Each test needs a process of its own: it counts all threads, descriptors and memory of the
+//! process.
 
 #![cfg(target_os = "linux")]
 
@@ -36,7 +37,10 @@ fn a_joined_server_leaves_no_thread_and_no_descriptor() {
     ];
     let start = count();
     for round in 0..30 {
-        let server = Server::builder().max_connections(20).bind("127.0.0.1:0").unwrap();
+        let server = Server::builder()
+            .max_connections(20)
+            .bind("127.0.0.1:0")
+            .unwrap();
         let running = server.spawn(|request| {
             let token = request.cancel_token();
             match request.path() {
@@ -109,7 +113,10 @@ fn come_and_go(running: &Running) {
 
 #[test]
 fn ten_thousand_hostile_clients_leave_nothing_behind() {
-    if !is_alone("ten_thousand_hostile_clients_leave_nothing_behind", "export MALLOC_ARENA_MAX=1") {
+    if !is_alone(
+        "ten_thousand_hostile_clients_leave_nothing_behind",
+        "export MALLOC_ARENA_MAX=1",
+    ) {
         return;
     }
     let server = Server::bind("127.0.0.1:0").unwrap();
@@ -122,7 +129,9 @@ fn ten_thousand_hostile_clients_leave_nothing_behind() {
     let mut kept = Client::answered(running.local_addr());
     // The first thousand clients, and two hundred at once, show how much memory the server needs.
     let start = count();
-    let crowd: Vec<Client> = (0..200).map(|_| Client::answered(running.local_addr())).collect();
+    let crowd: Vec<Client> = (0..200)
+        .map(|_| Client::answered(running.local_addr()))
+        .collect();
     drop(crowd);
     let mut memory = Vec::new();
     for rounds in [25, 225] {
@@ -139,7 +148,8 @@ fn ten_thousand_hostile_clients_leave_nothing_behind() {
     assert_eq!(kept.response().status, 200);
 }
 
-/// Ends a stream in one of these ways: dropped in its closure or elsewhere, taken into its parts, or dropped in a panic.
+/// Ends a stream in one of these ways: dropped in its closure or elsewhere, taken into its parts,
+/// or dropped in a panic.
 #[test]
 fn a_thousand_upgrades_leave_nothing_behind() {
     let name = "a_thousand_upgrades_leave_nothing_behind";
@@ -189,7 +199,8 @@ fn a_thousand_upgrades_leave_nothing_behind() {
     assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
 
-/// Responses are collected up to a limit: the server stops reading from a client that does not read.
+/// Responses are collected up to a limit: the server stops reading from a client that does not
+/// read.
 #[test]
 fn pipelining_floods_use_no_memory_and_delay_no_other() {
     let name = "pipelining_floods_use_no_memory_and_delay_no_other";

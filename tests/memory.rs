@@ -1,5 +1,5 @@
-//! The memory that a byte from outside takes: `src/threats.md` has the table. The limits are raised, so that the
-//! measured growth stands out.
+//! The memory that a byte from outside takes: `src/guide/security.md` has the table. The limits are
+//! raised, so that the measured growth stands out.
 //!
 //! Each test needs a process of its own: it measures the largest size that the process has ever had.
 
@@ -54,19 +54,27 @@ fn assert_grown_by(times: f64, at_first: usize, what: &str) {
     let grown = number(kib("VmHWM") - at_first);
     let sent = number(SIZE / 1024);
     println!("{what}: {:.2} times what was sent", grown / sent);
-    assert!(grown <= sent * times + SLACK_KIB, "{what}: {grown} KiB for {sent} KiB");
+    assert!(
+        grown <= sent * times + SLACK_KIB,
+        "{what}: {grown} KiB for {sent} KiB"
+    );
 }
 
 /// Waits until the connection of the last client has freed its memory.
 fn wait_for_the_end(of: &Running) {
-    until("its connection has ended", || of.handle().connection_count() == 0);
+    until("its connection has ended", || {
+        of.handle().connection_count() == 0
+    });
 }
 
 fn number(of_kib: usize) -> f64 {
     u32::try_from(of_kib).unwrap().into()
 }
 
-fn start(builder: Builder, handler: fn(&mut Request<'_>) -> Result<Response, Error>) -> (Running, usize) {
+fn start(
+    builder: Builder,
+    handler: fn(&mut Request<'_>) -> Result<Response, Error>,
+) -> (Running, usize) {
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(handler).unwrap();
     // The first request shows how much a server needs in any case.
     drop(Client::answered(running.local_addr()));
@@ -76,8 +84,12 @@ fn start(builder: Builder, handler: fn(&mut Request<'_>) -> Result<Response, Err
 
 fn read_what_there_is(request: &mut Request<'_>) -> Result<Response, Error> {
     match request.path() {
-        "/form" => Ok(Response::text(request.body().read_form()?.len().to_string())),
-        "/body" => Ok(Response::text(request.body().read_to_vec()?.len().to_string())),
+        "/form" => Ok(Response::text(
+            request.body().read_form()?.len().to_string(),
+        )),
+        "/body" => Ok(Response::text(
+            request.body().read_to_vec()?.len().to_string(),
+        )),
         _ => Ok(Response::text(format!("{:?}", request.query_value("b")))),
     }
 }
@@ -85,18 +97,31 @@ fn read_what_there_is(request: &mut Request<'_>) -> Result<Response, Error> {
 // Regression: the fields of a form were not counted, and a form of 1 MiB took 42 MiB.
 #[test]
 fn a_form_takes_a_few_times_its_size_whatever_is_in_it() {
-    if !is_alone("a_form_takes_a_few_times_its_size_whatever_is_in_it", ONE_HEAP) {
+    if !is_alone(
+        "a_form_takes_a_few_times_its_size_whatever_is_in_it",
+        ONE_HEAP,
+    ) {
         return;
     }
-    let (running, at_first) = start(Server::builder().max_body_bytes(1 << 30), read_what_there_is);
+    let (running, at_first) = start(
+        Server::builder().max_body_bytes(1 << 30),
+        read_what_there_is,
+    );
     // In the order of their growth, as the largest size so far is measured.
-    let table: [(&[u8], u16, f64); 5] =
-        [(b"&", 200, 2.0), (b"a&", 413, 2.0), (b"%41", 200, 2.0), (b"v", 200, 3.0), (b"\xff", 200, 8.0)];
+    let table: [(&[u8], u16, f64); 5] = [
+        (b"&", 200, 2.0),
+        (b"a&", 413, 2.0),
+        (b"%41", 200, 2.0),
+        (b"v", 200, 3.0),
+        (b"\xff", 200, 8.0),
+    ];
     for (unit, want, times) in table {
         let mut client = connect(&running);
         let media_type = "Content-Type: application/x-www-form-urlencoded";
         let length = size_of(unit);
-        let head = format!("POST /form HTTP/1.1\r\nHost: x\r\n{media_type}\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!(
+            "POST /form HTTP/1.1\r\nHost: x\r\n{media_type}\r\nContent-Length: {length}\r\n\r\n"
+        );
         send(&mut client, &head, unit, "");
         assert_eq!(client.response().status, want);
         assert_grown_by(times, at_first, &unit.escape_ascii().to_string());
@@ -110,14 +135,23 @@ fn a_body_takes_twice_its_size_however_it_is_sent() {
     if !is_alone("a_body_takes_twice_its_size_however_it_is_sent", ONE_HEAP) {
         return;
     }
-    let (running, at_first) = start(Server::builder().max_body_bytes(1 << 30), read_what_there_is);
+    let (running, at_first) = start(
+        Server::builder().max_body_bytes(1 << 30),
+        read_what_there_is,
+    );
     let mut client = connect(&running);
     let head = "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = b"1\r\nx\r\n";
     send(&mut client, head, chunk, "0\r\n\r\n");
-    assert_eq!(client.response().text(), (size_of(chunk) / chunk.len()).to_string());
+    assert_eq!(
+        client.response().text(),
+        (size_of(chunk) / chunk.len()).to_string()
+    );
     assert_grown_by(0.4, at_first, "chunks of one byte");
-    let head = format!("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", size_of(b"x"));
+    let head = format!(
+        "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        size_of(b"x")
+    );
     send(&mut client, &head, b"x", "");
     assert_eq!(client.response().status, 200);
     assert_grown_by(2.0, at_first, "a length");
@@ -126,10 +160,16 @@ fn a_body_takes_twice_its_size_however_it_is_sent() {
 /// By default a head has at most 16 KiB and 100 headers, so these factors apply to little memory.
 #[test]
 fn a_head_takes_a_few_times_its_size_and_that_of_its_headers() {
-    if !is_alone("a_head_takes_a_few_times_its_size_and_that_of_its_headers", ONE_HEAP) {
+    if !is_alone(
+        "a_head_takes_a_few_times_its_size_and_that_of_its_headers",
+        ONE_HEAP,
+    ) {
         return;
     }
-    let builder = Server::builder().header_timeout(None).max_head_bytes(1 << 30).max_headers(1 << 30);
+    let builder = Server::builder()
+        .header_timeout(None)
+        .max_head_bytes(1 << 30)
+        .max_headers(1 << 30);
     let (running, at_first) = start(builder.on_event(|_| {}), read_what_there_is);
     let in_a_field = ("GET / HTTP/1.1\r\nHost: x\r\na:", "\r\n\r\n");
     let in_a_query = ("GET /?", " HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -154,7 +194,8 @@ fn a_head_takes_a_few_times_its_size_and_that_of_its_headers() {
     }
 }
 
-// Regression: the heads of responses without a body were collected until more had to be read, here 2 MiB.
+// Regression: the heads of responses without a body were collected until more had to be read, here
+// 2 MiB.
 #[test]
 fn responses_without_a_body_do_not_pile_up() {
     if !is_alone("responses_without_a_body_do_not_pile_up", ONE_HEAP) {
@@ -168,7 +209,10 @@ fn responses_without_a_body_do_not_pile_up() {
     let (running, at_first) = start(Server::builder(), answer);
     let mut client = connect(&running);
     // A large head enlarges the buffer, which then holds all the requests after it.
-    let large = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(16_000));
+    let large = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n",
+        "a".repeat(16_000)
+    );
     let short = "GET /204 HTTP/1.1\r\nHost:x\r\n\r\n".repeat(REQUESTS);
     let last = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     client.say(&[&large, &short, last].concat());

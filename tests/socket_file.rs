@@ -1,4 +1,5 @@
-//! The file of a Unix socket when its process is killed, changes its directory, or has another umask.
+//! The file of a Unix socket when its process is killed, changes its directory, or has another
+//! umask.
 //!
 //! Each test needs a process of its own: these things apply to the whole process.
 
@@ -60,7 +61,10 @@ fn the_socket_of_a_killed_process_is_replaced() {
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(fs::symlink_metadata(&path).is_ok(), "it has not been removed");
+    assert!(
+        fs::symlink_metadata(&path).is_ok(),
+        "it has not been removed"
+    );
     drop(bind(&path));
     assert!(fs::symlink_metadata(&path).is_err());
 }
@@ -104,19 +108,25 @@ fn mode_of(path: &Path) -> Option<u32> {
     Some(file.permissions().mode() & 0o777)
 }
 
-/// The entries of a directory, except for the socket, that give any permission to others than their owner.
+/// The entries of a directory, except for the socket, that give any permission to others than their
+/// owner.
 fn open_to_others(directory: &Path, socket: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let is_open = |path: &PathBuf| path != socket && mode_of(path).unwrap_or(0) & 0o077 != 0;
     entries.filter(is_open).collect()
 }
 
-// Regression: the socket was created at its path, and got its mode afterwards. In between it had the mode of the
-// process's umask, and other users could connect.
+// Regression: the socket was created at its path, and got its mode afterwards. In between it had
+// the mode of the process's umask, and other users could connect.
 #[test]
 fn a_unix_socket_is_never_visible_with_another_mode() {
     const ROUNDS: usize = 1000;
-    if !is_alone("a_unix_socket_is_never_visible_with_another_mode", "umask 000") {
+    if !is_alone(
+        "a_unix_socket_is_never_visible_with_another_mode",
+        "umask 000",
+    ) {
         return;
     }
     let place = Place::new("mode");
@@ -154,14 +164,27 @@ fn a_unix_socket_is_never_visible_with_another_mode() {
         is_over.store(true, SeqCst);
         bound.unwrap();
         let (wrong, open) = watcher.join().unwrap();
-        println!("{} of {ROUNDS} had another mode, {} other entries were open", wrong.len(), open.len());
-        assert!(wrong.is_empty(), "in {} of {ROUNDS} rounds it had another mode", wrong.len());
+        println!(
+            "{} of {ROUNDS} had another mode, {} other entries were open",
+            wrong.len(),
+            open.len()
+        );
+        assert!(
+            wrong.is_empty(),
+            "in {} of {ROUNDS} rounds it had another mode",
+            wrong.len()
+        );
         assert!(open.is_empty(), "{open:?}");
     });
-    assert_eq!(fs::read_dir(&place.0).unwrap().count(), 0, "something is left");
+    assert_eq!(
+        fs::read_dir(&place.0).unwrap().count(),
+        0,
+        "something is left"
+    );
 }
 
-// Regression: clients that connected before the socket had its mode were dropped, as they could be other users.
+// Regression: clients that connected before the socket had its mode were dropped, as they could be
+// other users.
 #[test]
 fn a_client_that_connects_during_bind_is_served() {
     const ROUNDS: usize = 300;
@@ -189,7 +212,12 @@ fn a_client_that_connects_during_bind_is_served() {
             while !is_started.load(SeqCst) {
                 thread::yield_now();
             }
-            let running = Server::builder().socket_mode(0o600).bind_unix(path).unwrap().spawn(|_| "hello").unwrap();
+            let running = Server::builder()
+                .socket_mode(0o600)
+                .bind_unix(path)
+                .unwrap()
+                .spawn(|_| "hello")
+                .unwrap();
             let answer = client.join().unwrap();
             if !answer.map_or(false, |text| text.ends_with("\r\n\r\nhello")) {
                 lost += 1;
@@ -202,10 +230,14 @@ fn a_client_that_connects_during_bind_is_served() {
     assert_eq!(lost, 0, "of {ROUNDS}");
 }
 
-/// The strictest umask takes even the owner's permissions, also those for a temporary directory of the library.
+/// The strictest umask takes even the owner's permissions, also those for a temporary directory of
+/// the library.
 #[test]
 fn a_strict_umask_does_not_change_the_mode_of_a_socket() {
-    if !is_alone("a_strict_umask_does_not_change_the_mode_of_a_socket", "umask 777") {
+    if !is_alone(
+        "a_strict_umask_does_not_change_the_mode_of_a_socket",
+        "umask 777",
+    ) {
         return;
     }
     let place = Place::new("strict");
@@ -213,9 +245,16 @@ fn a_strict_umask_does_not_change_the_mode_of_a_socket() {
     let set_group_id = if cfg!(target_os = "linux") { 0o2000 } else { 0 }; // the BSDs do not need that bit
     fs::set_permissions(&place.0, fs::Permissions::from_mode(0o700 | set_group_id)).unwrap();
     let path = place.0.join("socket");
-    let _server = Server::builder().socket_mode(0o660).bind_unix(&path).unwrap();
+    let _server = Server::builder()
+        .socket_mode(0o660)
+        .bind_unix(&path)
+        .unwrap();
     assert_eq!(mode_of(&path), Some(0o660));
     UnixStream::connect(&path).unwrap();
     let group_of = |path: &Path| fs::symlink_metadata(path).unwrap().gid();
-    assert_eq!(group_of(&path), group_of(&place.0), "the directory hands its group on");
+    assert_eq!(
+        group_of(&path),
+        group_of(&place.0),
+        "the directory hands its group on"
+    );
 }

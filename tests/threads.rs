@@ -20,7 +20,8 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     if !is_alone(name, "ulimit -v 1000000") {
         return;
     }
-    // Fewer than ten such stacks fit, and the rest of the address space is enough for everything else.
+    // Fewer than ten such stacks fit, and the rest of the address space is enough for everything
+    // else.
     let (hook, facts) = recorder();
     let builder = Server::builder().stack_size(100 << 20).on_event(hook);
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(|_| "hello");
@@ -29,11 +30,14 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     let count = |wanted: fn(&Fact) -> bool| facts.so_far().iter().filter(|f| wanted(f)).count();
     let opened = || count(|fact| matches!(fact, Fact::Opened(_)));
     let failed = || count(|fact| *fact == Fact::SpawnFailed);
-    // A new client, and whether it got a thread. A client without one must not send: its 503 would be lost in a reset.
+    // A new client, and whether it got a thread. A client without one must not send: its 503 would
+    // be lost in a reset.
     let connect = || {
         let (before, told) = (opened(), opened() + failed());
         let client = Client::connect(addr);
-        until("it has a thread, or has none", || opened() + failed() > told);
+        until("it has a thread, or has none", || {
+            opened() + failed() > told
+        });
         (client, opened() > before)
     };
 
@@ -53,7 +57,11 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
         refused.expect_end();
         for client in &mut served {
             client.say(GET);
-            assert_eq!(client.response().text(), "hello", "they are served meanwhile");
+            assert_eq!(
+                client.response().text(),
+                "hello",
+                "they are served meanwhile"
+            );
         }
         assert_eq!(failed(), more, "one report for each client");
         refused = connect().0;
@@ -81,10 +89,15 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     running.destroy();
     assert!(running.handle().wait_timeout(SOON), "a connection is left");
     let ended = count(|fact| matches!(fact, Fact::Closed(..)));
-    assert_eq!(ended, opened(), "each has its end, and who had no thread none");
+    assert_eq!(
+        ended,
+        opened(),
+        "each has its end, and who had no thread none"
+    );
 }
 
-/// Regression: the stacks of ended threads stayed until these were joined, which waited for a pause between clients.
+/// Regression: the stacks of ended threads stayed until these were joined, which waited for a pause
+/// between clients.
 #[test]
 fn an_ended_thread_frees_its_place() {
     let name = "an_ended_thread_frees_its_place";
@@ -112,8 +125,8 @@ fn an_ended_thread_frees_its_place() {
     assert_eq!(failures, 0, "of {} events", told.len());
 }
 
-/// Regression: an ended thread whose upgraded stream lived on elsewhere was joined only at the end of the stream, and its
-/// stack stayed until then.
+/// Regression: an ended thread whose upgraded stream lived on elsewhere was joined only at the end
+/// of the stream, and its stack stayed until then.
 #[test]
 fn ended_threads_of_upgraded_streams_free_their_stacks() {
     let name = "ended_threads_of_upgraded_streams_free_their_stacks";
@@ -140,7 +153,9 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
         kept.push((client, streams.recv_timeout(SOON).unwrap()));
     }
     // One thread may wait for the next connection.
-    until("their stacks are gone", || kib("VmSize") < before + 4 * stack / 1024);
+    until("their stacks are gone", || {
+        kib("VmSize") < before + 4 * stack / 1024
+    });
     running.destroy();
     drop(kept);
     assert!(running.handle().wait_timeout(SOON), "a connection is left");

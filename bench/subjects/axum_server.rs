@@ -7,8 +7,14 @@ use std::{env, io, thread, time::Instant};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let port = env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or_default();
-    let app = Router::new().route("/hello", get(|| async { ([(header::CONTENT_TYPE, "text/plain")], "Hello world!") }));
+    let port = env::args()
+        .nth(1)
+        .and_then(|port| port.parse().ok())
+        .unwrap_or_default();
+    let app = Router::new().route(
+        "/hello",
+        get(|| async { ([(header::CONTENT_TYPE, "text/plain")], "Hello world!") }),
+    );
     let handle = Handle::new();
     let (stop, count) = (handle.clone(), handle.clone());
     let stopped = thread::spawn(move || {
@@ -17,7 +23,8 @@ async fn main() -> io::Result<()> {
         stop.shutdown();
         (start, start.elapsed())
     });
-    let server = axum_server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).acceptor(NoDelayAcceptor);
+    let server =
+        axum_server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).acceptor(NoDelayAcceptor);
     server.handle(handle).serve(app.into_make_service()).await?;
     let (start, cut) = stopped.join().unwrap();
     while count.connection_count() > 0 {

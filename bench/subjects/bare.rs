@@ -39,10 +39,12 @@ fn accept(listener: &TcpListener, streams: &Streams, once: bool) -> io::Result<(
         let (stream, _) = listener.accept()?;
         streams.lock().unwrap().insert(id, stream.try_clone()?);
         let streams = Arc::clone(streams);
-        thread::Builder::new().stack_size(256 * 1024).spawn(move || {
-            let _ = serve(stream, once);
-            streams.lock().unwrap().remove(&id);
-        })?;
+        thread::Builder::new()
+            .stack_size(256 * 1024)
+            .spawn(move || {
+                let _ = serve(stream, once);
+                streams.lock().unwrap().remove(&id);
+            })?;
     }
     Ok(())
 }
@@ -50,7 +52,10 @@ fn accept(listener: &TcpListener, streams: &Streams, once: bool) -> io::Result<(
 /// Answers each blank line; what has come together is answered with one write.
 fn serve(mut stream: TcpStream, once: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let answer = format!("{ANSWER}{}\r\nHello world!", if once { "Connection: close\r\n" } else { "" });
+    let answer = format!(
+        "{ANSWER}{}\r\nHello world!",
+        if once { "Connection: close\r\n" } else { "" }
+    );
     let (mut buffer, mut filled, mut answers) = (vec![0; 4096], 0, Vec::new());
     loop {
         let n = stream.read(&mut buffer[filled..])?;
@@ -59,7 +64,10 @@ fn serve(mut stream: TcpStream, once: bool) -> io::Result<()> {
         }
         filled += n;
         let mut start = 0;
-        while let Some(end) = buffer[start..filled].windows(4).position(|at| at == b"\r\n\r\n") {
+        while let Some(end) = buffer[start..filled]
+            .windows(4)
+            .position(|at| at == b"\r\n\r\n")
+        {
             start += end + 4;
             answers.extend_from_slice(answer.as_bytes());
         }

@@ -11,5 +11,9 @@ fn main() -> io::Result<()> {
         .with_read_timeout(Some(Duration::from_secs(75)))
         .with_max_requests_per_connection(None);
     let server = Server::bind(format!("127.0.0.1:{port}"))?.with_config(config);
-    server.serve(|_, _| Response::new(200).header("content-type", "text/plain").body(b"Hello world!".to_vec()))
+    server.serve(|_, _| {
+        Response::new(200)
+            .header("content-type", "text/plain")
+            .body(b"Hello world!".to_vec())
+    })
 }

@@ -15,9 +15,15 @@ async fn main() -> io::Result<()> {
         stream.set_nodelay(true)?;
         let hello = service_fn(|_| async {
             let body = Full::new(Bytes::from_static(b"Hello world!"));
-            Response::builder().header(header::CONTENT_TYPE, "text/plain").body(body)
+            Response::builder()
+                .header(header::CONTENT_TYPE, "text/plain")
+                .body(body)
         });
         // With pipeline_flush, which is not its default, it does best when requests are pipelined.
-        tokio::spawn(http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(stream), hello));
+        tokio::spawn(
+            http1::Builder::new()
+                .pipeline_flush(true)
+                .serve_connection(TokioIo::new(stream), hello),
+        );
     }
 }

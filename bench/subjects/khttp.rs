@@ -12,7 +12,9 @@ fn main() -> io::Result<()> {
         response.ok(&headers, "Hello world!")
     });
     app.connection_setup_hook(|accepted| match accepted {
-        Ok((stream, _)) if stream.set_nodelay(true).is_ok() => ConnectionSetupAction::Proceed(stream),
+        Ok((stream, _)) if stream.set_nodelay(true).is_ok() => {
+            ConnectionSetupAction::Proceed(stream)
+        }
         _ => ConnectionSetupAction::Drop,
     });
     match env::args().nth(2) {

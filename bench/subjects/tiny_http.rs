@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             scope.spawn(|| {
                 let text = Header::from_bytes("Content-Type", "text/plain").unwrap();
                 for request in server.incoming_requests() {
-                    let _ = request.respond(Response::from_data("Hello world!").with_header(text.clone()));
+                    let _ = request
+                        .respond(Response::from_data("Hello world!").with_header(text.clone()));
                 }
             });
         }

@@ -43,10 +43,16 @@ fn serve(mut stream: TcpStream, path: &str, memory: &[u8]) -> io::Result<()> {
             stream.write_all(head_of(SIZE).as_bytes())?;
             copy(&mut File::open(path)?, &mut stream, &mut buffer, false)
         }
-        (Some("GET"), Some("/memory-chunked")) => copy(&mut &memory[..], &mut stream, &mut buffer, true),
+        (Some("GET"), Some("/memory-chunked")) => {
+            copy(&mut &memory[..], &mut stream, &mut buffer, true)
+        }
         (Some("GET"), _) => copy(&mut File::open(path)?, &mut stream, &mut buffer, true),
         (_, Some(to)) => {
-            let mut file = if to == "/file" { Some(File::create(format!("{path}.up"))?) } else { None };
+            let mut file = if to == "/file" {
+                Some(File::create(format!("{path}.up"))?)
+            } else {
+                None
+            };
             let chunked = head.contains("chunked");
             let last = b"\r\n0\r\n\r\n"; // it may come in pieces: the bytes before `KEPT` are the end of the read before
             buffer.copy_within(end..filled, KEPT);
@@ -58,7 +64,11 @@ fn serve(mut stream: TcpStream, path: &str, memory: &[u8]) -> io::Result<()> {
                     Some(file) => file.write_all(piece)?,
                     None => _ = black_box(piece),
                 }
-                if if chunked { buffer[..KEPT + n].ends_with(last) } else { total >= SIZE } {
+                if if chunked {
+                    buffer[..KEPT + n].ends_with(last)
+                } else {
+                    total >= SIZE
+                } {
                     break;
                 }
                 buffer.copy_within(n..n + KEPT, 0);
@@ -78,7 +88,12 @@ fn head_of(length: usize) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n")
 }
 
-fn copy(from: &mut dyn Read, to: &mut TcpStream, buffer: &mut [u8], chunked: bool) -> io::Result<()> {
+fn copy(
+    from: &mut dyn Read,
+    to: &mut TcpStream,
+    buffer: &mut [u8],
+    chunked: bool,
+) -> io::Result<()> {
     if chunked {
         to.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
     }

@@ -18,11 +18,15 @@ fn main() -> io::Result<()> {
             ("GET", "/file") => Response::file(File::open(&path)?)?,
             ("GET", "/file-chunked") => Response::reader(File::open(&path)?, None),
             ("POST", "/memory") => Response::text(copy(req.body(), &mut io::sink())?.to_string()),
-            _ => Response::text(copy(req.body(), &mut File::create(format!("{path}.up"))?)?.to_string()),
+            _ => Response::text(
+                copy(req.body(), &mut File::create(format!("{path}.up"))?)?.to_string(),
+            ),
         })
     };
     let server = Server::bind(format!("127.0.0.1:{port}"))?;
-    server.run(|req| answer(req).unwrap_or_else(|error| Response::text(error.to_string()).with_status(500)));
+    server.run(|req| {
+        answer(req).unwrap_or_else(|error| Response::text(error.to_string()).with_status(500))
+    });
     Ok(())
 }
 

@@ -37,9 +37,16 @@ fn serve(stream: TcpStream, path: &str, memory: &'static [u8]) -> Result<(), Err
         } else {
             let response = Response::new(200);
             let chunked = target.ends_with("chunked");
-            connection.respond(&if chunked { response.chunked() } else { response.content_length(SIZE as u64) })?;
-            let mut from: Box<dyn Read> =
-                if target.starts_with("/file") { Box::new(File::open(path)?) } else { Box::new(memory) };
+            connection.respond(&if chunked {
+                response.chunked()
+            } else {
+                response.content_length(SIZE as u64)
+            })?;
+            let mut from: Box<dyn Read> = if target.starts_with("/file") {
+                Box::new(File::open(path)?)
+            } else {
+                Box::new(memory)
+            };
             let mut buffer = vec![0; 128 * 1024];
             loop {
                 match from.read(&mut buffer)? {

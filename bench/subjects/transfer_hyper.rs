@@ -29,7 +29,10 @@ impl Body for Answer {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let whole = self.length.is_some();
         let piece = match &mut self.source {
             Source::Memory(bytes) if whole => std::mem::take(bytes),
@@ -41,11 +44,16 @@ impl Body for Answer {
                 piece.into()
             }
         };
-        Poll::Ready(if piece.is_empty() { None } else { Some(Ok(Frame::data(piece))) })
+        Poll::Ready(if piece.is_empty() {
+            None
+        } else {
+            Some(Ok(Frame::data(piece)))
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -64,11 +72,23 @@ async fn main() -> io::Result<()> {
     }
 }
 
-async fn answer(request: Request<Incoming>, path: &str, memory: Bytes) -> io::Result<Response<Answer>> {
+async fn answer(
+    request: Request<Incoming>,
+    path: &str,
+    memory: Bytes,
+) -> io::Result<Response<Answer>> {
     let (method, target) = (request.method().clone(), request.uri().path().to_owned());
-    let mut length = if target.ends_with("chunked") { None } else { Some(SIZE as u64) };
+    let mut length = if target.ends_with("chunked") {
+        None
+    } else {
+        Some(SIZE as u64)
+    };
     let source = if method == Method::POST {
-        let mut file = if target == "/file" { Some(File::create(format!("{path}.up"))?) } else { None };
+        let mut file = if target == "/file" {
+            Some(File::create(format!("{path}.up"))?)
+        } else {
+            None
+        };
         let (mut body, mut total) = (request.into_body(), 0);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| io::ErrorKind::InvalidData)?;

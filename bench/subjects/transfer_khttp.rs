@@ -12,14 +12,20 @@ fn main() -> io::Result<()> {
     let path: &'static str = env::args().nth(2).unwrap_or_default().leak();
     let memory: &'static [u8] = vec![b'x'; SIZE].leak();
     let mut app = Server::builder(format!("127.0.0.1:{port}"))?;
-    app.route(Method::Get, "/memory", move |_, response| response.ok(Headers::empty(), memory));
-    app.route(Method::Get, "/memory-chunked", move |_, response| response.okr(Headers::empty(), memory));
+    app.route(Method::Get, "/memory", move |_, response| {
+        response.ok(Headers::empty(), memory)
+    });
+    app.route(Method::Get, "/memory-chunked", move |_, response| {
+        response.okr(Headers::empty(), memory)
+    });
     app.route(Method::Get, "/file", move |_, response| {
         let mut headers = Headers::new();
         headers.set_content_length(Some(SIZE as u64));
         response.okr(&headers, File::open(path)?)
     });
-    app.route(Method::Get, "/file-chunked", move |_, response| response.okr(Headers::empty(), File::open(path)?));
+    app.route(Method::Get, "/file-chunked", move |_, response| {
+        response.okr(Headers::empty(), File::open(path)?)
+    });
     app.route(Method::Post, "/memory", |mut ctx, response| {
         let count = copy(ctx.body(), &mut io::sink())?;
         response.ok(Headers::empty(), count.to_string())

@@ -19,19 +19,34 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
 fn answer(mut request: Request, path: &str, memory: &'static [u8]) -> io::Result<()> {
     let target = request.url().to_owned();
-    let length = if target.ends_with("chunked") { None } else { Some(SIZE) };
+    let length = if target.ends_with("chunked") {
+        None
+    } else {
+        Some(SIZE)
+    };
     let plain = || Response::empty(200);
     if *request.method() == Method::Post {
         let count = if target == "/file" {
-            copy(request.as_reader(), &mut File::create(format!("{path}.up"))?)?
+            copy(
+                request.as_reader(),
+                &mut File::create(format!("{path}.up"))?,
+            )?
         } else {
             copy(request.as_reader(), &mut io::sink())?
         };
         request.respond(Response::from_string(count.to_string()))
     } else if target.starts_with("/memory") {
-        request.respond(plain().with_data(memory, length).with_chunked_threshold(usize::MAX))
+        request.respond(
+            plain()
+                .with_data(memory, length)
+                .with_chunked_threshold(usize::MAX),
+        )
     } else {
-        request.respond(plain().with_data(File::open(path)?, length).with_chunked_threshold(usize::MAX))
+        request.respond(
+            plain()
+                .with_data(File::open(path)?, length)
+                .with_chunked_threshold(usize::MAX),
+        )
     }
 }
 

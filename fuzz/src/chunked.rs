@@ -1,6 +1,6 @@
 //! A chunked body: in one piece, in pieces and byte by byte it is what the naive decoder says.
 
-use crate::hardstop::framing::{BodyDecoder, BodyState};
+use crate::hardstop::proto::{BodyDecoder, BodyLength, BodyState};
 use crate::naive::{self, End};
 use crate::{ends, plan};
 use std::iter;
@@ -15,7 +15,7 @@ pub fn chunked(input: &[u8]) {
 
 /// Reads as a request's body does, when the pieces end there.
 fn decode(bytes: &[u8], ends: impl Iterator<Item = usize>) -> (Vec<u8>, End) {
-    let mut decoder = BodyDecoder::new(None);
+    let mut decoder = BodyDecoder::new(BodyLength::Chunked);
     let (mut data, mut at) = (Vec::new(), 0);
     for end in ends {
         loop {
@@ -30,11 +30,13 @@ fn decode(bytes: &[u8], ends: impl Iterator<Item = usize>) -> (Vec<u8>, End) {
                     decoder.consume_data(u64::try_from(n).unwrap());
                     at += n;
                 }
-                BodyState::Size | BodyState::DataEnd | BodyState::Trailers => match decoder.advance(buffered) {
-                    Ok(Some(n)) => at += n,
-                    Ok(None) => break,
-                    Err(_) => return (data, End::Refused),
-                },
+                BodyState::Size | BodyState::DataEnd | BodyState::Trailers => {
+                    match decoder.advance(buffered) {
+                        Ok(Some(n)) => at += n,
+                        Ok(None) => break,
+                        Err(_) => return (data, End::Refused),
+                    }
+                }
             }
         }
     }

@@ -11,16 +11,15 @@ mod handler;
 
 use self::answers::{answers, Answer};
 use self::handler::{handle, Call, MAX_BODY_BYTES};
-use crate::hardstop::connection::serve_over;
-use crate::hardstop::life::Life;
-use crate::hardstop::registry::Registration;
-use crate::hardstop::transport::{Timeout, Transport};
+use crate::hardstop::conn::{serve_over, Transport};
+use crate::hardstop::lifecycle::{Entry, Registration, Reported};
 use crate::hardstop::{Builder, CloseReason, ConnectionId, Event, Request, Server, StatusCode};
 use crate::naive::{self, End};
 use crate::plan;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 /// Small enough for the fuzzer to reach.
 const MAX_HEAD_BYTES: usize = 512;
@@ -55,12 +54,16 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
         interrupted: false,
         output: Arc::clone(&output),
     };
-    let registration =
-        Registration { handle: server().handle(), life: Arc::new(Life::new(ConnectionId(1), None, false)), why: None };
+    let registration = Registration {
+        registry: server().handle().registry,
+        entry: Arc::new(Entry::new(ConnectionId(1), None, false)),
+        reported: Reported::Nothing,
+    };
     TOLD.lock().unwrap().clear();
     let calls = Mutex::new(Vec::new());
     let handler = |request: &mut Request<'_>| handle(request, &calls);
-    let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(transport)) };
+    let open =
+        |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> { Ok(Box::new(transport)) };
     serve_over(open, registration, &handler);
 
     let (calls, output) = (calls.into_inner().unwrap(), output.lock().unwrap());
@@ -73,7 +76,12 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     assert_eq!(opened.count(), 1, "{told:?}");
     assert!(told[0].starts_with("Opened"), "{told:?}");
     assert!(told[told.len() - 1].starts_with("Closed"), "{told:?}");
-    Run { answers: answers(&output.bytes, &calls), calls, told, reason }
+    Run {
+        answers: answers(&output.bytes, &calls),
+        calls,
+        told,
+        reason,
+    }
 }
 
 /// What the server's hook was told, and the reason if it was an end. libFuzzer calls a target on one thread.
@@ -95,7 +103,12 @@ fn server() -> &'static Server {
                 // What takes time, and how many bytes an answer to `Expect` had, differs from run to run.
                 let told = match event {
                     Event::Responded { status, bytes, .. } => format!("Responded {status} {bytes}"),
-                    Event::Closed { reason, requests, received, .. } => {
+                    Event::Closed {
+                        reason,
+                        requests,
+                        received,
+                        ..
+                    } => {
                         format!("Closed {reason:?} {requests} {received}")
                     }
                     event => format!("{event:?}"),
@@ -156,11 +169,11 @@ impl Transport for Wire {
         Ok(n)
     }
 
-    fn set_read_timeout(&mut self, _: Timeout) -> io::Result<()> {
+    fn set_read_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }
 
-    fn set_write_timeout(&mut self, _: Timeout) -> io::Result<()> {
+    fn set_write_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }
 
@@ -202,7 +215,12 @@ fn requests(mut bytes: &[u8]) -> (Vec<Sent<'_>>, Option<&[u8]>) {
             },
         };
         let keep_alive = terms.keep_alive;
-        requests.push(Sent { head, body, end, keep_alive });
+        requests.push(Sent {
+            head,
+            body,
+            end,
+            keep_alive,
+        });
         match end {
             End::Whole(n) if keep_alive => bytes = &bytes[n..],
             _ => break,
@@ -223,7 +241,10 @@ fn check(run: &Run, bytes: &[u8]) {
         assert_eq!(answer.status, call.status, "{run:?}");
         assert!(answer.closes || sent.keep_alive, "{run:?}");
         let is_received = matches!(sent.end, End::Whole(_));
-        assert!(answer.closes || is_received, "the request has not been received whole: {run:?}");
+        assert!(
+            answer.closes || is_received,
+            "the request has not been received whole: {run:?}"
+        );
         let is_old = sent.head.minor == 0;
         assert_eq!(answer.stays, is_old && !answer.closes, "{run:?}");
     }

@@ -1,29 +1,31 @@
 //! A head: what is accepted, and where it ends, does not depend on the pieces that it comes in and is what the naive
 //! parser says; nothing of it is lost, changed or added.
 
-use crate::hardstop::framing::{self, Terms};
-use crate::hardstop::head::Head;
-use crate::hardstop::{Builder, Error, Version};
+use crate::hardstop::proto::{directives, BodyLength, Directives, Head, HeadLimits, Refusal};
+use crate::hardstop::Version;
 use crate::naive::{self, control, is_token};
 use crate::{ends, plan};
 
 /// Small enough for the fuzzer to reach.
 const MAX_BYTES: usize = 1024;
 const MAX_FIELDS: usize = 8;
+const LIMITS: HeadLimits = HeadLimits {
+    bytes: MAX_BYTES,
+    fields: MAX_FIELDS,
+    https: false,
+};
 
 /// What has become of a head, after so many bytes of it were there.
 type Outcome = (usize, Option<Result<usize, String>>);
 
 pub fn head(input: &[u8]) {
-    let limits = Builder::default().max_head_bytes(MAX_BYTES);
-    let limits = limits.max_headers(MAX_FIELDS);
     let (sizes, bytes) = plan(input);
     let parse = |head: &mut Head, ends: &mut dyn Iterator<Item = usize>| -> Outcome {
         for end in ends {
-            match head.parse(&bytes[..end], &limits) {
+            match head.parse(&bytes[..end], LIMITS) {
                 Ok(None) => {}
                 Ok(Some(n)) => return (end, Some(Ok(n))),
-                Err(error) => return (end, Some(Err(words(&error)))),
+                Err(refusal) => return (end, Some(Err(words(&refusal)))),
             }
         }
         (bytes.len(), None)
@@ -45,8 +47,8 @@ pub fn head(input: &[u8]) {
             assert_eq!(n, *m);
             assert_eq!(decided, n, "it is known with its last byte");
             check(&head, want);
-            check_terms(framing::terms(&head), naive::terms(want));
-            check_again(&head, &limits);
+            check_directives(directives(&head), naive::terms(want));
+            check_again(&head);
         }
         (Some(Err(_)), None) => assert!(!goes_on(&bytes[..decided]), "it could be one"),
         (None, None) => assert!(goes_on(bytes), "it cannot be one any more"),
@@ -74,25 +76,32 @@ fn check(head: &Head, want: &naive::Head<'_>) {
         let first = first.map(|field| field.1);
         let shouted = name.to_ascii_uppercase();
         assert_eq!(head.headers.get_bytes(&shouted), first);
-        assert_eq!(head.headers.get(name).map(str::as_bytes), first.filter(|value| std::str::from_utf8(value).is_ok()));
+        assert_eq!(
+            head.headers.get(name).map(str::as_bytes),
+            first.filter(|value| std::str::from_utf8(value).is_ok())
+        );
     }
 }
 
-fn check_terms(got: Result<Terms, Error>, want: Option<naive::Terms>) {
+fn check_directives(got: Result<Directives, Refusal>, want: Option<naive::Terms>) {
     match (got, want) {
         (Ok(got), Some(want)) => {
-            assert_eq!(got.length, want.length);
+            let length = match got.body {
+                BodyLength::Known(length) => Some(length),
+                BodyLength::Chunked => None,
+            };
+            assert_eq!(length, want.length);
             assert_eq!(got.keep_alive, want.keep_alive);
             assert_eq!(got.expects_continue, want.expects_continue);
         }
-        (Err(error), None) => assert!([400, 417, 501].contains(&error.status().as_u16())),
+        (Err(refusal), None) => assert!([400, 417, 501].contains(&refusal.status.as_u16())),
         (Ok(_), None) => panic!("a head is accepted whose fields must not be"),
-        (Err(error), Some(_)) => panic!("a good head is refused: {error}"),
+        (Err(refusal), Some(_)) => panic!("a good head is refused: {}", refusal.reason),
     }
 }
 
 /// Written out, what was parsed is parsed to the same.
-fn check_again(head: &Head, limits: &Builder) {
+fn check_again(head: &Head) {
     let minor = u8::from(head.version == Version::Http11);
     let line = format!("{} {} HTTP/1.{minor}\r\n", head.method, head.target);
     let mut text = line.into_bytes();
@@ -101,7 +110,7 @@ fn check_again(head: &Head, limits: &Builder) {
     }
     text.extend_from_slice(b"\r\n");
     let mut again = Head::default();
-    let n = again.parse(&text, limits).unwrap();
+    let n = again.parse(&text, LIMITS).unwrap();
     assert_eq!(n, Some(text.len()));
     assert_eq!(again.method, head.method);
     assert_eq!(again.target, head.target);
@@ -110,6 +119,6 @@ fn check_again(head: &Head, limits: &Builder) {
     assert!(again.headers.iter().eq(head.headers.iter()));
 }
 
-fn words(error: &Error) -> String {
-    format!("{} {error}", error.status())
+fn words(refusal: &Refusal) -> String {
+    format!("{} {}", refusal.status, refusal.reason)
 }

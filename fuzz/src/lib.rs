@@ -26,7 +26,9 @@ fn plan(input: &[u8]) -> (impl Iterator<Item = usize> + Clone + Send + '_, &[u8]
     let end = input.iter().position(|&byte| byte == b'\n');
     let (line, rest) = input.split_at(end.unwrap_or(0));
     let line = if line.is_empty() { b"a" } else { line };
-    let sizes = line.iter().map(|byte| usize::from(byte.wrapping_sub(b'a')) + 1);
+    let sizes = line
+        .iter()
+        .map(|byte| usize::from(byte.wrapping_sub(b'a')) + 1);
     (sizes.cycle(), rest.strip_prefix(b"\n").unwrap_or(rest))
 }
 

@@ -163,7 +163,10 @@ pub(crate) fn terms(head: &Head<'_>) -> Option<Terms> {
     };
     let mut expects: Vec<_> = expects.split(|&it| it == b',').map(trim).collect();
     expects.retain(|element| !element.is_empty());
-    if !expects.iter().all(|it| it.eq_ignore_ascii_case(b"100-continue")) {
+    if !expects
+        .iter()
+        .all(|it| it.eq_ignore_ascii_case(b"100-continue"))
+    {
         return None;
     }
     let options = all("connection").join(&b","[..]).to_ascii_lowercase();
@@ -193,7 +196,11 @@ fn is_authority(text: &str) -> bool {
     };
     let is_port = port.is_empty() || number(port.as_bytes()).is_some_and(|port| port < 65536);
     let ip = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-    is_port && !host.is_empty() && ip.map_or(made_of(host, "-._~!$&'()*+,;="), |ip| ip.parse::<Ipv6Addr>().is_ok())
+    is_port
+        && !host.is_empty()
+        && ip.map_or(made_of(host, "-._~!$&'()*+,;="), |ip| {
+            ip.parse::<Ipv6Addr>().is_ok()
+        })
 }
 
 /// Whether it is letters, digits, these, and whole percent-encodings.
@@ -314,7 +321,9 @@ fn are_extensions(text: &[u8]) -> bool {
     for &byte in text {
         let (space, token) = (b" \t".contains(&byte), is_token(&[byte]));
         at = match (at, byte) {
-            (At::Start | At::Spaces | At::End | At::AfterName | At::Name | At::Value, b';') => At::Semicolon,
+            (At::Start | At::Spaces | At::End | At::AfterName | At::Name | At::Value, b';') => {
+                At::Semicolon
+            }
             (At::Start | At::End | At::Spaces | At::Value, _) if space => At::Spaces,
             (At::Semicolon, _) if space => At::Semicolon,
             (At::Semicolon | At::Name, _) if token => At::Name,

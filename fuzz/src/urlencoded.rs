@@ -1,6 +1,6 @@
 //! Percent-encoding and forms: what a naive decoder says, and what an encoder was given.
 
-use crate::hardstop::urlencoded::{decode, encoded_byte, pairs};
+use crate::hardstop::proto::urlencoded::{decode, encoded_byte, pairs};
 use crate::naive;
 
 pub fn urlencoded(input: &[u8]) {

@@ -1,6 +1,9 @@
 //! The access_log example, run as a user does, its log checked line by line.
 
-#[allow(dead_code, reason = "it is run as a process; its calendar is called here")]
+#[allow(
+    dead_code,
+    reason = "it is run as a process; its calendar is called here"
+)]
 #[path = "../../examples/access_log.rs"]
 mod example;
 
@@ -91,7 +94,10 @@ fn a_response_cut_by_a_stop_is_logged_before_the_process_ends() {
     client.take(1000);
     let rest = example.rest();
     assert_eq!(rest.len(), 1, "{rest:?}");
-    assert!(rest[0].ends_with(r#"] "GET /endless HTTP/1.1" - - "-" "-""#), "{rest:?}");
+    assert!(
+        rest[0].ends_with(r#"] "GET /endless HTTP/1.1" - - "-" "-""#),
+        "{rest:?}"
+    );
 }
 
 #[test]

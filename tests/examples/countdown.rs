@@ -74,7 +74,8 @@ fn countdown_closes_idle_connections_destroys_open_ones_and_goes_on() {
     let port = listening(&lines);
 
     let mut idle = connect(port);
-    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     idle.read_to_string(&mut answer).unwrap(); // kept alive until it has been idle for a second
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -88,9 +89,17 @@ fn countdown_closes_idle_connections_destroys_open_ones_and_goes_on() {
     assert_eq!(busy.read(&mut [0; 64]).unwrap_or(0), 0);
 
     // The lines of the sockets may be anywhere between the numbers.
-    let (sockets, numbers): (Vec<_>, Vec<_>) = log.iter().partition(|line| line.starts_with("socket"));
+    let (sockets, numbers): (Vec<_>, Vec<_>) =
+        log.iter().partition(|line| line.starts_with("socket"));
     assert_eq!(numbers, ["3", "2", "1", "0"]);
-    assert_eq!(sockets, ["socket 1 opened", "socket 1 closed (IdleTimeout)", "socket 2 opened"]);
+    assert_eq!(
+        sockets,
+        [
+            "socket 1 opened",
+            "socket 1 closed (IdleTimeout)",
+            "socket 2 opened"
+        ]
+    );
     let rest = log_until(&lines, "");
     assert_eq!(rest[0], "socket 2 destroyed");
     assert_eq!(rest[1..], after_the_end(port));
@@ -122,7 +131,10 @@ fn countdown_names_a_wrong_argument() {
         (&["--from", "-1"], "--from needs a number, not \"-1\""),
         (&["--from", "ten"], "--from needs a number, not \"ten\""),
         (&["--idle", "0"], "--idle needs a number, not \"0\""),
-        (&["--port", "0", "--idle"], "--idle needs a number, not \"\""),
+        (
+            &["--port", "0", "--idle"],
+            "--idle needs a number, not \"\"",
+        ),
         (&["4000"], "unknown option 4000"),
         (&["--prot", "4000"], "unknown option --prot"),
     ];

@@ -27,13 +27,14 @@ fn example() -> PathBuf {
     path("handover")
 }
 
-/// The first generation and its descendants: a process group, which a shell kills if this is dropped before its end, and
-/// even if the test is killed.
+/// The first generation and its descendants: a process group, which a shell kills if this is
+/// dropped before its end, and even if the test is killed.
 struct Family {
     first: Child,
     watcher: Child,
     addr: SocketAddr,
-    /// The directory of the command sockets. Not in cargo's folder, whose path may be too long for a socket.
+    /// The directory of the command sockets. Not in cargo's folder, whose path may be too long for
+    /// a socket.
     place: PathBuf,
 }
 
@@ -41,7 +42,11 @@ impl Family {
     /// Starts the first generation, and waits until it serves.
     fn start(program: &Path, stdin: Stdio) -> Family {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hardstop-handover-{}-{}", std::process::id(), NUMBER.fetch_add(1, SeqCst));
+        let name = format!(
+            "hardstop-handover-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, SeqCst)
+        );
         let place = std::env::temp_dir().join(name);
         fs::create_dir(&place).unwrap();
         let mut first = Command::new(program)
@@ -51,14 +56,29 @@ impl Family {
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
-            .expect("a whole `cargo test` builds the example, `cargo test --test handover` does not");
+            .expect(
+                "a whole `cargo test` builds the example, `cargo test --test handover` does not",
+            );
         let mut sh = Command::new("sh"); // in a group of its own, so that only its stdin ends it
-        sh.args(["-c", "read ended || kill -s KILL -- -$0", &first.id().to_string()]);
-        let watcher = sh.process_group(0).stdin(Stdio::piped()).stderr(Stdio::null()).spawn();
+        sh.args([
+            "-c",
+            "read ended || kill -s KILL -- -$0",
+            &first.id().to_string(),
+        ]);
+        let watcher = sh
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let mut line = String::new();
         let stdout = first.stdout.take().unwrap();
         let (watcher, addr) = (watcher.unwrap(), ([127, 0, 0, 1], 0).into());
-        let mut family = Family { first, watcher, addr, place };
+        let mut family = Family {
+            first,
+            watcher,
+            addr,
+            place,
+        };
         BufReader::new(stdout).read_line(&mut line).unwrap();
         let (name, addr) = line.split_once(", serves http://").expect(&line);
         assert_eq!(named(name), (1, family.first.id()));
@@ -124,10 +144,14 @@ impl Drop for Family {
 fn named(text: &str) -> Name {
     let numbers = text.trim_end().strip_prefix("generation ").expect(text);
     let (generation, process) = numbers.split_once(", process ").expect(text);
-    (generation.parse().expect(text), process.parse().expect(text))
+    (
+        generation.parse().expect(text),
+        process.parse().expect(text),
+    )
 }
 
-/// Whether a process has ended. It may still be a zombie, as the parent of a successor is not this process.
+/// Whether a process has ended. It may still be a zombie, as the parent of a successor is not this
+/// process.
 fn has_ended(process: u32) -> bool {
     let state = if cfg!(target_os = "linux") {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
@@ -140,19 +164,27 @@ fn has_ended(process: u32) -> bool {
     state.is_empty() || state.starts_with('Z')
 }
 
-/// The number of requests that each generation has answered, on connections of one request and on kept-alive ones.
+/// The number of requests that each generation has answered, on connections of one request and on
+/// kept-alive ones.
 #[derive(Default)]
 struct Tally(Mutex<BTreeMap<(Name, bool), usize>>);
 
 impl Tally {
     fn count(&self, answer: &Answer, kept: bool) {
         assert_eq!(answer.status, 200, "{}", answer.head);
-        *self.0.lock().unwrap().entry((named(&answer.text()), kept)).or_default() += 1;
+        *self
+            .0
+            .lock()
+            .unwrap()
+            .entry((named(&answer.text()), kept))
+            .or_default() += 1;
     }
 
     fn has(&self, name: Name, least: usize) -> bool {
         let tally = self.0.lock().unwrap();
-        [true, false].iter().all(|kept| tally.get(&(name, *kept)).is_some_and(|n| *n >= least))
+        [true, false]
+            .iter()
+            .all(|kept| tally.get(&(name, *kept)).is_some_and(|n| *n >= least))
     }
 }
 
@@ -207,7 +239,9 @@ fn no_request_is_refused_or_lost_during_handovers() {
         }
         loop {
             let newest = *generations.last().unwrap();
-            until("it has answered both kinds of clients", || tally.has(newest, 100));
+            until("it has answered both kinds of clients", || {
+                tally.has(newest, 100)
+            });
             if generations.len() == 4 {
                 break;
             }
@@ -271,16 +305,26 @@ fn only_a_listener_as_stdin_is_served() {
 fn a_request_over_the_port_is_not_a_command() {
     let family = Family::start(&example(), Stdio::null());
     let first = (1, family.first.id());
-    let fields =
-        ["Host: HERE\r\n", "Host: HERE\r\nOrigin: http://HERE\r\n", "Host: x\r\nOrigin: http://evil.example\r\n"];
+    let fields = [
+        "Host: HERE\r\n",
+        "Host: HERE\r\nOrigin: http://HERE\r\n",
+        "Host: x\r\nOrigin: http://evil.example\r\n",
+    ];
     for path in ["/stop", "/successor"] {
-        for (method, fields) in ["GET", "POST"].iter().flat_map(|method| fields.map(|fields| (method, fields))) {
+        for (method, fields) in ["GET", "POST"]
+            .iter()
+            .flat_map(|method| fields.map(|fields| (method, fields)))
+        {
             let fields = fields.replace("HERE", &family.addr.to_string());
             let mut client = Client::connect(family.addr);
             client.say(&format!("{method} {path} HTTP/1.1\r\n{fields}\r\n"));
             let answer = client.response();
             assert_eq!(named(&answer.text()), first, "{method} {path} {fields}");
-            assert_eq!(answer.header("connection"), None, "{method} {path} {fields}");
+            assert_eq!(
+                answer.header("connection"),
+                None,
+                "{method} {path} {fields}"
+            );
         }
     }
     family.end(first);
@@ -290,7 +334,10 @@ fn a_request_over_the_port_is_not_a_command() {
 fn only_the_same_user_can_send_the_two_commands() {
     let family = Family::start(&example(), Stdio::null());
     let first = (1, family.first.id());
-    let mode = fs::metadata(family.control(1)).unwrap().permissions().mode();
+    let mode = fs::metadata(family.control(1))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     assert_eq!(family.command(1, "/").status, 404);
     assert_eq!(family.command(1, "/stop/").status, 404);
@@ -304,10 +351,12 @@ fn only_the_same_user_can_send_the_two_commands() {
 
 /// A directory with a link to the program, which can be replaced there.
 fn program_of_its_own(name: &str) -> (PathBuf, PathBuf) {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let directory =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     fs::create_dir(&directory).unwrap();
     let program = directory.join("handover");
-    // Not a copy: a child process of another test could hold it open for writing, and then it cannot run.
+    // Not a copy: a child process of another test could hold it open for writing, and then it
+    // cannot run.
     fs::hard_link(example(), &program).unwrap();
     (directory, program)
 }
@@ -318,30 +367,46 @@ fn commands_run_one_at_a_time() {
     let family = Family::start(&program, Stdio::null());
     let first = (1, family.first.id());
 
-    // The successor is `cat`, which reads the files that the program's arguments name: an address, which is not a file, and
-    // a pipe at the path that the names of command sockets begin with.
+    // The successor is `cat`, which reads the files that the program's arguments name: an address,
+    // which is not a file, and a pipe at the path that the names of command sockets begin with.
     let pipe = family.place.join("control");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap()
+        .success());
     fs::remove_file(&program).unwrap();
-    let cat = ["/bin/cat", "/usr/bin/cat"].into_iter().find(|cat| Path::new(cat).exists());
+    let cat = ["/bin/cat", "/usr/bin/cat"]
+        .into_iter()
+        .find(|cat| Path::new(cat).exists());
     symlink(cat.unwrap(), &program).unwrap();
     thread::scope(|scope| {
         let begun = scope.spawn(|| family.command(1, "/successor"));
         let (path, (opened, told)) = (pipe.clone(), mpsc::channel());
         thread::spawn(move || opened.send(fs::OpenOptions::new().write(true).open(path))); // blocks until there is a reader
-        let pipe = told.recv_timeout(SOON).expect("`cat` is there and reads it").unwrap();
+        let pipe = told
+            .recv_timeout(SOON)
+            .expect("`cat` is there and reads it")
+            .unwrap();
         for what in ["/stop", "/successor"] {
             let answer = family.command(1, what);
             assert_eq!(answer.status, 409, "{what}: {}", answer.text());
         }
-        assert_eq!(family.ask("GET /").header("connection").as_deref(), Some("close"));
+        assert_eq!(
+            family.ask("GET /").header("connection").as_deref(),
+            Some("close")
+        );
         drop(pipe); // `cat` fails, as the address is not a file
         let answer = begun.join().unwrap();
         assert_eq!(answer.status, 503, "{}", answer.text());
     });
     fs::remove_file(&pipe).unwrap();
     let answer = family.ask("GET /");
-    assert_eq!((named(&answer.text()), answer.header("connection")), (first, None), "it goes on");
+    assert_eq!(
+        (named(&answer.text()), answer.header("connection")),
+        (first, None),
+        "it goes on"
+    );
     family.end(first);
     fs::remove_dir_all(directory).unwrap();
 }
@@ -368,7 +433,9 @@ fn a_predecessor_goes_on_without_a_successor() {
     fs::remove_file(&program).unwrap();
     assert_goes_on(&family, &mut kept, "No such file");
 
-    let no = ["/bin/false", "/usr/bin/false"].into_iter().find(|no| Path::new(no).exists());
+    let no = ["/bin/false", "/usr/bin/false"]
+        .into_iter()
+        .find(|no| Path::new(no).exists());
     symlink(no.unwrap(), &program).unwrap();
     assert_goes_on(&family, &mut kept, "exit status: 1");
 
@@ -396,6 +463,10 @@ fn assert_goes_on(family: &Family, kept: &mut Client, why: &str) {
     for process in fs::read_dir("/proc").into_iter().flatten() {
         let stat = fs::read_to_string(process.unwrap().path().join("stat")).unwrap_or_default();
         let parent = stat.rsplit(") ").next().unwrap().split(' ').nth(1);
-        assert_ne!(parent, Some(first.to_string().as_str()), "left behind: {stat}");
+        assert_ne!(
+            parent,
+            Some(first.to_string().as_str()),
+            "left behind: {stat}"
+        );
     }
 }

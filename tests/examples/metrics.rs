@@ -38,7 +38,10 @@ fn scrape(addr: SocketAddr) -> BTreeMap<String, f64> {
     client.say(SCRAPE);
     let answer = client.response();
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type").as_deref(), Some("text/plain; version=0.0.4"));
+    assert_eq!(
+        answer.header("content-type").as_deref(),
+        Some("text/plain; version=0.0.4")
+    );
     samples(&answer.text())
 }
 
@@ -55,13 +58,16 @@ fn the_metrics_match_the_traffic() {
     let mut silent = Client::connect(addr);
     let mut figures = BTreeMap::new();
     let mut scrapes = 0.0;
-    until("the silent one has been seen, and the end of the wrong one", || {
-        figures = scrape(addr);
-        scrapes += 1.0;
-        // The connection of the scrape is open, those before it are closed.
-        let opened = figures["hardstop_connections_opened_total"] == scrapes + 3.0;
-        opened && figures["hardstop_open_connections"] == 3.0
-    });
+    until(
+        "the silent one has been seen, and the end of the wrong one",
+        || {
+            figures = scrape(addr);
+            scrapes += 1.0;
+            // The connection of the scrape is open, those before it are closed.
+            let opened = figures["hardstop_connections_opened_total"] == scrapes + 3.0;
+            opened && figures["hardstop_open_connections"] == 3.0
+        },
+    );
     let completed = scrapes - 1.0;
     let sent = figures["hardstop_sent_bytes_total"];
     let table = [
@@ -76,9 +82,15 @@ fn the_metrics_match_the_traffic() {
         assert_eq!(figures.get(name), Some(&want), "{name} in {figures:?}");
     }
     let received = completed * f64::from(u8::try_from(SCRAPE.len()).unwrap()) + 12.0; // that of the wrong request
-    assert_eq!(figures["hardstop_received_bytes_total"], received, "{figures:?}");
+    assert_eq!(
+        figures["hardstop_received_bytes_total"], received,
+        "{figures:?}"
+    );
     assert!(sent > 100.0 * (completed + 1.0), "{figures:?}");
-    assert!(figures["hardstop_response_seconds_sum"] > 0.0, "{figures:?}");
+    assert!(
+        figures["hardstop_response_seconds_sum"] > 0.0,
+        "{figures:?}"
+    );
     silent.say(GET);
     assert_eq!(silent.response().status, 200);
     assert!(example.rest().is_empty());
@@ -106,7 +118,11 @@ fn a_request_with_a_foreign_host_gets_no_metrics() {
         client.say(&SCRAPE.replace("127.0.0.1", &host));
         let answer = client.response();
         assert_eq!(answer.status, status, "{host}");
-        assert_eq!(answer.text().contains("hardstop_requests_total"), status == 200, "{host}");
+        assert_eq!(
+            answer.text().contains("hardstop_requests_total"),
+            status == 200,
+            "{host}"
+        );
     }
     let mut client = Client::connect(addr);
     client.say("GET /metrics HTTP/1.0\r\n\r\n");
@@ -145,7 +161,11 @@ fn an_upgrade_counts_as_a_response_and_not_as_a_failure() {
     let metrics = Arc::new(example::Metrics::default());
     let hook = Arc::clone(&metrics);
     let builder = hardstop::Server::builder().on_event(move |event| hook.note(event));
-    let running = builder.bind("127.0.0.1:0").unwrap().spawn(|_| hardstop::Response::upgrade("echo", drop)).unwrap();
+    let running = builder
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|_| hardstop::Response::upgrade("echo", drop))
+        .unwrap();
     let mut client = Client::connect(running.local_addr());
     client.say("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
     assert_eq!(client.head_response().status, 101);
@@ -153,5 +173,8 @@ fn an_upgrade_counts_as_a_response_and_not_as_a_failure() {
     running.shutdown(SOON);
     let figures = samples(&metrics.text());
     assert_eq!(figures["hardstop_responses_total{class=\"1xx\"}"], 1.0);
-    assert!(!figures.keys().any(|name| name.contains("troubles")), "{figures:?}");
+    assert!(
+        !figures.keys().any(|name| name.contains("troubles")),
+        "{figures:?}"
+    );
 }

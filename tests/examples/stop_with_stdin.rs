@@ -23,7 +23,11 @@ fn the_end_of_stdin_drains_the_server() {
     idle.expect_end();
     let answer = busy.response();
     assert_eq!(answer.status, 200);
-    assert!(answer.text().starts_with("hello from process "), "{}", answer.text());
+    assert!(
+        answer.text().starts_with("hello from process "),
+        "{}",
+        answer.text()
+    );
     assert_eq!(answer.header("connection").as_deref(), Some("close"));
     busy.expect_end();
     assert!(Client::try_connect(addr).is_err());
@@ -38,7 +42,11 @@ fn the_line_destroy_cuts_everything_at_once() {
     example.say("destroy");
     assert_eq!(example.line(), "destroyed, 2 connections cut");
     idle.expect_end();
-    assert_eq!(busy.stream.read(&mut [0; 64]).unwrap_or(0), 0, "there is no response");
+    assert_eq!(
+        busy.stream.read(&mut [0; 64]).unwrap_or(0),
+        0,
+        "there is no response"
+    );
     assert!(example.rest().is_empty());
 }
 
@@ -55,7 +63,8 @@ fn the_example_ends_when_its_parent_is_killed() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let addr = lines.find_map(|line| Some(line.unwrap().split_once("parent of ")?.1.parse().unwrap()));
+    let addr =
+        lines.find_map(|line| Some(line.unwrap().split_once("parent of ")?.1.parse().unwrap()));
     let addr = addr.expect("the parent starts the example");
     let mut busy = busy(addr);
     parent.kill().unwrap();

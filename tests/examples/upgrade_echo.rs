@@ -64,7 +64,10 @@ fn a_stop_cuts_an_echo_whose_client_does_not_read() {
     assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&blocked.kind()));
     let rest = example.rest();
     assert_eq!(rest[0], "press Enter to stop");
-    assert!(rest.contains(&String::from("Destroyed { cut: 1 }")), "{rest:?}");
+    assert!(
+        rest.contains(&String::from("Destroyed { cut: 1 }")),
+        "{rest:?}"
+    );
     let cut = |line: &String| line.ends_with(" was cut: the connection has been cut");
     assert!(rest.iter().any(cut), "{rest:?}");
     client.expect_end();
@@ -80,7 +83,12 @@ fn a_plain_request_gets_instructions() {
     };
     let page = ask(GET);
     assert_eq!(page.status, 200);
-    assert!(page.text().contains("Upgrade: echo\\r\\n\\r\\n'; cat) | nc x\n"), "{}", page.text());
+    assert!(
+        page.text()
+            .contains("Upgrade: echo\\r\\n\\r\\n'; cat) | nc x\n"),
+        "{}",
+        page.text()
+    );
     let other = ask(&UPGRADE.replace("echo", "other"));
     assert_eq!(other.status, 400);
     assert_eq!(example.rest(), ["press Enter to stop", "Drained"]);

@@ -1,5 +1,7 @@
 //! Request bodies: their length, how they are read, and what happens to unread ones.
 
+mod unread;
+
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses, undated};
 use crate::support::server::{observed, serve};
@@ -40,7 +42,9 @@ fn echo(req: &mut Request<'_>) -> Result<Response, Error> {
             body.set_limit(2);
             let failed = body.read_to_vec().is_err();
             body.set_limit(u64::MAX); // a higher limit does not undo the failure
-            let again = body.read(&mut [0]).map_err(|error| Error::from(error).status());
+            let again = body
+                .read(&mut [0])
+                .map_err(|error| Error::from(error).status());
             Response::text(format!("{failed} {again:?}"))
         }
         "/limit9" => {
@@ -93,7 +97,11 @@ fn a_large_body_arrives_whole_in_both_framings() {
     for (n, piece) in body.as_bytes().chunks(7777).enumerate() {
         let piece = std::str::from_utf8(piece).unwrap();
         // Sizes in both cases, and with more digits than needed.
-        let size = if n % 2 == 0 { format!("{:x}", piece.len()) } else { format!("{:08X}", piece.len()) };
+        let size = if n % 2 == 0 {
+            format!("{:x}", piece.len())
+        } else {
+            format!("{:08X}", piece.len())
+        };
         chunks += &format!("{size}\r\n{piece}\r\n");
     }
     chunks += "0\r\n\r\n";
@@ -114,7 +122,11 @@ fn a_body_may_be_split_anywhere() {
         let request = fixed(path, "0123456789") + &chunked(path, chunks) + GET;
         let whole = undated(&last_words(server.local_addr(), &[request.as_bytes()]));
         assert_eq!(statuses(&whole), [200, 200, 200], "{whole}");
-        for body in ["\r\n\r\n0123456789HTTP", "\r\n\r\n0123456789abcdefghijkHTTP", "unread"] {
+        for body in [
+            "\r\n\r\n0123456789HTTP",
+            "\r\n\r\n0123456789abcdefghijkHTTP",
+            "unread",
+        ] {
             assert!(whole.contains(body), "{whole}");
         }
         for at in 1..request.len() {
@@ -133,15 +145,33 @@ fn a_form_is_read_as_names_and_values() {
     let form = "application/x-www-form-urlencoded";
     let table = [
         (form, "", 200, "[]"),
-        (form, "a=1&b=x+y%26z", 200, r#"[("a", "1"), ("b", "x y&z")]"#),
-        (form, "a&=b&&a=", 200, r#"[("a", ""), ("", "b"), ("a", "")]"#),
-        ("Application/X-WWW-Form-Urlencoded ; charset=utf-8", "a=b", 200, r#"[("a", "b")]"#),
+        (
+            form,
+            "a=1&b=x+y%26z",
+            200,
+            r#"[("a", "1"), ("b", "x y&z")]"#,
+        ),
+        (
+            form,
+            "a&=b&&a=",
+            200,
+            r#"[("a", ""), ("", "b"), ("a", "")]"#,
+        ),
+        (
+            "Application/X-WWW-Form-Urlencoded ; charset=utf-8",
+            "a=b",
+            200,
+            r#"[("a", "b")]"#,
+        ),
         ("text/plain", "a=b", 415, ""),
         ("", "a=b", 415, ""),
     ];
     for (content_type, body, status, want) in table {
         let mut client = Client::connect(server.local_addr());
-        let fields = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+        let fields = format!(
+            "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         client.say(&post("/form", &fields, body));
         let answer = client.response();
         assert_eq!(answer.status, status, "{content_type}");
@@ -181,11 +211,31 @@ fn a_body_that_is_too_large_is_413() {
         (fixed("/vec", "0123456789a"), 413, "one more"),
         (fixed("/io", "0123456789a"), 413, "through io::copy"),
         (fixed("/text", "0123456789a"), 413, "as text"),
-        (chunked("/vec", "5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"), 200, "in chunks"),
-        (chunked("/vec", "5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n"), 413, "in chunks"),
-        (chunked("/io", "b\r\n0123456789a\r\n0\r\n\r\n"), 413, "in one chunk"),
-        (chunked("/vec", "ffffffffffffffff\r\n"), 413, "the largest chunk"),
-        (post("/vec", "Content-Length: 18446744073709551615\r\n", ""), 413, "the largest"),
+        (
+            chunked("/vec", "5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"),
+            200,
+            "in chunks",
+        ),
+        (
+            chunked("/vec", "5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n"),
+            413,
+            "in chunks",
+        ),
+        (
+            chunked("/io", "b\r\n0123456789a\r\n0\r\n\r\n"),
+            413,
+            "in one chunk",
+        ),
+        (
+            chunked("/vec", "ffffffffffffffff\r\n"),
+            413,
+            "the largest chunk",
+        ),
+        (
+            post("/vec", "Content-Length: 18446744073709551615\r\n", ""),
+            413,
+            "the largest",
+        ),
         (fixed("/limit9", "012345678"), 200, "a limit of its own"),
         (fixed("/limit9", "0123456789"), 413, "a lower one"),
         (fixed("/limit2M", "0123456789a"), 200, "a higher one"),
@@ -196,7 +246,11 @@ fn a_body_that_is_too_large_is_413() {
         let answer = client.response();
         assert_eq!(answer.status, want, "{why}");
         if want == 413 {
-            assert_eq!(answer.header("Connection").as_deref(), Some("close"), "{why}");
+            assert_eq!(
+                answer.header("Connection").as_deref(),
+                Some("close"),
+                "{why}"
+            );
             client.expect_end();
             let failed = events.take_failure();
             assert!(failed.starts_with("the body is larger than "), "{failed}");
@@ -228,7 +282,10 @@ fn chunk_sizes_extensions_and_trailers_are_bounded() {
     let table = [
         (format!("2;{long}\r\nhi\r\n0\r\n\r\n"), "an extension"),
         (format!("2;{long}"), "an extension without an end"),
-        ("1;eeeeeeee\r\na\r\n".repeat(1000) + "0\r\n\r\n", "many extensions"),
+        (
+            "1;eeeeeeee\r\na\r\n".repeat(1000) + "0\r\n\r\n",
+            "many extensions",
+        ),
         (format!("0\r\nA: {long}\r\n\r\n"), "a trailer"),
         (format!("0\r\n{many}\r\n"), "many trailers"),
         ("0".repeat(5000), "a size"),
@@ -257,49 +314,15 @@ fn a_body_that_ends_early_is_an_error() {
 #[test]
 fn a_failed_body_keeps_failing() {
     let server = serve(echo);
-    for (request, status) in [(chunked("/swallow", "2\r\nhi\r\nx\r\n"), 400), (fixed("/swallow", "abc"), 413)] {
+    for (request, status) in [
+        (chunked("/swallow", "2\r\nhi\r\nx\r\n"), 400),
+        (fixed("/swallow", "abc"), 413),
+    ] {
         let said = dialogue(server.local_addr(), request + GET);
         assert_eq!(statuses(&said), [200], "{said}");
         let want = format!("true Err(StatusCode({status}))");
         assert!(said.ends_with(&want), "{said}");
         assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
-    }
-}
-
-#[test]
-fn an_unread_small_body_is_not_taken_for_a_request() {
-    let server = serve(echo);
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
-    for path in ["/", "/one"] {
-        let mut client = Client::connect(server.local_addr());
-        for body in [smuggled.to_string(), smuggled.repeat(1000)] {
-            client.say(&fixed(path, &body));
-            assert_eq!(client.response().status, 200);
-            client.say(&fixed("/vec", "next"));
-            assert_eq!(client.response().text(), "next");
-        }
-    }
-}
-
-#[test]
-fn a_large_or_broken_unread_body_ends_the_connection() {
-    let (server, events) = observed(Server::builder(), echo);
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
-    let size = format!("{:x}", smuggled.len());
-    let bad = CloseReason::Refused(StatusCode::BAD_REQUEST);
-    let table = [
-        (post("/", "Content-Length: 262145\r\n", smuggled), CloseReason::Completed),
-        (post("/one", "Content-Length: 1000000\r\n", smuggled), CloseReason::Completed),
-        (chunked("/", &format!("40001\r\n{smuggled}")), CloseReason::Completed),
-        (chunked("/", &format!("{size}\r\n{smuggled}\r\n3ffff\r\n")), CloseReason::Completed),
-        (chunked("/", &format!("{size}\r\n{smuggled}x\r\n0\r\n\r\n")), bad),
-        (chunked("/", &format!("x\r\n{smuggled}\r\n0\r\n\r\n")), bad),
-    ];
-    for (request, reason) in table {
-        let said = dialogue(server.local_addr(), request.clone() + GET);
-        assert_eq!(statuses(&said), [200], "{request:?}: {said}");
-        assert!(said.contains("\r\nConnection: close\r\n"), "{request:?}: {said}");
-        assert_eq!(events.take_reason(), reason, "{request:?}");
     }
 }
 
@@ -312,102 +335,6 @@ fn a_response_arrives_while_a_large_body_is_still_being_sent() {
     let answer = client.response();
     assert_eq!((answer.status, answer.text().as_str()), (200, "unread"));
     client.expect_end();
-}
-
-/// A reset would discard the response while it is on its way.
-#[test]
-fn a_client_may_keep_sending_briefly_after_the_last_response() {
-    let (server, events) = observed(Server::builder(), echo);
-    let head = post("/", "Content-Length: 100000000\r\n", "");
-    for endless in [false, true] {
-        let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
-        tcp.set_read_timeout(Some(SOON)).unwrap();
-        tcp.set_write_timeout(Some(SOON)).unwrap();
-        tcp.write_all(head.as_bytes()).unwrap();
-        let mut said = String::new();
-        tcp.read_to_string(&mut said).unwrap();
-        assert!(said.ends_with("\r\n\r\nunread"), "{said}");
-        for _ in 0..100 {
-            tcp.write_all(&[b'a'; 1000]).unwrap();
-        }
-        while endless && tcp.write_all(&[b'a'; 100_000]).is_ok() {}
-        drop(tcp);
-        assert_eq!(events.take_reason(), CloseReason::Completed);
-    }
-}
-
-/// Regression: a response without `Connection: close` ended the connection when the unread body was larger than the limit
-/// on bodies. Either the response announces the end, or the connection persists.
-#[test]
-fn an_unread_body_over_the_limit_ends_the_connection_only_if_the_response_says_so() {
-    let (server, events) = observed(Server::builder().max_body_bytes(10), echo);
-    let mut client = Client::connect(server.local_addr());
-    client.say(&fixed("/", "0123456789abcdef"));
-    let answer = client.response();
-    assert_eq!(answer.status, 200);
-    if answer.header("Connection").is_none() {
-        client.say(GET);
-        assert_eq!(client.response().status, 200);
-        drop(client);
-    } else {
-        client.expect_end();
-        assert_eq!(events.take_reason(), CloseReason::Completed);
-    }
-}
-
-#[test]
-fn a_100_continue_is_sent_when_the_body_is_read() {
-    let server = serve(echo);
-    for path in ["/vec", "/io", "/bytewise"] {
-        for (framing, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n")] {
-            let mut client = Client::connect(server.local_addr());
-            client.say(&post(path, &format!("Expect: 100-Continue\r\n{framing}\r\n"), ""));
-            let interim = client.head_response();
-            assert_eq!(interim.head, "HTTP/1.1 100 Continue\r\n\r\n");
-            client.say(body);
-            let answer = client.response();
-            assert_eq!((answer.status, answer.text().as_str()), (200, "hi"));
-            client.say(GET);
-            assert_eq!(client.response().status, 200, "it goes on");
-        }
-    }
-}
-
-#[test]
-fn no_100_continue_is_sent_for_a_body_that_is_not_read() {
-    let server = serve(echo);
-    let expect = |path, fields: &str, body| post(path, &format!("Expect: 100-continue\r\n{fields}"), body);
-    let table = [
-        (expect("/", "Content-Length: 2\r\n", ""), 200, true, "not read"),
-        (expect("/", "Transfer-Encoding: chunked\r\n", ""), 200, true, "not read"),
-        (expect("/vec", "Content-Length: 2000000\r\n", ""), 413, true, "too large"),
-        (expect("/vec", "Content-Length: 0\r\n", ""), 200, false, "no body"),
-        (expect("/vec", "", ""), 200, false, "no body"),
-        (expect("/vec", "Content-Length: 2\r\n", "hi"), 200, false, "it has not waited"),
-        (post("/vec", "Content-Length: 2\r\n", "hi"), 200, false, "it does not wait"),
-    ];
-    for (request, want, closes, why) in table {
-        let mut client = Client::connect(server.local_addr());
-        client.say(&request);
-        let answer = client.response();
-        assert_eq!(answer.status, want, "{why}");
-        assert_eq!(answer.header("Connection").is_some(), closes, "{why}");
-        if closes {
-            client.expect_end();
-        } else {
-            client.say(GET);
-            assert_eq!(client.response().status, 200, "{why}");
-        }
-    }
-}
-
-#[test]
-fn an_http_1_0_client_gets_no_100_continue() {
-    let server = serve(echo);
-    let mut client = Client::connect(server.local_addr());
-    client.say("POST /vec HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-    client.say("hi");
-    assert_eq!(client.response().status, 200);
 }
 
 #[test]

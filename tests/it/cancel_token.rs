@@ -1,4 +1,5 @@
-//! The cancel token of a handler, in a drain and when its connection is cut. See also `stop_destroy`.
+//! The cancel token of a handler, in a drain and when its connection is cut. See also
+//! `stop_destroy`.
 
 use crate::support::client::{assert_is_last, Client};
 use crate::support::server::{assert_ends, bring};
@@ -18,7 +19,9 @@ fn drain_ends_wait_for_stop_without_firing_the_token() {
         sender.send(early).unwrap();
         let told = (token.is_draining(), token.wait_for_stop(LONG));
         sender.send(told).unwrap();
-        sender.send((token.is_cancelled(), token.wait_timeout(SHORT))).unwrap();
+        sender
+            .send((token.is_cancelled(), token.wait_timeout(SHORT)))
+            .unwrap();
         "hello"
     });
     let running = running.unwrap();

@@ -4,21 +4,25 @@
 //! 1. in one piece, after which the client closes its sending half;
 //! 2. in two pieces, split at every place; the second is sent when the server has read the first;
 //! 3. one byte at a time;
-//! 4. if the last response says `Connection: close`: without closing anything, so that the server has to;
-//! 5. with another request after it, which must be answered if and only if the response before has no such header.
+//! 4. if the last response says `Connection: close`: without closing anything, so that the server
+//!    has to;
+//! 5. with another request after it, which must be answered if and only if the response before has
+//!    no such header.
 //!
 //! The responses are read by a strict parser and written as one line, separated by ` | `:
 //! - `400 close`: the status code, and ` close` or ` keep-alive` for that `Connection` header;
-//! - after a 200, what the handler has understood: `POST /a%20b?c 1.1 path=/a b query=c X=y body(5)=hello` is the method,
-//!   the target, the version, the path if it is not the same as the target, the query if there is one, every field but
-//!   those that frame (in their order), and the body with its number of bytes, or `unread`. The handler does not
-//!   read the body for a path that begins with `/unread`. Bytes that are no text are written as `\xe9`.
+//! - after a 200, what the handler has understood: `POST /a%20b?c 1.1 path=/a b query=c X=y
+//!   body(5)=hello` is the method, the target, the version, the path if it is not the same as the
+//!   target, the query if there is one, every field but those that frame (in their order), and the
+//!   body with its number of bytes, or `unread`. The handler does not read the body for a path that
+//!   begins with `/unread`. Bytes that are no text are written as `\xe9`.
 //! - `200 bodiless(17)`: a response without the body whose length it declares;
 //! - `!...`: what is wrong with a response. No case expects it.
 //!
 //! The date and the text of a refusal are not compared, but their form is checked.
 //!
-//! The clauses are of RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (URIs) and RFC 6585 (431).
+//! The clauses are of RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (URIs) and RFC 6585
+//! (431).
 
 mod chunked;
 mod connection;
@@ -132,7 +136,10 @@ const FEW: usize = 10;
 
 /// Checks a table in every way.
 fn check(table: &[Case]) {
-    check_in(table, &[Way::Whole, Way::Bytewise, Way::Waiting, Way::Followed]);
+    check_in(
+        table,
+        &[Way::Whole, Way::Bytewise, Way::Waiting, Way::Followed],
+    );
 }
 
 /// The same without the ways that keep the sending half open, for cases about the end of the input.
@@ -178,7 +185,8 @@ fn wanted(want: &str, way: Way) -> Option<String> {
     }
 }
 
-/// RFC 9110 §10.1.1: a `100` may be omitted if the body has arrived, which is a race if the body is sent later.
+/// RFC 9110 §10.1.1: a `100` may be omitted if the body has arrived, which is a race if the body is
+/// sent later.
 fn without_100(answers: &str, way: Way) -> String {
     match way {
         Way::SplitAt(_) | Way::Bytewise => answers.replace("100 | ", ""),
@@ -196,7 +204,8 @@ struct Client {
     second: &'static [u8],
 }
 
-/// A server with small limits and otherwise default settings, so that the limits can be tried with every split, too.
+/// A server with small limits and otherwise default settings, so that the limits can be tried with
+/// every split, too.
 struct Subject {
     running: Running,
     opened: Arc<Mutex<HashSet<SocketAddr>>>,
@@ -231,11 +240,19 @@ impl Subject {
             tcp.set_nodelay(true).unwrap();
             tcp.write_all(first).unwrap();
             let way = *way;
-            Client { tcp, way, first, second }
+            Client {
+                tcp,
+                way,
+                first,
+                second,
+            }
         });
         let mut clients: Vec<Client> = clients.collect();
         self.wait_until_all_is_read(&clients);
-        for Client { tcp, way, second, .. } in &mut clients {
+        for Client {
+            tcp, way, second, ..
+        } in &mut clients
+        {
             let size = if *way == Way::Bytewise { 1 } else { usize::MAX };
             let next = if *way == Way::Followed { NEXT } else { b"" };
             for piece in second.chunks(size).chain([next]) {
@@ -254,7 +271,8 @@ impl Subject {
         let addr = |client: &Client| client.tcp.local_addr().unwrap();
         let speaking = clients.iter().filter(|client| !client.first.is_empty());
         // An empty line does not begin a request, so nothing shows that it has been read.
-        let (hidden, shown): (Vec<_>, Vec<_>) = speaking.partition(|it| b"\r\n".starts_with(it.first));
+        let (hidden, shown): (Vec<_>, Vec<_>) =
+            speaking.partition(|it| b"\r\n".starts_with(it.first));
         until("the server has read the first pieces", || {
             let opened = self.opened.lock().unwrap().clone(); // before the next line: what is gone was there
             let open = self.running.handle().connections();
@@ -262,7 +280,8 @@ impl Subject {
             let new: HashSet<SocketAddr> = new.filter_map(|it| it.peer).collect();
             let mut shown = shown.iter().map(|it| addr(it));
             let mut hidden = hidden.iter().map(|it| addr(it));
-            shown.all(|it| opened.contains(&it) && !new.contains(&it)) && hidden.all(|it| opened.contains(&it))
+            shown.all(|it| opened.contains(&it) && !new.contains(&it))
+                && hidden.all(|it| opened.contains(&it))
         });
         if !hidden.is_empty() {
             thread::sleep(Duration::from_millis(2));
@@ -304,7 +323,12 @@ fn understood(req: &mut Request<'_>) -> Result<String, Error> {
     if let Some(query) = req.query() {
         line += &format!(" query={query}");
     }
-    let framing = ["connection", "content-length", "transfer-encoding", "expect"];
+    let framing = [
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "expect",
+    ];
     for (name, value) in req.headers().iter() {
         let is_usual = name.eq_ignore_ascii_case("host") && value.eq_ignore_ascii_case(b"x");
         if !is_usual && !framing.contains(&name.to_ascii_lowercase().as_str()) {
@@ -367,7 +391,9 @@ fn answer(said: &mut &[u8]) -> Result<String, String> {
     let head = std::str::from_utf8(head).map_err(|_| "a head that is not text")?;
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap_or_default();
-    let status = status_line.strip_prefix("HTTP/1.1 ").ok_or("another version")?;
+    let status = status_line
+        .strip_prefix("HTTP/1.1 ")
+        .ok_or("another version")?;
     let (code, reason) = status.split_once(' ').ok_or("no space after the code")?;
     let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
     if !is_code || reason.is_empty() || head.replace("\r\n", "").contains(char::is_control) {
@@ -376,7 +402,9 @@ fn answer(said: &mut &[u8]) -> Result<String, String> {
     *said = &said[head.len() + 4..];
     if code == "100" {
         let is_bare = lines.next().is_none();
-        return is_bare.then(|| String::from(code)).ok_or(String::from("fields in a 100"));
+        return is_bare
+            .then(|| String::from(code))
+            .ok_or(String::from("fields in a 100"));
     }
     let (mut names, mut length, mut dated, mut more) = (HashSet::new(), None, false, String::new());
     for line in lines {
@@ -392,9 +420,15 @@ fn answer(said: &mut &[u8]) -> Result<String, String> {
             return Err(format!("{name} twice"));
         }
     }
-    let length = length.filter(|_| dated).ok_or("no Date or no Content-Length")?;
+    let length = length
+        .filter(|_| dated)
+        .ok_or("no Date or no Content-Length")?;
     if length > 0 && (said.is_empty() || said.starts_with(b"HTTP/1.1 ")) {
-        let length = if code == "200" { format!("({length})") } else { String::new() };
+        let length = if code == "200" {
+            format!("({length})")
+        } else {
+            String::new()
+        };
         return Ok(format!("{code} bodiless{length}{more}"));
     }
     let body = said.get(..length).ok_or("a body shorter than its length")?;

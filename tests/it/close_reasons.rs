@@ -14,7 +14,15 @@ use std::sync::Arc;
 fn each_opened_is_followed_by_one_closed() {
     let (running, facts) = serve_site(Server::builder().max_connections(30));
     let (handle, addr) = (running.handle(), running.local_addr());
-    let says = ["", "GET / HT", GET, HALF_BODY, FLOOD, SLEEP, "nonsense\r\n\r\n"];
+    let says = [
+        "",
+        "GET / HT",
+        GET,
+        HALF_BODY,
+        FLOOD,
+        SLEEP,
+        "nonsense\r\n\r\n",
+    ];
     let panics = "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n";
     let closes = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut kept = Vec::new();
@@ -41,7 +49,10 @@ fn each_opened_is_followed_by_one_closed() {
             Fact::Opened(id) => assert!(open.insert(id) && !ended.contains(&id), "{id} twice"),
             Fact::Closed(id, ..) => assert!(open.remove(&id) && ended.insert(id), "{id} not open"),
             Fact::Request(id, _) | Fact::Responded(id, ..) | Fact::HandlerPanicked(id, _) => {
-                assert!(open.contains(&id), "{id} was reported while it was not open");
+                assert!(
+                    open.contains(&id),
+                    "{id} was reported while it was not open"
+                );
             }
             _ => {}
         }
@@ -61,11 +72,41 @@ fn closed_gives_the_reason() {
     let stay: Act = |_, client| Some(client);
     let other = |builder: Builder| builder;
     let rows: [(CloseReason, Configure, &str, ConnectionState, Act); 14] = [
-        (CloseReason::PeerClosed, other, "", ConnectionState::New, leave),
-        (CloseReason::PeerClosed, other, GET, ConnectionState::Idle, leave),
-        (CloseReason::PeerLost, other, FLOOD, ConnectionState::Responding, leave),
-        (CloseReason::IdleTimeout, |builder| builder.idle_timeout(SHORT * 20), "", ConnectionState::New, stay),
-        (CloseReason::IdleTimeout, |builder| builder.idle_timeout(SHORT * 20), GET, ConnectionState::Idle, stay),
+        (
+            CloseReason::PeerClosed,
+            other,
+            "",
+            ConnectionState::New,
+            leave,
+        ),
+        (
+            CloseReason::PeerClosed,
+            other,
+            GET,
+            ConnectionState::Idle,
+            leave,
+        ),
+        (
+            CloseReason::PeerLost,
+            other,
+            FLOOD,
+            ConnectionState::Responding,
+            leave,
+        ),
+        (
+            CloseReason::IdleTimeout,
+            |builder| builder.idle_timeout(SHORT * 20),
+            "",
+            ConnectionState::New,
+            stay,
+        ),
+        (
+            CloseReason::IdleTimeout,
+            |builder| builder.idle_timeout(SHORT * 20),
+            GET,
+            ConnectionState::Idle,
+            stay,
+        ),
         (
             CloseReason::HeadTimeout,
             |builder| builder.header_timeout(SHORT * 20),
@@ -87,27 +128,57 @@ fn closed_gives_the_reason() {
             ConnectionState::Responding,
             stay,
         ),
-        (CloseReason::Destroyed, other, SLEEP, ConnectionState::Handling, |handle, client| {
-            assert_eq!(handle.destroy(), 1);
-            Some(client)
-        }),
-        (CloseReason::Drained, other, GET, ConnectionState::Idle, |handle, client| {
-            handle.drain();
-            Some(client)
-        }),
-        (CloseReason::Drained, other, "GET / HT", ConnectionState::Head, |handle, mut client| {
-            handle.drain();
-            client.say("TP/1.1\r\nHost: x\r\n\r\n");
-            Some(client)
-        }),
-        (CloseReason::ClosedIdle, other, GET, ConnectionState::Idle, |handle, client| {
-            assert_eq!(handle.close_idle(), 1);
-            Some(client)
-        }),
-        (CloseReason::ClosedByHandle, other, SLEEP, ConnectionState::Handling, |handle, client| {
-            assert!(handle.close(handle.connections()[0].id));
-            Some(client)
-        }),
+        (
+            CloseReason::Destroyed,
+            other,
+            SLEEP,
+            ConnectionState::Handling,
+            |handle, client| {
+                assert_eq!(handle.destroy(), 1);
+                Some(client)
+            },
+        ),
+        (
+            CloseReason::Drained,
+            other,
+            GET,
+            ConnectionState::Idle,
+            |handle, client| {
+                handle.drain();
+                Some(client)
+            },
+        ),
+        (
+            CloseReason::Drained,
+            other,
+            "GET / HT",
+            ConnectionState::Head,
+            |handle, mut client| {
+                handle.drain();
+                client.say("TP/1.1\r\nHost: x\r\n\r\n");
+                Some(client)
+            },
+        ),
+        (
+            CloseReason::ClosedIdle,
+            other,
+            GET,
+            ConnectionState::Idle,
+            |handle, client| {
+                assert_eq!(handle.close_idle(), 1);
+                Some(client)
+            },
+        ),
+        (
+            CloseReason::ClosedByHandle,
+            other,
+            SLEEP,
+            ConnectionState::Handling,
+            |handle, client| {
+                assert!(handle.close(handle.connections()[0].id));
+                Some(client)
+            },
+        ),
         (
             CloseReason::Evicted,
             |builder| builder.max_connections(1),
@@ -137,11 +208,23 @@ fn leave_after_end(_: &Handle, mut client: Client) -> Option<Client> {
 #[test]
 fn closed_gives_the_reason_for_a_last_response() {
     let rows = [
-        (CloseReason::Completed, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        (
+            CloseReason::Completed,
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        ),
         (CloseReason::Completed, "GET / HTTP/1.0\r\n\r\n"),
-        (CloseReason::Refused(StatusCode::BAD_REQUEST), "nonsense\r\n\r\n"),
-        (CloseReason::HandlerPanicked, "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n"),
-        (CloseReason::ResponseFailed, "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (
+            CloseReason::Refused(StatusCode::BAD_REQUEST),
+            "nonsense\r\n\r\n",
+        ),
+        (
+            CloseReason::HandlerPanicked,
+            "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n",
+        ),
+        (
+            CloseReason::ResponseFailed,
+            "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n",
+        ),
     ];
     let (running, facts) = serve_site(Server::builder());
     for (id, (want, say)) in (1..).zip(rows) {
@@ -163,7 +246,14 @@ fn closed_is_reported_after_the_owner_is_dropped() {
         }
     });
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
-    let _client = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
+    let _client = bring(
+        &running.handle(),
+        running.local_addr(),
+        GET,
+        ConnectionState::Idle,
+    );
     drop(running);
-    until("the event comes after the owner is gone", || seen.load(SeqCst));
+    until("the event comes after the owner is gone", || {
+        seen.load(SeqCst)
+    });
 }

@@ -26,8 +26,8 @@ fn close_idle_cuts_waiting_connections_and_the_server_goes_on() {
     let (gate, arrivals, open) = Gate::new();
     let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
-    let mut waiting =
-        [("", ConnectionState::New), (GET, ConnectionState::Idle)].map(|(say, state)| bring(&handle, addr, say, state));
+    let mut waiting = [("", ConnectionState::New), (GET, ConnectionState::Idle)]
+        .map(|(say, state)| bring(&handle, addr, say, state));
     let mut head = bring(&handle, addr, "GET / HT", ConnectionState::Head);
     let mut busy = Client::connect(addr);
     busy.say("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -78,8 +78,12 @@ fn connections_lists_clients_and_their_states() {
     idle.say(GET);
     idle.response();
     let silent = bring(&handle, addr, "", ConnectionState::New);
-    until("two requests are counted", || handle.connections()[0].requests == 2);
-    until("it is idle", || handle.connections()[0].state == ConnectionState::Idle);
+    until("two requests are counted", || {
+        handle.connections()[0].requests == 2
+    });
+    until("it is idle", || {
+        handle.connections()[0].state == ConnectionState::Idle
+    });
     let open = handle.connections();
     let peers = [&idle, &silent].map(|client| client.stream.local_addr().unwrap());
     assert_eq!(open.len(), 2);
@@ -90,7 +94,9 @@ fn connections_lists_clients_and_their_states() {
     }
     assert_eq!((open[1].requests, open[1].state), (0, ConnectionState::New));
     drop(silent);
-    until("the client that left is gone", || handle.connection_count() == 1);
+    until("the client that left is gone", || {
+        handle.connection_count() == 1
+    });
     running.destroy();
     assert_ends(&running);
 }
@@ -100,8 +106,8 @@ fn connections_after_destroy_lists_running_handlers() {
     let (gate, arrivals, open) = Gate::new();
     let running = gated(gate);
     let (handle, addr) = (running.handle(), running.local_addr());
-    let _waiting =
-        [("", ConnectionState::New), (GET, ConnectionState::Idle)].map(|(say, state)| bring(&handle, addr, say, state));
+    let _waiting = [("", ConnectionState::New), (GET, ConnectionState::Idle)]
+        .map(|(say, state)| bring(&handle, addr, say, state));
     let mut busy = Client::connect(addr);
     busy.say("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
     arrivals.recv_timeout(SOON).unwrap();
@@ -162,7 +168,10 @@ fn connections_shows_a_request_until_it_is_answered() {
         sent += answer.head.len() + "5\r\nhello\r\n0\r\n\r\n".len();
         until("it is idle", || info().state == ConnectionState::Idle);
         let info = info();
-        assert_eq!((info.requests, info.method, info.path), (number, None, None));
+        assert_eq!(
+            (info.requests, info.method, info.path),
+            (number, None, None)
+        );
         assert_eq!(info.sent, sent as u64);
         assert_eq!(info.peer, client.stream.local_addr().ok());
     }

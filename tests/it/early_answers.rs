@@ -1,7 +1,8 @@
 //! Responses that a handler returns before its request has been received whole.
 //!
-//! RFC 9112 §9.3 and §9.6: a proxy may send another client's request on such a connection, and the server would take it
-//! for the rest of the body. So no such response is sent without `Connection: close`.
+//! RFC 9112 §9.3 and §9.6: a proxy may send another client's request on such a connection, and the
+//! server would take it for the rest of the body. So no such response is sent without `Connection:
+//! close`.
 
 use crate::support::client::Client;
 use crate::support::recorder::{recorder, Fact};
@@ -125,26 +126,38 @@ fn a_small_unread_rest_is_received_and_the_connection_persists() {
             if response.status == 100 {
                 response = client.response();
             }
-            if response.header("connection").map_or(false, |value| value.contains("close")) {
+            if response
+                .header("connection")
+                .map_or(false, |value| value.contains("close"))
+            {
                 client.expect_end();
                 continue;
             }
             let is_small = declared(fields).map_or(true, |length| length < 300_000);
-            assert!(is_small && !fields.contains("Expect"), "{way} with {fields:?} went on");
+            assert!(
+                is_small && !fields.contains("Expect"),
+                "{way} with {fields:?} went on"
+            );
             client.say(&GET.replace("/ ", "/text "));
             assert_eq!(client.response().text(), "hello", "{way} with {fields:?}");
         }
     }
 }
 
-/// Regression: Traffic Server sent the next client's request on such a connection, and its beginning was taken for the
-/// body.
+/// Regression: Traffic Server sent the next client's request on such a connection, and its
+/// beginning was taken for the body.
 #[test]
 fn a_request_after_an_unread_body_is_not_taken_for_that_body() {
-    let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
+    let running = Server::bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|_| "ok")
+        .unwrap();
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = Client::connect(running.local_addr());
-    client.say(&format!("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", smuggled.len()));
+    client.say(&format!(
+        "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        smuggled.len()
+    ));
     let connection = running.handle();
     until("the request is being handled", || {
         let open = connection.connections();
@@ -161,7 +174,10 @@ fn a_request_after_an_unread_body_is_not_taken_for_that_body() {
 
 #[test]
 fn an_unread_rest_of_up_to_256_kib_is_received() {
-    let running = Server::bind("127.0.0.1:0").unwrap().spawn(|_| "ok").unwrap();
+    let running = Server::bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|_| "ok")
+        .unwrap();
     for (length, goes_on) in [(262_144, true), (262_145, false)] {
         for chunked in [false, true] {
             let mut client = Client::connect(running.local_addr());
@@ -170,14 +186,20 @@ fn an_unread_rest_of_up_to_256_kib_is_received() {
                 client.say("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
                 client.say(&format!("{length:x}\r\n"));
             } else {
-                client.say(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
+                client.say(&format!(
+                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+                ));
             }
             client.say_bytes(&body);
             if chunked {
                 client.say("\r\n0\r\n\r\n");
             }
             let response = client.response();
-            assert_eq!(response.header("connection").is_none(), goes_on, "{length}, chunked: {chunked}");
+            assert_eq!(
+                response.header("connection").is_none(),
+                goes_on,
+                "{length}, chunked: {chunked}"
+            );
         }
     }
 }
@@ -186,7 +208,9 @@ fn an_unread_rest_of_up_to_256_kib_is_received() {
 #[test]
 fn a_dripping_rest_is_awaited_for_the_body_timeout_at_most() {
     for chunked in [false, true] {
-        let builder = Server::builder().body_timeout(Duration::from_millis(300)).min_rate(None);
+        let builder = Server::builder()
+            .body_timeout(Duration::from_millis(300))
+            .min_rate(None);
         let (server, events) = observed(builder, |_| "ok");
         let mut client = Client::connect(server.local_addr());
         if chunked {
@@ -207,11 +231,19 @@ fn a_dripping_rest_is_awaited_for_the_body_timeout_at_most() {
         };
         let response = client.response();
         is_answered.store(true, SeqCst);
-        assert_eq!(response.header("connection").as_deref(), Some("close"), "chunked: {chunked}");
+        assert_eq!(
+            response.header("connection").as_deref(),
+            Some("close"),
+            "chunked: {chunked}"
+        );
         assert_eq!(response.text(), "ok");
         drips.join().unwrap();
         drop(client);
-        assert_eq!(events.take_reason(), CloseReason::BodyTimeout, "chunked: {chunked}");
+        assert_eq!(
+            events.take_reason(),
+            CloseReason::BodyTimeout,
+            "chunked: {chunked}"
+        );
     }
 }
 
@@ -225,4 +257,21 @@ fn destroy_does_not_wait_for_the_rest_of_an_unread_body() {
     client.expect_end();
     assert!(server.handle().wait_timeout(SOON), "a connection is left");
     assert_eq!(events.take_reason(), CloseReason::Destroyed);
+}
+
+/// Regression: the drain waited for the rest, for as long as its grace, and the client got no
+/// answer.
+#[test]
+fn drain_does_not_wait_for_the_rest_of_an_unread_body() {
+    let (server, events) = observed(Server::builder(), |_| "ok");
+    let mut client = Client::connect(server.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
+    events.take_until(|fact| matches!(fact, Fact::Request(..)));
+    server.handle().drain();
+    let response = client.response();
+    assert_eq!(response.text(), "ok");
+    assert_eq!(response.header("connection").as_deref(), Some("close"));
+    drop(client);
+    assert!(server.handle().wait_timeout(SOON), "a connection is left");
+    assert_eq!(events.take_reason(), CloseReason::Drained);
 }

@@ -10,7 +10,8 @@ use std::sync::mpsc::{self};
 use std::thread;
 use std::time::Instant;
 
-/// Answers as [`site`] does, and more: `/stream` and `/long` have no known length, `/reader` has one.
+/// Answers as [`site`] does, and more: `/stream` and `/long` have no known length, `/reader` has
+/// one.
 fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
     let path = String::from(request.path());
     Ok(match path.as_str() {
@@ -34,7 +35,11 @@ fn recorded() -> (Running, Recorder) {
 
 /// Takes the facts up to the end of a connection, one line each.
 fn lines_to_the_end(facts: &Recorder) -> Vec<String> {
-    facts.take_connection().iter().map(Fact::to_string).collect()
+    facts
+        .take_connection()
+        .iter()
+        .map(Fact::to_string)
+        .collect()
 }
 
 #[test]
@@ -46,24 +51,65 @@ fn responded_and_closed_count_requests_and_bytes() {
         format!("POST /body HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n\r\n{body}")
     };
     let chunks = "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n";
-    // What the client sends, the facts of each response, and of the end: the reason and the number of requests.
+    // What the client sends, the facts of each response, and of the end: the reason and the number
+    // of requests.
     let table: [(String, &[&str], &str); 17] = [
         (get("/"), &["200, 5"], "Completed, 1"),
-        (format!("HEAD / HTTP/1.1\r\n{LAST}"), &["200, 0"], "Completed, 1"),
-        (format!("HEAD /stream HTTP/1.1\r\n{LAST}"), &["200, 0"], "Completed, 1"),
+        (
+            format!("HEAD / HTTP/1.1\r\n{LAST}"),
+            &["200, 0"],
+            "Completed, 1",
+        ),
+        (
+            format!("HEAD /stream HTTP/1.1\r\n{LAST}"),
+            &["200, 0"],
+            "Completed, 1",
+        ),
         (get("/stream"), &["200, 9"], "Completed, 1"),
         (get("/long"), &["200, 300000"], "Completed, 1"),
-        (String::from("GET /stream HTTP/1.0\r\n\r\n"), &["200, 9"], "Completed, 1"),
+        (
+            String::from("GET /stream HTTP/1.0\r\n\r\n"),
+            &["200, 9"],
+            "Completed, 1",
+        ),
         (get("/reader"), &["200, 7"], "Completed, 1"),
         (get("/none"), &["204, 0"], "Completed, 1"),
         (get("/panic"), &["500, 26"], "HandlerPanicked, 1"),
-        (post("Content-Length: 7", "abcdefg"), &["200, 7"], "Completed, 1"),
-        (post("Transfer-Encoding: chunked", chunks), &["200, 7"], "Completed, 1"),
-        (post("Expect: 100-continue\r\nContent-Length: 1", "a"), &["200, 1"], "Completed, 1"),
-        (post("Content-Length: 101", &"x".repeat(101)), &["413, REFUSAL"], "Refused(StatusCode(413)), 1"),
-        (kept("/") + &kept("/stream") + &get("/none"), &["200, 5", "200, 9", "204, 0"], "Completed, 3"),
-        (String::from("nonsense\r\n\r\n"), &["400, REFUSAL"], "Refused(StatusCode(400)), 0"),
-        (String::from("GET / HTTP/1.1\r\n\r\n"), &["400, REFUSAL"], "Refused(StatusCode(400)), 0"),
+        (
+            post("Content-Length: 7", "abcdefg"),
+            &["200, 7"],
+            "Completed, 1",
+        ),
+        (
+            post("Transfer-Encoding: chunked", chunks),
+            &["200, 7"],
+            "Completed, 1",
+        ),
+        (
+            post("Expect: 100-continue\r\nContent-Length: 1", "a"),
+            &["200, 1"],
+            "Completed, 1",
+        ),
+        (
+            post("Content-Length: 101", &"x".repeat(101)),
+            &["413, REFUSAL"],
+            "Refused(StatusCode(413)), 1",
+        ),
+        (
+            kept("/") + &kept("/stream") + &get("/none"),
+            &["200, 5", "200, 9", "204, 0"],
+            "Completed, 3",
+        ),
+        (
+            String::from("nonsense\r\n\r\n"),
+            &["400, REFUSAL"],
+            "Refused(StatusCode(400)), 0",
+        ),
+        (
+            String::from("GET / HTTP/1.1\r\n\r\n"),
+            &["400, REFUSAL"],
+            "Refused(StatusCode(400)), 0",
+        ),
         (
             kept("/") + &kept("/reader") + "nonsense\r\n\r\n",
             &["200, 5", "200, 7", "400, REFUSAL"],
@@ -81,10 +127,13 @@ fn responded_and_closed_count_requests_and_bytes() {
         let refusal = text.rsplit("\r\n").next().unwrap().len();
         let lines = lines_to_the_end(&facts);
         let responded = lines.iter().filter(|line| line.contains(" responded "));
-        let want = responses
-            .iter()
-            .map(|response| format!("{number} responded {response}").replace("REFUSAL", &refusal.to_string()));
-        assert!(responded.eq(want.collect::<Vec<_>>().iter()), "{say:?}: {lines:?}");
+        let want = responses.iter().map(|response| {
+            format!("{number} responded {response}").replace("REFUSAL", &refusal.to_string())
+        });
+        assert!(
+            responded.eq(want.collect::<Vec<_>>().iter()),
+            "{say:?}: {lines:?}"
+        );
         let closed = format!("{number} closed {end}, {}, {}", say.len(), got.len());
         assert_eq!(lines.last(), Some(&closed), "{say:?}");
     }
@@ -104,16 +153,32 @@ fn a_lost_client_gets_no_responded_event_and_a_closed_event_with_its_counters() 
     let (received, sent) = last.expect(&lines[2]).split_once(", ").unwrap();
     assert_eq!(received, say.len().to_string());
     assert!(sent.parse::<usize>().unwrap() >= 1_000_000, "{lines:?}");
-    assert!(!lines.iter().any(|line| line.contains("responded")), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("responded")),
+        "{lines:?}"
+    );
 
     // The client leaves within a head, so no request has been made.
-    drop(bring(&running.handle(), running.local_addr(), "GET / HT", ConnectionState::Head));
+    drop(bring(
+        &running.handle(),
+        running.local_addr(),
+        "GET / HT",
+        ConnectionState::Head,
+    ));
     let lines = lines_to_the_end(&facts);
     assert!(lines.last().unwrap().contains(", 0, 8, "), "{lines:?}");
 
     // The client leaves within a body, with an unread response before it.
-    let say = format!("{GET}{}", "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
-    let client = bring(&running.handle(), running.local_addr(), &say, ConnectionState::Handling);
+    let say = format!(
+        "{GET}{}",
+        "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"
+    );
+    let client = bring(
+        &running.handle(),
+        running.local_addr(),
+        &say,
+        ConnectionState::Handling,
+    );
     client.stream.peek(&mut [0]).unwrap();
     until("it has been read", || {
         let open = running.handle().connections();
@@ -129,7 +194,10 @@ fn a_lost_client_gets_no_responded_event_and_a_closed_event_with_its_counters() 
 fn a_connection_without_requests_is_reported_too() {
     let (running, facts) = recorded();
     drop(Client::connect(running.local_addr()));
-    assert_eq!(lines_to_the_end(&facts), ["1 opened", "1 closed PeerClosed, 0, 0, 0"]);
+    assert_eq!(
+        lines_to_the_end(&facts),
+        ["1 opened", "1 closed PeerClosed, 0, 0, 0"]
+    );
 }
 
 #[test]
@@ -160,7 +228,12 @@ fn event_times_cover_the_response_and_the_connection() {
     let running = running.unwrap();
     let addr = running.local_addr();
     let began = Instant::now();
-    let mut client = bring(&running.handle(), addr, "GET /handler HT", ConnectionState::Head);
+    let mut client = bring(
+        &running.handle(),
+        addr,
+        "GET /handler HT",
+        ConnectionState::Head,
+    );
     thread::sleep(SHORT * 4); // a slow client
     client.say("TP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.response().text(), "slow");
@@ -173,18 +246,33 @@ fn event_times_cover_the_response_and_the_connection() {
     let open = times.recv_timeout(SOON).unwrap();
     assert!(open <= began.elapsed());
     assert!(slow_handler >= SHORT * 4 && slow_stream >= SHORT * 4);
-    // The times of responses include neither the wait for a request nor the wait for the rest of its head.
-    assert!(open >= slow_handler + slow_stream + SHORT * 8, "{open:?}, {slow_handler:?}, {slow_stream:?}");
+    // The times of responses include neither the wait for a request nor the wait for the rest of
+    // its head.
+    assert!(
+        open >= slow_handler + slow_stream + SHORT * 8,
+        "{open:?}, {slow_handler:?}, {slow_stream:?}"
+    );
 }
 
 #[test]
 fn the_request_event_has_the_head_as_received() {
     let (sender, told) = mpsc::channel();
     let builder = Server::builder().on_event(move |event| {
-        if let Event::Request { method, target, version, headers, .. } = event {
-            let fields = headers.iter().map(|(name, value)| (name.into(), value.to_vec()));
+        if let Event::Request {
+            method,
+            target,
+            version,
+            headers,
+            ..
+        } = event
+        {
+            let fields = headers
+                .iter()
+                .map(|(name, value)| (name.into(), value.to_vec()));
             let fields: Vec<(String, Vec<u8>)> = fields.collect();
-            sender.send((method.clone(), target.clone(), *version, fields)).unwrap();
+            sender
+                .send((method.clone(), target.clone(), *version, fields))
+                .unwrap();
         }
     });
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
@@ -195,5 +283,8 @@ fn the_request_event_has_the_head_as_received() {
     assert_eq!((method.as_str(), target.as_str()), ("PUT", "/a%20b?c=%64"));
     assert_eq!(version, Version::Http11);
     let field = |name: &str, value: &[u8]| (String::from(name), value.to_vec());
-    assert_eq!(fields, [field("hOST", b"x"), field("A", b"b\xff"), field("A", b"c")]);
+    assert_eq!(
+        fields,
+        [field("hOST", b"x"), field("A", b"b\xff"), field("A", b"c")]
+    );
 }

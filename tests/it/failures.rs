@@ -1,5 +1,6 @@
-//! Promise 9: a failure is reported. It neither ends the server, nor makes it spin, nor leaks a connection.
-//! `tests/descriptors.rs` and `tests/threads.rs` show servers without descriptors and without threads.
+//! Promise 9: a failure is reported. It neither ends the server, nor makes it spin, nor leaks a
+//! connection. `tests/descriptors.rs` and `tests/threads.rs` show servers without descriptors and
+//! without threads.
 
 use crate::support::client::Client;
 use crate::support::recorder::{recorder, Fact};
@@ -21,7 +22,10 @@ fn a_panicking_handler_is_answered_with_500_and_the_server_goes_on() {
     client.say("GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
     let answer = client.response();
     assert_eq!(answer.status, 500);
-    assert!(!answer.text().contains("on purpose"), "it is no business of the client's");
+    assert!(
+        !answer.text().contains("on purpose"),
+        "it is no business of the client's"
+    );
     client.expect_end();
     facts.wait_for(|fact| *fact == Fact::HandlerPanicked(1, String::from("on purpose")));
     assert_eq!(facts.reason(1), CloseReason::HandlerPanicked);
@@ -53,22 +57,27 @@ impl Drop for Bomb {
 
 #[test]
 fn a_panic_in_a_reader_or_closure_ends_only_its_connection() {
-    let running = Server::builder().bind("127.0.0.1:0").unwrap().spawn(|request| {
-        let bomb = |goes_off_when_read| Bomb { goes_off_when_read };
-        match request.path() {
-            "/read" => Response::reader(bomb(true), 10),
-            "/drop" => Response::reader(bomb(false), 10),
-            "/closure" => Response::stream(|_| panic!("closure")),
-            // The drop of a panic's payload may panic as well.
-            "/payload" => panic_any(bomb(false)),
-            _ => Response::text("hello"),
-        }
-    });
+    let running = Server::builder()
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(|request| {
+            let bomb = |goes_off_when_read| Bomb { goes_off_when_read };
+            match request.path() {
+                "/read" => Response::reader(bomb(true), 10),
+                "/drop" => Response::reader(bomb(false), 10),
+                "/closure" => Response::stream(|_| panic!("closure")),
+                // The drop of a panic's payload may panic as well.
+                "/payload" => panic_any(bomb(false)),
+                _ => Response::text("hello"),
+            }
+        });
     let running = running.unwrap();
     for path in ["/read", "/drop", "/closure", "/payload"] {
         for method in ["GET", "HEAD"] {
             let mut client = Client::connect(running.local_addr());
-            client.say(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+            client.say(&format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            ));
             client.expect_end();
         }
     }
@@ -98,8 +107,14 @@ fn a_panicking_hook_is_reported_and_stops_nothing() {
         running.destroy();
         assert_ends(&running);
         let told = facts.so_far();
-        let complaints = told.iter().filter(|fact| **fact == Fact::HookPanicked(String::from("hook")));
-        assert_eq!(complaints.count() * 2, told.len(), "one for each other event: {told:?}");
+        let complaints = told
+            .iter()
+            .filter(|fact| **fact == Fact::HookPanicked(String::from("hook")));
+        assert_eq!(
+            complaints.count() * 2,
+            told.len(),
+            "one for each other event: {told:?}"
+        );
     }
 }
 
@@ -117,7 +132,8 @@ fn the_connection_that_has_been_idle_longest_makes_room() {
     first.response();
     until("it is idle again", || {
         let open = handle.connections();
-        open.iter().any(|info| info.requests == 2 && info.state == ConnectionState::Idle)
+        open.iter()
+            .any(|info| info.requests == 2 && info.state == ConnectionState::Idle)
     });
     let mut new = bring(&handle, addr, GET, ConnectionState::Idle);
     assert_eq!(new.response().status, 200);
@@ -230,7 +246,10 @@ fn a_connection_without_a_thread_is_reported_and_gets_503() {
     }
     until("all three are reported", || {
         let told = facts.so_far();
-        told.iter().filter(|fact| **fact == Fact::SpawnFailed).count() == 3
+        told.iter()
+            .filter(|fact| **fact == Fact::SpawnFailed)
+            .count()
+            == 3
     });
     assert_eq!(facts.so_far().len(), 3, "never opened, so never closed");
     running.destroy();

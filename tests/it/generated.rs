@@ -32,7 +32,8 @@ fn a_handler_sees_exactly_what_a_legal_request_says() {
     assert!(requests > 1500, "{requests} are few");
 }
 
-/// Generates the requests of one client, and compares the responses. Returns the number of requests.
+/// Generates the requests of one client, and compares the responses. Returns the number of
+/// requests.
 fn converse(addr: SocketAddr, random: &mut Random) -> usize {
     let mut client = Client::connect(addr);
     client.stream.set_nodelay(true).unwrap();
@@ -218,7 +219,11 @@ fn generate(random: &mut Random) -> Made {
 }
 
 /// The target, its decoded path, and its query.
-fn target(method: &mut String, host: &str, random: &mut Random) -> (String, String, Option<String>) {
+fn target(
+    method: &mut String,
+    host: &str,
+    random: &mut Random,
+) -> (String, String, Option<String>) {
     let form = random.below(8);
     if form == 0 {
         *method = String::from("OPTIONS");
@@ -232,7 +237,9 @@ fn target(method: &mut String, host: &str, random: &mut Random) -> (String, Stri
         decoded.push('/');
         for _ in 0..random.below(6) {
             let plain = char::from(random.pick(PATH));
-            let other = random.pick(&[' ', '/', '%', '?', '"', '\u{85}', '\u{e4}', '\u{20ac}', '😀']);
+            let other = random.pick(&[
+                ' ', '/', '%', '?', '"', '\u{85}', '\u{e4}', '\u{20ac}', '😀',
+            ]);
             let (char, encode) = random.pick(&[(plain, false), (plain, true), (other, true)]);
             decoded.push(char);
             match encode {
@@ -262,7 +269,13 @@ fn target(method: &mut String, host: &str, random: &mut Random) -> (String, Stri
 fn field_line(name: &str, value: &[u8], random: &mut Random) -> Vec<u8> {
     let before = random.pick(&[" ", "", "\t", "  \t "]);
     let after = random.pick(&["", "", " ", " \t"]);
-    let parts = [name.as_bytes(), b":", before.as_bytes(), value, after.as_bytes()];
+    let parts = [
+        name.as_bytes(),
+        b":",
+        before.as_bytes(),
+        value,
+        after.as_bytes(),
+    ];
     [&parts.concat()[..], b"\r\n"].concat()
 }
 
@@ -302,9 +315,11 @@ const HOSTS: &[&str] = &[
     "[::ffff:1.2.3.4]:0080",
 ];
 
-const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const TOKEN: &[u8] =
+    b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The characters that stand for themselves in a path, by RFC 3986 or because browsers leave them so.
+/// The characters that stand for themselves in a path, by RFC 3986 or because browsers leave them
+/// so.
 const PATH: &[u8] = b"ABCXYZabcxyz0189-._~!$&'()*+,;=:@[]|^";
 
 /// SplitMix64: small, and random enough for this.

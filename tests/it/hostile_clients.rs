@@ -1,12 +1,17 @@
-//! Clients that reset, leave half-way, never read or never stop: each connection ends, and no other client notices.
+//! Clients that reset, leave half-way, never read or never stop: each connection ends, and no other
+//! client notices.
 
 use crate::support::client::Client;
 use crate::support::dialogue::{last_words, statuses};
 use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact, Recorder};
-use crate::support::server::{assert_ends, bring, serve, serve_site, site, FLOOD, HALF_BODY, SLEEP};
+use crate::support::server::{
+    assert_ends, bring, serve, serve_site, site, FLOOD, HALF_BODY, SLEEP,
+};
 use crate::support::{until, GET, LONG, SHORT, SOON};
-use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Response, Running, Server, StatusCode};
+use hardstop::{
+    CloseReason, ConnectionInfo, ConnectionState, Response, Running, Server, StatusCode,
+};
 use std::io::Write;
 use std::net::Shutdown;
 use std::thread;
@@ -17,7 +22,8 @@ fn reset(client: Client) {
     client.stream.peek(&mut [0]).expect("an answer has come");
 }
 
-/// Asserts that the server answers other clients, and that its first connection was closed once, for this reason.
+/// Asserts that the server answers other clients, and that its first connection was closed once,
+/// for this reason.
 fn assert_goes_on(running: &Running, facts: &Recorder, want: CloseReason, why: &str) {
     assert_eq!(facts.reason(1), want, "{why}");
     let mut other = Client::connect(running.local_addr());
@@ -34,18 +40,39 @@ fn a_reset_in_any_state_is_reported_with_its_reason() {
     use CloseReason::{Completed, PeerClosed, PeerLost};
     use ConnectionState::{Closing, Handling, Head, Idle, Responding};
     let chunks = "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n12";
-    let expects = "POST /body HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    let expects =
+        "POST /body HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
     let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
     let table = [
         (String::from(GET), Idle, PeerClosed, "between two requests"),
-        (format!("{GET}\r\n"), Idle, PeerClosed, "after an empty line"),
+        (
+            format!("{GET}\r\n"),
+            Idle,
+            PeerClosed,
+            "after an empty line",
+        ),
         (format!("{GET}GET / HT"), Head, PeerLost, "in a head"),
         (format!("{GET}{HALF_BODY}"), Handling, PeerLost, "in a body"),
         (format!("{GET}{chunks}"), Handling, PeerLost, "in a chunk"),
-        (String::from(expects), Handling, PeerLost, "when it may go on"),
+        (
+            String::from(expects),
+            Handling,
+            PeerLost,
+            "when it may go on",
+        ),
         (String::from(FLOOD), Responding, PeerLost, "in a response"),
-        (GET.repeat(9) + FLOOD, Responding, PeerLost, "in a pipelined batch"),
-        (String::from(unread), Closing, Completed, "after the last response"),
+        (
+            GET.repeat(9) + FLOOD,
+            Responding,
+            PeerLost,
+            "in a pipelined batch",
+        ),
+        (
+            String::from(unread),
+            Closing,
+            Completed,
+            "after the last response",
+        ),
     ];
     for (say, state, want, why) in table {
         let (running, facts) = serve_site(Server::builder());
@@ -60,14 +87,25 @@ fn an_incomplete_unread_body_is_reported() {
     type Leave = fn(Client);
     let table: [(Leave, CloseReason, &str); 3] = [
         (reset, CloseReason::PeerLost, "a reset"),
-        (|client| client.stream.shutdown(Shutdown::Write).unwrap(), CloseReason::PeerLost, "its own end"),
-        (|mut client| client.expect_end(), CloseReason::BodyTimeout, "silence"),
+        (
+            |client| client.stream.shutdown(Shutdown::Write).unwrap(),
+            CloseReason::PeerLost,
+            "its own end",
+        ),
+        (
+            |mut client| client.expect_end(),
+            CloseReason::BodyTimeout,
+            "silence",
+        ),
     ];
     for (leave, want, why) in table {
-        let (running, facts) = serve_site(Server::builder().body_timeout(Duration::from_millis(500)));
+        let (running, facts) =
+            serve_site(Server::builder().body_timeout(Duration::from_millis(500)));
         let mut client = Client::connect(running.local_addr());
         // The first response is sent when the server waits for the rest of the second request.
-        client.say(&format!("{GET}POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"));
+        client.say(&format!(
+            "{GET}POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"
+        ));
         client.stream.peek(&mut [0]).unwrap();
         leave(client);
         assert_goes_on(&running, &facts, want, why);
@@ -77,7 +115,10 @@ fn an_incomplete_unread_body_is_reported() {
 /// A handler that neither reads nor writes cannot see the reset.
 #[test]
 fn a_reset_during_a_handler_is_reported_when_its_response_is_sent() {
-    for (field, why) in [("", "an answer"), ("Connection: close\r\n", "the last answer")] {
+    for (field, why) in [
+        ("", "an answer"),
+        ("Connection: close\r\n", "the last answer"),
+    ] {
         let (gate, arrivals, open) = Gate::new();
         let (hook, facts) = recorder();
         let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
@@ -106,7 +147,12 @@ fn a_client_that_leaves_before_accept_does_no_harm() {
     let server = builder.bind("127.0.0.1:0").unwrap();
     drop(Client::connect(server.local_addr()));
     let running = server.spawn(site).unwrap();
-    assert_goes_on(&running, &facts, CloseReason::PeerClosed, "it came and went");
+    assert_goes_on(
+        &running,
+        &facts,
+        CloseReason::PeerClosed,
+        "it came and went",
+    );
 }
 
 #[test]
@@ -122,14 +168,44 @@ fn a_half_closed_client_gets_its_responses() {
         (String::from(last), vec![200], Completed, "the last request"),
         (GET.repeat(3), vec![200; 3], PeerClosed, "three requests"),
         (GET.repeat(10_000), vec![200; 10_000], PeerClosed, "a flood"),
-        (post("Content-Length: 2\r\n\r\nhi"), vec![200], PeerClosed, "a body"),
+        (
+            post("Content-Length: 2\r\n\r\nhi"),
+            vec![200],
+            PeerClosed,
+            "a body",
+        ),
         (String::from("G"), vec![400], bad, "half a head"),
-        (String::from(&GET[..GET.len() - 1]), vec![400], bad, "nearly a head"),
-        (String::from(GET) + "GET", vec![200, 400], bad, "one, and half a head"),
-        (post("Content-Length: 3\r\n\r\nhi"), vec![400], bad, "half a body"),
+        (
+            String::from(&GET[..GET.len() - 1]),
+            vec![400],
+            bad,
+            "nearly a head",
+        ),
+        (
+            String::from(GET) + "GET",
+            vec![200, 400],
+            bad,
+            "one, and half a head",
+        ),
+        (
+            post("Content-Length: 3\r\n\r\nhi"),
+            vec![400],
+            bad,
+            "half a body",
+        ),
         (post("Content-Length: 3\r\n\r\n"), vec![400], bad, "no body"),
-        (post("Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"), vec![400], bad, "no last chunk"),
-        (post("Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"), vec![100, 400], bad, "no body, and it may go on"),
+        (
+            post("Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"),
+            vec![400],
+            bad,
+            "no last chunk",
+        ),
+        (
+            post("Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
+            vec![100, 400],
+            bad,
+            "no body, and it may go on",
+        ),
     ];
     for (say, want, reason, why) in table {
         let (running, facts) = serve_site(Server::builder());
@@ -173,7 +249,11 @@ fn an_unread_pipelining_flood_is_ended() {
     type End = fn(&Running);
     let table: [(Duration, End, CloseReason); 2] = [
         (SHORT, |_| {}, CloseReason::WriteTimeout),
-        (LONG, |running| assert_eq!(running.destroy(), 2), CloseReason::Destroyed),
+        (
+            LONG,
+            |running| assert_eq!(running.destroy(), 2),
+            CloseReason::Destroyed,
+        ),
     ];
     for (write_timeout, end, want) in table {
         let (hook, facts) = recorder();
@@ -233,19 +313,24 @@ fn refused_clients_that_do_not_read_delay_no_other() {
     panic!("it has taken a second, ten times");
 }
 
-/// Regression: the server closed the socket behind the response while most of it was still on its way, so the client's
-/// next bytes caused a reset.
+/// Regression: the server closed the socket behind the response while most of it was still on its
+/// way, so the client's next bytes caused a reset.
 #[test]
 fn a_last_response_arrives_while_its_client_keeps_sending() {
     let large = "x".repeat(300_000);
-    let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |_| large.clone()).unwrap();
+    let running = Server::bind("127.0.0.1:0")
+        .unwrap()
+        .spawn(move |_| large.clone())
+        .unwrap();
     let head = "Host: x\r\nConnection: close\r\n\r\n";
     for first in ["GET / HTTP/1.1", "GET / HTTP/1.0", "POST / HTTP/1.0"] {
         let mut client = Client::connect(running.local_addr());
         client.say(&format!("{first}\r\n{head}"));
         let sent = |info: &ConnectionInfo| info.state == ConnectionState::Closing;
         assert_eq!(client.head_response().status, 200);
-        until("all has been sent", || running.handle().connections().iter().all(sent));
+        until("all has been sent", || {
+            running.handle().connections().iter().all(sent)
+        });
         client.say("\r\n");
         client.take(300_000);
     }

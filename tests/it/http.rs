@@ -1,11 +1,13 @@
-//! Requests beyond the tables in `cases.rs`: query values, connections closed by handlers, and events.
+//! Requests beyond the tables in `cases.rs`: query values, connections closed by handlers, and
+//! events.
 
 use crate::support::client::Client;
 use crate::support::server::{observed, serve};
 use hardstop::{CloseReason, Response, Server};
 use std::net::SocketAddr;
 
-/// Sends a request line and a `Host`. Returns the status code, and the body if it is 200 or the reason.
+/// Sends a request line and a `Host`. Returns the status code, and the body if it is 200 or the
+/// reason.
 fn ask(addr: SocketAddr, line: &str) -> (u16, String) {
     let mut client = Client::connect(addr);
     client.say(&format!("{line}\r\nHost: x\r\n\r\n"));
@@ -25,7 +27,11 @@ fn query_values_are_decoded_like_forms() {
         ("?a%20b", "Some(\"\")", "no equals sign"),
         ("?a%20b=", "Some(\"\")", "nothing after it"),
         ("?a+b=1&a+b=2", "Some(\"1\")", "the first one"),
-        ("?c&&a+b=x%26y%3Dz", "Some(\"x&y=z\")", "split, then decoded"),
+        (
+            "?c&&a+b=x%26y%3Dz",
+            "Some(\"x&y=z\")",
+            "split, then decoded",
+        ),
         ("?a+b=c=d", "Some(\"c=d\")", "the first equals sign splits"),
         ("?a+b=%C3%A9+%2B", "Some(\"\u{e9} +\")", "UTF-8"),
         ("?a+b=%ff", "Some(\"\u{fffd}\")", "not UTF-8"),
@@ -46,7 +52,8 @@ fn header_returns_the_first_value_if_it_is_text() {
         format!("{bytes:?} {text:?}")
     });
     let mut client = Client::connect(server.local_addr());
-    client.say_bytes(b"GET / HTTP/1.1\r\nHost: x\r\nx: \xff\r\nX: b\r\ny: \xc3\xa9\r\nY: b\r\n\r\n");
+    client
+        .say_bytes(b"GET / HTTP/1.1\r\nHost: x\r\nx: \xff\r\nX: b\r\ny: \xc3\xa9\r\nY: b\r\n\r\n");
     let want = "Some(\"\\\\xff\") [None, Some(\"\u{e9}\"), None]";
     assert_eq!(client.response().text(), want);
 }
@@ -62,11 +69,19 @@ fn a_handler_can_close_its_connection() {
         ("/", "1.1", "", None, "it goes on"),
         ("/end", "1.1", "", Some("close"), "by the method"),
         ("/field", "1.1", "", Some("close"), "by the field"),
-        ("/end", "1.0", "Connection: keep-alive\r\n", Some("close"), "whatever the client wants"),
+        (
+            "/end",
+            "1.0",
+            "Connection: keep-alive\r\n",
+            Some("close"),
+            "whatever the client wants",
+        ),
     ];
     for (target, version, field, want, why) in table {
         let mut client = Client::connect(server.local_addr());
-        client.say(&format!("GET {target} HTTP/{version}\r\nHost: x\r\n{field}\r\n"));
+        client.say(&format!(
+            "GET {target} HTTP/{version}\r\nHost: x\r\n{field}\r\n"
+        ));
         let connection = client.response().header("Connection");
         assert_eq!(connection.as_deref(), want, "{target}: {why}");
         if want.is_some() {
@@ -96,7 +111,10 @@ fn a_refusal_gives_its_reason_and_ends_the_connection() {
     let table = [
         ("GET / HTTP/1.1\r\n\r\n".to_string(), 400),
         (format!("GET /{long}"), 414),
-        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n".to_string(), 417),
+        (
+            "GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n".to_string(),
+            417,
+        ),
         (format!("GET / HTTP/1.1\r\nHost: x\r\nA: {long}"), 431),
         ("CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n".to_string(), 501),
         ("GET / HTTP/2.0\r\nHost: x\r\n\r\n".to_string(), 505),
@@ -106,12 +124,26 @@ fn a_refusal_gives_its_reason_and_ends_the_connection() {
         client.say(&request);
         let answer = client.response();
         assert_eq!(answer.status, want);
-        assert_eq!(answer.header("Connection").as_deref(), Some("close"), "{want}");
+        assert_eq!(
+            answer.header("Connection").as_deref(),
+            Some("close"),
+            "{want}"
+        );
         let content_type = answer.header("Content-Type");
-        assert_eq!(content_type.as_deref(), Some("text/plain; charset=utf-8"), "{want}");
+        assert_eq!(
+            content_type.as_deref(),
+            Some("text/plain; charset=utf-8"),
+            "{want}"
+        );
         let text = answer.text();
-        assert!(text.starts_with(&format!("{want} ")) && text.contains(": "), "{text:?}");
-        assert!(text.ends_with('\n') && text.lines().count() == 1, "{text:?}");
+        assert!(
+            text.starts_with(&format!("{want} ")) && text.contains(": "),
+            "{text:?}"
+        );
+        assert!(
+            text.ends_with('\n') && text.lines().count() == 1,
+            "{text:?}"
+        );
         client.expect_end();
         drop(client); // or the server would linger
         let failed = events.take_failure();

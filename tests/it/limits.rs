@@ -1,4 +1,6 @@
-//! The limits and timeouts of the builder, the response to each, and the errors of binding.
+//! The limits and timeouts of the builder, and the response to each.
+
+mod settings;
 
 use crate::support::client::Client;
 use crate::support::recorder::Fact;
@@ -18,7 +20,8 @@ fn count(req: &mut Request<'_>) -> Result<String, Error> {
     Ok(req.body().read_to_vec()?.len().to_string())
 }
 
-/// Sends this, then one `a` after the other until the server ends the connection. Returns what the server has sent.
+/// Sends this, then one `a` after the other until the server ends the connection. Returns what the
+/// server has sent.
 fn drip(addr: SocketAddr, beginning: &str) -> String {
     let mut tcp = TcpStream::connect(addr).unwrap();
     tcp.set_read_timeout(Some(SOON)).unwrap();
@@ -41,13 +44,21 @@ fn drip(addr: SocketAddr, beginning: &str) -> String {
 #[test]
 fn a_slow_head_gets_408() {
     let builder = || Server::builder().header_timeout(SHORT);
-    for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n", "\r\nG"] {
+    for beginning in [
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n",
+        "\r\nG",
+    ] {
         let (server, events) = observed(builder(), count);
         let mut client = Client::connect(server.local_addr());
         client.say(beginning);
         let answer = client.response();
         assert_eq!(answer.status, 408, "{beginning:?}");
-        assert_eq!(answer.text(), "408 Request Timeout: the head took too long\n");
+        assert_eq!(
+            answer.text(),
+            "408 Request Timeout: the head took too long\n"
+        );
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
@@ -55,7 +66,8 @@ fn a_slow_head_gets_408() {
     }
 }
 
-/// Regression: the empty line that some clients send after a body made the connection busy until the head's timeout.
+/// Regression: the empty line that some clients send after a body made the connection busy until
+/// the head's timeout.
 #[test]
 fn an_empty_line_does_not_begin_a_request() {
     let (server, events) = observed(Server::builder().idle_timeout(SHORT), count);
@@ -85,7 +97,11 @@ fn the_head_timeout_restarts_with_each_request() {
     }
     client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET");
     assert_eq!(client.response().status, 200);
-    assert_eq!(client.response().status, 408, "the pipelined half of a head");
+    assert_eq!(
+        client.response().status,
+        408,
+        "the pipelined half of a head"
+    );
     assert_eq!(events.take_reason(), CloseReason::HeadTimeout);
 }
 
@@ -119,7 +135,10 @@ fn a_stalled_body_gets_408() {
         client.say(&format!("POST / HTTP/1.1\r\nHost: x\r\n{rest}"));
         let answer = client.response();
         assert_eq!(answer.status, 408, "{rest:?}");
-        assert_eq!(answer.text(), "408 Request Timeout: the body came too slowly\n");
+        assert_eq!(
+            answer.text(),
+            "408 Request Timeout: the body came too slowly\n"
+        );
         assert_eq!(answer.header("Connection").as_deref(), Some("close"));
         client.expect_end();
         drop(client); // or the server would linger
@@ -229,7 +248,11 @@ fn a_head_over_its_byte_limit_is_refused() {
     let table = [
         (head(100) + &"b".repeat(200), 200, "the body does not count"),
         (head(101), 431, "one byte more"),
-        (head(101)[..100].to_string(), 431, "not yet whole, but too long already"),
+        (
+            head(101)[..100].to_string(),
+            431,
+            "not yet whole, but too long already",
+        ),
         (head(5000), 431, "many more"),
         (line(101), 414, "a line that is too long"),
         (line(101)[..100].to_string(), 414, "a line without an end"),
@@ -242,7 +265,11 @@ fn a_head_over_its_byte_limit_is_refused() {
         let answer = client.response();
         assert_eq!(answer.status, want, "{why}");
         if want != 200 {
-            assert_eq!(answer.header("Connection").as_deref(), Some("close"), "{why}");
+            assert_eq!(
+                answer.header("Connection").as_deref(),
+                Some("close"),
+                "{why}"
+            );
             assert!(answer.text().ends_with(" is too large\n"), "{why}");
             client.expect_end();
         }
@@ -271,7 +298,10 @@ fn the_default_limit_of_a_head_is_16_kib() {
 #[test]
 fn a_head_over_its_header_limit_is_refused() {
     let default = 100;
-    for (builder, max) in [(Server::builder(), default), (Server::builder().max_headers(3), 3)] {
+    for (builder, max) in [
+        (Server::builder(), default),
+        (Server::builder().max_headers(3), 3),
+    ] {
         let (server, _events) = observed(builder, count);
         for (fields, want) in [(max, 200), (max + 1, 431)] {
             let more = "A: b\r\n".repeat(fields - 1);
@@ -307,8 +337,16 @@ fn a_form_over_its_field_limit_gets_413() {
         let table = [
             (fields(max), 200, "as many as are allowed"),
             (fields(max + 1), 413, "one more"),
-            (format!("&&{}&&&", fields(max)), 200, "empty ones do not count"),
-            (format!("{}b", fields(max)), 413, "the last one needs no ampersand"),
+            (
+                format!("&&{}&&&", fields(max)),
+                200,
+                "empty ones do not count",
+            ),
+            (
+                format!("{}b", fields(max)),
+                413,
+                "the last one needs no ampersand",
+            ),
         ];
         for (body, want, why) in table {
             let length = body.len();
@@ -326,73 +364,8 @@ fn a_form_over_its_field_limit_gets_413() {
     }
 }
 
-#[test]
-fn every_timeout_can_be_turned_off() {
-    let builder = Server::builder().header_timeout(None).idle_timeout(None);
-    let builder = builder.body_timeout(None).write_timeout(None).min_rate(None);
-    let (server, _events) = observed(builder, count);
-    let mut client = Client::connect(server.local_addr());
-    for piece in ["POST / HT", "TP/1.1\r\nHost: x\r\nContent-Len", "gth: 4\r\n\r\nab"] {
-        client.say(piece);
-    }
-    client.say("cd");
-    assert_eq!(client.response().text(), "4");
-}
-
-#[test]
-fn an_invalid_setting_is_an_error_with_its_name() {
-    let zero = Duration::ZERO;
-    let new = Server::builder;
-    let table: [(Builder, &str); 11] = [
-        (new().max_connections(0), "max_connections is 0"),
-        (new().header_timeout(zero), "header_timeout is zero"),
-        (new().idle_timeout(zero), "idle_timeout is zero"),
-        (new().body_timeout(zero), "body_timeout is zero"),
-        (new().write_timeout(zero), "write_timeout is zero"),
-        (new().min_rate(0), "min_rate is 0"),
-        (new().max_head_bytes(0), "max_head_bytes is "),
-        (new().max_headers(0), "max_headers is 0"),
-        (new().stack_size(0), "stack_size is "),
-        (new().socket_mode(0o600), "socket_mode is for bind_unix"),
-        (new().socket_mode(0o1777), "socket_mode is "),
-    ];
-    for (builder, want) in table {
-        let error = builder.bind("127.0.0.1:0").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{want}");
-        assert!(error.to_string().starts_with(want), "{error}");
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = new().max_headers(0).bind_listener(listener).unwrap_err();
-    assert!(error.to_string().starts_with("max_headers"), "{error}");
-    let (server, _events) = observed(new().max_body_bytes(0), count);
-    let mut client = Client::connect(server.local_addr());
-    client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.response().status, 200, "no body at all can be wanted");
-}
-
-#[test]
-fn a_bind_error_names_the_address() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = taken.local_addr().unwrap();
-    let error = Server::bind(addr).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    let text = format!("cannot listen on {addr}: address in use");
-    assert_eq!(error.to_string(), text);
-    let error = Server::bind(&[addr, addr][..]).unwrap_err();
-    assert_eq!(error.to_string(), text);
-    let error = Server::bind("127.0.0.1").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput, "no port");
-    let text = "no address to listen on, such as `127.0.0.1:8080`: ";
-    assert!(error.to_string().starts_with(text), "{error}");
-    let error = Server::bind(&[][..]).unwrap_err();
-    assert_eq!(error.to_string(), format!("{text}none was given"));
-    // Documentation addresses (RFC 5737) belong to no machine.
-    let error = Server::bind("192.0.2.1:80").unwrap_err();
-    assert!(error.to_string().starts_with("cannot listen on 192.0.2.1:80: "), "{error}");
-}
-
-/// Regression: a connection with a slow `Closed` hook looked idle. It was chosen again and again to make room, for ever
-/// and with the lock held.
+/// Regression: a connection with a slow `Closed` hook looked idle. It was chosen again and again to
+/// make room, for ever and with the lock held.
 #[test]
 fn a_slow_closed_hook_does_not_delay_new_connections() {
     let (told, closed) = mpsc::sync_channel(9);
@@ -414,7 +387,9 @@ fn a_slow_closed_hook_does_not_delay_new_connections() {
     let _second = ask();
     until("the second waits for its next request", || {
         let connections = running.handle().connections();
-        connections.iter().any(|info| info.state == ConnectionState::Idle)
+        connections
+            .iter()
+            .any(|info| info.state == ConnectionState::Idle)
     });
     let _third = ask(); // the second makes room for it
     go_on.send(()).unwrap();
@@ -422,8 +397,8 @@ fn a_slow_closed_hook_does_not_delay_new_connections() {
     assert!(running.join());
 }
 
-/// A transport whose handshake is one byte from the client. It takes a timeout for the end of the handshake, as rustls
-/// does once something has arrived.
+/// A transport whose handshake is one byte from the client. It takes a timeout for the end of the
+/// handshake, as rustls does once something has arrived.
 struct Sloppy(TcpStream);
 
 impl Read for Sloppy {
@@ -447,11 +422,14 @@ impl Write for Sloppy {
 #[test]
 fn a_handshake_times_out_even_if_its_transport_hides_it() {
     let (told, closed) = mpsc::sync_channel(9);
-    let builder = Server::builder().header_timeout(SHORT).transport(|tcp, _| Ok(Sloppy(tcp))).on_event(move |event| {
-        if let Event::Closed { reason, .. } = event {
-            let _ = told.send(*reason); // the test may have ended
-        }
-    });
+    let builder = Server::builder()
+        .header_timeout(SHORT)
+        .transport(|tcp, _| Ok(Sloppy(tcp)))
+        .on_event(move |event| {
+            if let Event::Closed { reason, .. } = event {
+                let _ = told.send(*reason); // the test may have ended
+            }
+        });
     let running = builder.bind("127.0.0.1:0").unwrap().spawn(count).unwrap();
     let _silent = Client::connect(running.local_addr());
     assert_eq!(closed.recv_timeout(SOON), Ok(CloseReason::HeadTimeout));

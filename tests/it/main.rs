@@ -14,6 +14,7 @@ mod failures;
 mod generated;
 mod hostile_clients;
 mod http;
+mod layers;
 mod limits;
 mod places;
 mod regressions;

@@ -5,7 +5,9 @@ use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::assert_ends;
 use crate::support::{until, GET, SOON};
-use hardstop::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server};
+use hardstop::{
+    Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server,
+};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -92,10 +94,20 @@ impl OnePlace {
         let transport = move |tcp, id: ConnectionId| {
             let gate = Arc::clone(&gate);
             let free = if u64::from(id) == 1 { Some(free) } else { None };
-            Ok(Gated { tcp, gate, stops, free })
+            Ok(Gated {
+                tcp,
+                gate,
+                stops,
+                free,
+            })
         };
         let server = builder.transport(transport).bind("127.0.0.1:0").unwrap();
-        OnePlace { running: server.spawn(answer).unwrap(), facts, arrivals, open }
+        OnePlace {
+            running: server.spawn(answer).unwrap(),
+            facts,
+            arrivals,
+            open,
+        }
     }
 
     fn addr(&self) -> SocketAddr {
@@ -107,22 +119,48 @@ fn connection_closes(text: &str) -> String {
     format!("{text} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 }
 
-/// Regression: a connection entered `Closing`, which makes room, before its output had been written. The next client
-/// had it cut, and the end of a response that had been reported as sent was lost.
+/// Regression: a connection entered `Closing`, which makes room, before its output had been
+/// written. The next client had it cut, and the end of a response that had been reported as sent
+/// was lost.
 #[test]
 fn an_unsent_response_is_not_lost_to_an_eviction() {
     // What the client sends, the write that holds the last bytes, and the end of the response.
     let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
     let too_large = "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
     let table = [
-        (connection_closes("GET /"), 0, SMALL, "a short last response"),
-        (connection_closes("GET /stream"), 0, "0\r\n\r\n", "a stream that is the last response"),
-        (connection_closes("GET /large"), 1, "0\r\n\r\n", "the last write of a long one"),
+        (
+            connection_closes("GET /"),
+            0,
+            SMALL,
+            "a short last response",
+        ),
+        (
+            connection_closes("GET /stream"),
+            0,
+            "0\r\n\r\n",
+            "a stream that is the last response",
+        ),
+        (
+            connection_closes("GET /large"),
+            1,
+            "0\r\n\r\n",
+            "the last write of a long one",
+        ),
         (connection_closes("HEAD /"), 0, "\r\n\r\n", "a head alone"),
         (String::from(unread), 0, SMALL, "an early answer"),
         (String::from(too_large), 0, "bytes\n", "a 413"),
-        (String::from("GET / HTTP/9.9\r\n\r\n"), 0, "served\n", "a refusal"),
-        (format!("{GET}GET / HTTP/1.1\r\n\r\n"), 0, "`host[:port]`\n", "a refusal behind a response"),
+        (
+            String::from("GET / HTTP/9.9\r\n\r\n"),
+            0,
+            "served\n",
+            "a refusal",
+        ),
+        (
+            format!("{GET}GET / HTTP/1.1\r\n\r\n"),
+            0,
+            "`host[:port]`\n",
+            "a refusal behind a response",
+        ),
     ];
     for (say, free, end, why) in table {
         let one = OnePlace::new(Stops::Before, free);
@@ -143,7 +181,8 @@ fn an_unsent_response_is_not_lost_to_an_eviction() {
     }
 }
 
-/// Regression: the same happened to a response while the head of the next request was incomplete for more than a second.
+/// Regression: the same happened to a response while the head of the next request was incomplete
+/// for more than a second.
 #[test]
 fn a_response_before_a_slow_head_is_not_lost_to_an_eviction() {
     let one = OnePlace::new(Stops::Before, 0);
@@ -151,7 +190,9 @@ fn a_response_before_a_slow_head_is_not_lost_to_an_eviction() {
     client.say(&format!("{GET}GET / HT"));
     one.arrivals.recv_timeout(SOON).unwrap();
     let began = one.running.handle().connections()[0].since;
-    until("a head would have had its second", || began.elapsed() > Duration::from_millis(1100));
+    until("a head would have had its second", || {
+        began.elapsed() > Duration::from_millis(1100)
+    });
     let mut other = Client::connect(one.addr());
     assert_eq!(other.response().status, 503);
     one.open.send(()).unwrap();
@@ -174,15 +215,24 @@ fn the_last_response_of_a_drain_is_not_lost_to_a_queued_client() {
     assert_eq!(client.response().text(), SMALL);
     client.expect_end();
     drop(client);
-    assert_eq!(next.response().status, 503, "it came while the place was taken");
+    assert_eq!(
+        next.response().status,
+        503,
+        "it came while the place was taken"
+    );
     assert!(one.running.join());
     assert_ne!(one.facts.reason(1), CloseReason::Evicted);
 }
 
-/// Regression: a client that connected again right after its response got a 503 from a server without other clients.
+/// Regression: a client that connected again right after its response got a 503 from a server
+/// without other clients.
 #[test]
 fn a_client_finds_its_place_free_after_its_last_response() {
-    for say in [connection_closes("GET /"), connection_closes("GET /large"), String::from(GET)] {
+    for say in [
+        connection_closes("GET /"),
+        connection_closes("GET /large"),
+        String::from(GET),
+    ] {
         let is_served = (0..20).any(|_| {
             let one = OnePlace::new(Stops::After, usize::from(say.contains("large")));
             let mut client = Client::connect(one.addr());
@@ -202,6 +252,16 @@ fn a_client_finds_its_place_free_after_its_last_response() {
     }
 }
 
+fn serve_one_place_with<R: Into<Response>>(
+    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+) -> Running {
+    let server = Server::builder()
+        .max_connections(1)
+        .bind("127.0.0.1:0")
+        .unwrap();
+    server.spawn(handler).unwrap()
+}
+
 fn serve_one_place(builder: Builder) -> Running {
     let server = builder.max_connections(1).bind("127.0.0.1:0").unwrap();
     server.spawn(answer).unwrap()
@@ -212,7 +272,10 @@ fn a_sequential_client_is_never_refused() {
     type Hook = fn(&Event);
     let hooks: [(Option<Hook>, &str); 3] = [
         (None, "no hook"),
-        (Some(|_| thread::sleep(Duration::from_micros(500))), "a slow hook"),
+        (
+            Some(|_| thread::sleep(Duration::from_micros(500))),
+            "a slow hook",
+        ),
         (
             Some(|event| {
                 if let Event::Closed { .. } = event {
@@ -245,7 +308,8 @@ fn a_sequential_client_is_never_refused() {
     }
 }
 
-/// Clients that connect faster than a slow `Closed` hook returns wait for it, and the number of threads stays bounded.
+/// Clients that connect faster than a slow `Closed` hook returns wait for it, and the number of
+/// threads stays bounded.
 #[test]
 fn a_slow_closed_hook_does_not_exceed_the_thread_limit() {
     let inside = Arc::new(AtomicUsize::new(0));
@@ -270,4 +334,157 @@ fn a_slow_closed_hook_does_not_exceed_the_thread_limit() {
     assert_ends(&running);
     let most = most.load(SeqCst);
     assert!((2..=10).contains(&most), "{most} at a time");
+}
+
+/// Regression: the socket of a rejected client was closed only after the hook had returned.
+#[test]
+fn destroy_cuts_a_rejected_client_while_its_hook_runs() {
+    let (gate, arrivals, open) = Gate::new();
+    let builder = Server::builder().max_connections(1).on_event(move |event| {
+        if let Event::Rejected { .. } = event {
+            gate.pass();
+        }
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|request: &mut Request<'_>| {
+        request.cancel_token().wait_timeout(SOON);
+        "late"
+    });
+    let running = running.unwrap();
+    let mut first = Client::connect(running.local_addr());
+    first.say(GET);
+    until("it is handled", || {
+        running
+            .handle()
+            .connections()
+            .iter()
+            .any(|info| info.requests == 1)
+    });
+    let mut others: Vec<Client> = (0..9)
+        .map(|_| Client::connect(running.local_addr()))
+        .collect();
+    arrivals.recv_timeout(SOON).unwrap();
+    running.destroy();
+    for client in &mut others {
+        client.expect_end();
+    }
+    open.send(()).unwrap();
+    assert_ends(&running);
+}
+
+/// A transport whose drop waits at a gate.
+struct Lasting {
+    tcp: TcpStream,
+    gate: Arc<Gate>,
+}
+
+impl Read for Lasting {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(buf)
+    }
+}
+
+impl Write for Lasting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.gate.pass();
+    }
+}
+
+/// Regression: a client that was refused at the limit of threads got a place all the same.
+#[test]
+fn slowly_closing_connections_do_not_exceed_the_thread_limit() {
+    let (gate, arrivals, open) = Gate::new();
+    let gate = Arc::new(gate);
+    let builder = Server::builder().max_connections(1);
+    let builder = builder.transport(move |tcp, _| {
+        Ok(Lasting {
+            tcp,
+            gate: Arc::clone(&gate),
+        })
+    });
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(answer).unwrap();
+    let mut clients = Vec::new();
+    // Each served connection makes room for the next one, and keeps its thread.
+    for _ in 0..60 {
+        let mut client = Client::connect(running.local_addr());
+        let _ = client.stream.write_all(GET.as_bytes()); // it may have been dropped
+        let mut first = [0; 12];
+        if client.stream.read_exact(&mut first).is_ok() && &first == b"HTTP/1.1 200" {
+            until("it is idle", || {
+                let open = running.handle().connections();
+                open.iter().any(|info| info.state == ConnectionState::Idle)
+            });
+        }
+        clients.push(client);
+    }
+    let going = arrivals.try_iter().count();
+    drop(open);
+    drop(clients);
+    running.destroy();
+    assert_ends(&running);
+    assert!((5..=18).contains(&going), "{going} were going at a time");
+}
+
+/// Regression: eight clients waited for their refusal, and the others were dropped without a
+/// response.
+#[test]
+fn a_long_response_does_not_delay_refusals() {
+    let (gate, arrivals, _open) = Gate::new();
+    let gate = Arc::new(gate);
+    let running = serve_one_place_with(move |_| {
+        let gate = Arc::clone(&gate);
+        Response::stream(move |body| {
+            body.write_all(b"begins")?;
+            body.flush()?;
+            gate.pass();
+            Ok(())
+        })
+    });
+    let mut first = Client::connect(running.local_addr());
+    first.say(GET);
+    arrivals.recv_timeout(SOON).unwrap();
+    let began = std::time::Instant::now();
+    for _ in 0..20 {
+        let mut client = Client::connect(running.local_addr());
+        assert_eq!(client.response().status, 503);
+    }
+    // With the bug, each refusal took a second.
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn a_connection_that_awaits_the_rest_of_a_body_makes_room() {
+    let running = serve_one_place_with(|_| Response::text(SMALL));
+    let mut silent = Client::connect(running.local_addr());
+    silent.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n");
+    until("its handler has returned", || {
+        running
+            .handle()
+            .connections()
+            .iter()
+            .any(|info| info.requests == 1)
+    });
+    let is_served = (0..20).any(|_| {
+        let mut other = Client::connect(running.local_addr());
+        other.say(GET);
+        other.response().status == 200
+    });
+    assert!(is_served);
+    let response = silent.response();
+    assert_eq!(response.text(), SMALL);
+    assert_eq!(response.header("connection").as_deref(), Some("close"));
 }

@@ -12,8 +12,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Regression: the socket was closed while a pipelined request was still unread in the kernel. That reset the connection,
-/// and the end of the last response was lost.
+/// Regression: the socket was closed while a pipelined request was still unread in the kernel. That
+/// reset the connection, and the end of the last response was lost.
 #[test]
 fn a_last_response_arrives_whole_despite_a_pipelined_request() {
     let (gate, arrivals, open) = Gate::new();
@@ -39,7 +39,8 @@ fn a_last_response_arrives_whole_despite_a_pipelined_request() {
     client.expect_end();
 }
 
-/// Regression: a client that had just connected was evicted for the next one while its request was on the way.
+/// Regression: a client that had just connected was evicted for the next one while its request was
+/// on the way.
 #[test]
 fn a_client_that_just_connected_is_not_evicted() {
     for _ in 0..10 {
@@ -57,7 +58,8 @@ fn a_client_that_just_connected_is_not_evicted() {
     }
 }
 
-/// Regression: a token kept beyond its connection never fired, and a thread that waited on it was never woken.
+/// Regression: a token kept beyond its connection never fired, and a thread that waited on it was
+/// never woken.
 #[test]
 fn a_kept_token_fires_when_its_connection_ends() {
     static TOKEN: Mutex<Option<hardstop::CancelToken>> = Mutex::new(None);
@@ -74,8 +76,8 @@ fn a_kept_token_fires_when_its_connection_ends() {
     assert!(token.wait_timeout(SOON));
 }
 
-/// Regression: a drain ended the body of a request that had not arrived whole. The request got a 400, and a client does
-/// not repeat such a request.
+/// Regression: a drain ended the body of a request that had not arrived whole. The request got a
+/// 400, and a client does not repeat such a request.
 #[test]
 fn a_request_cut_short_by_a_drain_gets_503() {
     let (gate, arrivals, open) = Gate::new();
@@ -106,8 +108,8 @@ fn a_request_cut_short_by_a_drain_gets_503() {
     assert!(running.join());
 }
 
-/// Regression: `u64::MAX` stood for an unknown length inside the library. The response had no framing, and the next one
-/// came within its body.
+/// Regression: `u64::MAX` stood for an unknown length inside the library. The response had no
+/// framing, and the next one came within its body.
 #[test]
 fn a_reader_length_of_u64_max_counts_as_unknown() {
     let server = serve(|_| Response::reader(&b"abc"[..], u64::MAX));
@@ -141,7 +143,8 @@ impl Drop for Bomb {
     }
 }
 
-/// Regression: a panic in the drop of a reader lost the response before it, which had been reported as sent.
+/// Regression: a panic in the drop of a reader lost the response before it, which had been reported
+/// as sent.
 #[test]
 fn a_reader_that_panics_on_drop_loses_no_earlier_response() {
     let server = serve(|request| match request.path() {
@@ -156,15 +159,21 @@ fn a_reader_that_panics_on_drop_loses_no_earlier_response() {
 /// Regression: a panic in the drop of a replaced reader lost the 500 that replaced its response.
 #[test]
 fn a_reader_that_panics_when_replaced_leaves_the_500_whole() {
-    let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, 5).with_header("a", "b\r\nc: d"));
+    let (server, events) = observed(Server::builder(), |_| {
+        Response::reader(Bomb, 5).with_header("a", "b\r\nc: d")
+    });
     let said = dialogue(server.local_addr(), GET);
     assert_eq!(statuses(&said), [500]);
-    assert!(said.ends_with("\r\n\r\n500 Internal Server Error\n"), "{said}");
+    assert!(
+        said.ends_with("\r\n\r\n500 Internal Server Error\n"),
+        "{said}"
+    );
     assert_eq!(events.take_panic(), "on purpose");
     events.take_until_closed(CloseReason::HandlerPanicked);
 }
 
-/// Regression: a reader that returned more than the size of its buffer was read for ever, even after a destroy.
+/// Regression: a reader that returned more than the size of its buffer was read for ever, even
+/// after a destroy.
 #[test]
 fn a_reader_with_an_impossible_count_fails() {
     let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, None));
@@ -173,7 +182,8 @@ fn a_reader_with_an_impossible_count_fails() {
     events.take_reason();
 }
 
-/// Regression: whether to call the handler was decided before the hook was called, so its destroy came too late.
+/// Regression: whether to call the handler was decided before the hook was called, so its destroy
+/// came too late.
 #[test]
 fn destroy_in_the_request_hook_keeps_the_handler_from_running() {
     static HANDLE: Mutex<Option<hardstop::Handle>> = Mutex::new(None);
@@ -211,7 +221,8 @@ fn a_file_without_a_size_is_sent_whole() {
     assert!(client.response().text().len() > 50);
 }
 
-/// Regression: a path with bytes that browsers do not encode was refused, so pages of such names could not be opened.
+/// Regression: a path with bytes that browsers do not encode was refused, so pages of such names
+/// could not be opened.
 #[test]
 fn a_path_with_bytes_that_browsers_leave_raw_is_served() {
     let server = serve(|request| String::from(request.path()));
@@ -239,7 +250,8 @@ fn a_panic_caused_by_a_cut_is_reported() {
     facts.wait_for(|fact| matches!(fact, Fact::HandlerPanicked(1, _)));
 }
 
-/// Regression: a small body was refused as too slow after it had arrived whole, because of a pause before it.
+/// Regression: a small body was refused as too slow after it had arrived whole, because of a pause
+/// before it.
 #[test]
 fn a_complete_body_is_not_too_slow() {
     let running = serve(|request| request.body().read_to_text());

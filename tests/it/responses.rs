@@ -47,20 +47,40 @@ fn everything_that_converts_into_a_response_can_be_returned() {
         (|| Response::new(StatusCode::NOT_FOUND), 404, "", ""),
         (|| Response::text("caf\u{e9}"), 200, text, "caf\u{e9}"),
         (|| Response::text(String::from("a")), 200, text, "a"),
-        (|| Response::html("<p>"), 200, "text/html; charset=utf-8", "<p>"),
+        (
+            || Response::html("<p>"),
+            200,
+            "text/html; charset=utf-8",
+            "<p>",
+        ),
         (|| Response::json("{}"), 200, "application/json", "{}"),
         (|| Response::bytes("a/b", &b"a"[..]), 200, "a/b", "a"),
         (|| Response::bytes("a/b", vec![97]), 200, "a/b", "a"),
         (|| Response::reader(&b"abc"[..], 3), 200, binary, "abc"),
         (|| Response::reader(&b"abc"[..], None), 200, binary, "abc"),
-        (|| Response::stream(|w| w.write_all(b"abc")), 200, binary, "abc"),
+        (
+            || Response::stream(|w| w.write_all(b"abc")),
+            200,
+            binary,
+            "abc",
+        ),
         (|| Response::redirect("/there"), 303, "", ""),
         (|| Response::text("a").with_status(418), 418, text, "a"),
         (|| "a".into(), 200, text, "a"),
         (|| String::from("a").into(), 200, text, "a"),
-        (|| StatusCode::NOT_FOUND.into(), 404, text, "404 Not Found\n"),
+        (
+            || StatusCode::NOT_FOUND.into(),
+            404,
+            text,
+            "404 Not Found\n",
+        ),
         (|| Ok::<_, Error>("a").into(), 200, text, "a"),
-        (|| Error::new(404, "no such device").into(), 404, text, "404 Not Found: no such device\n"),
+        (
+            || Error::new(404, "no such device").into(),
+            404,
+            text,
+            "404 Not Found: no such device\n",
+        ),
     ];
     for (make, status, content_type, body) in table {
         let server = always(make);
@@ -69,7 +89,10 @@ fn everything_that_converts_into_a_response_can_be_returned() {
             client.say(&request("GET", "1.1"));
             let answer = client.response();
             assert_eq!(answer.status, status, "{}", answer.head);
-            assert_eq!(answer.header("Content-Type").unwrap_or_default(), content_type);
+            assert_eq!(
+                answer.header("Content-Type").unwrap_or_default(),
+                content_type
+            );
             assert_eq!(answer.text(), body);
             assert_eq!(make().status(), StatusCode::from(status));
         }
@@ -78,7 +101,12 @@ fn everything_that_converts_into_a_response_can_be_returned() {
 
 #[test]
 fn a_status_line_has_its_reason_or_none() {
-    let table = [(200, "200 OK"), (404, "404 Not Found"), (418, "418 "), (599, "599 ")];
+    let table = [
+        (200, "200 OK"),
+        (404, "404 Not Found"),
+        (418, "418 "),
+        (599, "599 "),
+    ];
     for (status, want) in table {
         let server = always(move || Response::new(status));
         let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
@@ -92,7 +120,10 @@ fn a_response_of_known_length_has_a_content_length() {
     let table: [(Make, &str); 5] = [
         (|| Response::new(200), "0"),
         (|| Response::text("caf\u{e9}"), "5"),
-        (|| Response::reader(io::repeat(b'a').take(100_000), 100_000), "100000"),
+        (
+            || Response::reader(io::repeat(b'a').take(100_000), 100_000),
+            "100000",
+        ),
         (|| Response::reader(io::empty(), 0), "0"),
         (|| Response::new(404), "0"),
     ];
@@ -131,7 +162,11 @@ fn head_gets_the_same_head_and_no_body() {
     }
     let server = always(|| Response::text("hello").with_header("X", "y"));
     let mut client = Client::connect(server.local_addr());
-    let undated = |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<String>();
+    let undated = |head: &str| {
+        head.lines()
+            .filter(|l| !l.starts_with("Date"))
+            .collect::<String>()
+    };
     client.say(&request("HEAD", "1.1"));
     let head = client.head_response();
     client.say(&request("GET", "1.1"));
@@ -207,7 +242,9 @@ fn a_large_stream_arrives_whole() {
         match req.path() {
             "/reader" => Response::reader(io::Cursor::new(bytes), None),
             "/length" => Response::reader(io::Cursor::new(bytes), 4_000_000),
-            "/small" => Response::stream(move |w| bytes.chunks(999).try_for_each(|piece| w.write_all(piece))),
+            "/small" => Response::stream(move |w| {
+                bytes.chunks(999).try_for_each(|piece| w.write_all(piece))
+            }),
             _ => Response::stream(move |w| w.write_all(&bytes)),
         }
     });
@@ -248,7 +285,10 @@ fn a_flush_sends_an_event_at_once() {
         }
         go.send(()).unwrap();
     }
-    assert!(said.contains("\r\nContent-Type: text/event-stream\r\n"), "{said}");
+    assert!(
+        said.contains("\r\nContent-Type: text/event-stream\r\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -281,8 +321,8 @@ fn framing_headers_are_set_by_the_library_alone() {
     }
 }
 
-/// Regression: RFC 9110 §7.8 wants `Connection: upgrade` with the header. The header was sent alone, and a handler could
-/// not add the option.
+/// Regression: RFC 9110 §7.8 wants `Connection: upgrade` with the header. The header was sent
+/// alone, and a handler could not add the option.
 #[test]
 fn an_upgrade_header_has_its_connection_option() {
     let server = always(|| Response::new(426).with_header("Upgrade", "h2c"));
@@ -290,7 +330,10 @@ fn an_upgrade_header_has_its_connection_option() {
     for _ in 0..2 {
         client.say(&request("GET", "1.1"));
         let head = client.response().head;
-        assert!(head.contains("\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"), "{head}");
+        assert!(
+            head.contains("\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"),
+            "{head}"
+        );
     }
 }
 
@@ -301,7 +344,10 @@ fn a_close_option_in_a_list_ends_the_connection() {
         let mut client = Client::connect(server.local_addr());
         client.say(&request("GET", "1.1"));
         let head = client.response().head;
-        assert!(head.contains("\r\nConnection: close\r\n"), "{value:?}: {head}");
+        assert!(
+            head.contains("\r\nConnection: close\r\n"),
+            "{value:?}: {head}"
+        );
         client.expect_end();
     }
 }
@@ -314,7 +360,11 @@ fn a_second_content_type_replaces_the_first() {
         response.with_header("Content-Type", "c/d")
     });
     let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
-    assert_eq!(said.to_lowercase().matches("\r\ncontent-type:").count(), 1, "{said}");
+    assert_eq!(
+        said.to_lowercase().matches("\r\ncontent-type:").count(),
+        1,
+        "{said}"
+    );
     assert!(said.contains("\r\nContent-Type: c/d\r\n"), "{said}");
 }
 
@@ -322,13 +372,21 @@ fn a_second_content_type_replaces_the_first() {
 fn every_response_has_the_current_date() {
     let server = always(|| "");
     let mut client = Client::connect(server.local_addr());
-    for line in [request("GET", "1.1"), String::from("GET / HTTP/1.1\r\n\r\n")] {
+    for line in [
+        request("GET", "1.1"),
+        String::from("GET / HTTP/1.1\r\n\r\n"),
+    ] {
         client.say(&line);
         let date = client.response().header("Date").unwrap();
         let words: Vec<&str> = date.split(' ').collect();
         assert_eq!(date.len(), 29, "{date}");
-        assert!(["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"].contains(&words[0]), "{date}");
-        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        assert!(
+            ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"].contains(&words[0]),
+            "{date}"
+        );
+        let months = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
         let month = months.iter().position(|each| *each == words[2]).unwrap();
         assert_eq!(words[5], "GMT", "{date}");
         let number = |text: &str| text.parse::<u64>().unwrap();
@@ -340,12 +398,18 @@ fn every_response_has_the_current_date() {
             3 | 5 | 8 | 10 => 30,
             _ => 31,
         };
-        let years: u64 = (1970..year).map(|year| 365 + u64::from(is_leap(year))).sum();
+        let years: u64 = (1970..year)
+            .map(|year| 365 + u64::from(is_leap(year)))
+            .sum();
         let days = years + (0..month).map(length).sum::<u64>() + day - 1;
         let time: Vec<u64> = words[4].split(':').map(number).collect();
-        let told = UNIX_EPOCH + Duration::from_secs(days * 86_400 + time[0] * 3600 + time[1] * 60 + time[2]);
+        let told = UNIX_EPOCH
+            + Duration::from_secs(days * 86_400 + time[0] * 3600 + time[1] * 60 + time[2]);
         let age = SystemTime::now().duration_since(told).unwrap();
-        assert!(age < SOON + Duration::from_secs(1), "{date} was {age:?} ago");
+        assert!(
+            age < SOON + Duration::from_secs(1),
+            "{date} was {age:?} ago"
+        );
     }
 }
 

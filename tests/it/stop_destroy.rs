@@ -4,10 +4,13 @@ use crate::support::client::Client;
 use crate::support::gate::Gate;
 use crate::support::recorder::Fact;
 use crate::support::server::{
-    assert_ends, assert_port_is_free, assert_refuses, bring, open, serve_site, site, HALF_BODY, STATES,
+    assert_ends, assert_port_is_free, assert_refuses, bring, open, serve_site, site, HALF_BODY,
+    STATES,
 };
 use crate::support::{until, OnDrop, GET, LONG, SHORT, SOON};
-use hardstop::{CloseReason, ConnectionState, Handle, Outcome, Phase, Request, Response, Running, Server};
+use hardstop::{
+    CloseReason, ConnectionState, Handle, Outcome, Phase, Request, Response, Running, Server,
+};
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -23,7 +26,10 @@ fn no_handler_is_called_once_destroy_has_begun() {
     for round in 0..50 {
         let returned = Arc::new(AtomicBool::new(false));
         let calls = Arc::new(AtomicUsize::new(0));
-        let (late, unfired) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let (late, unfired) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let server = Server::bind("127.0.0.1:0").unwrap();
         let running = {
             let (returned, calls) = (Arc::clone(&returned), Arc::clone(&calls));
@@ -39,8 +45,12 @@ fn no_handler_is_called_once_destroy_has_begun() {
             })
         };
         let running = running.unwrap();
-        let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(running.local_addr())).collect();
-        clients.iter_mut().for_each(|client| client.say(&GET.repeat(200)));
+        let mut clients: Vec<Client> = (0..3)
+            .map(|_| Client::connect(running.local_addr()))
+            .collect();
+        clients
+            .iter_mut()
+            .for_each(|client| client.say(&GET.repeat(200)));
         until("handlers are called", || calls.load(SeqCst) > round);
         running.destroy();
         returned.store(true, SeqCst);
@@ -48,7 +58,11 @@ fn no_handler_is_called_once_destroy_has_begun() {
         // A call that was decided just before may run its first line late.
         let late = late.lock().unwrap();
         let connections: HashSet<_> = late.iter().collect();
-        assert_eq!(late.len(), connections.len(), "requests of one connection went on");
+        assert_eq!(
+            late.len(),
+            connections.len(),
+            "requests of one connection went on"
+        );
         assert_eq!(unfired.load(SeqCst), 0, "a late call's token had not fired");
     }
 }
@@ -178,7 +192,10 @@ fn destroy_does_not_wait_for_handlers() {
     arrivals.recv_timeout(SOON).unwrap();
     assert_eq!(running.destroy(), 1);
     client.expect_end();
-    assert!(!running.handle().wait_timeout(Duration::ZERO), "the handler still runs");
+    assert!(
+        !running.handle().wait_timeout(Duration::ZERO),
+        "the handler still runs"
+    );
     assert_eq!(running.handle().connection_count(), 1);
     drop(open);
     assert_ends(&running);
@@ -194,7 +211,10 @@ fn destroy_does_not_wait_for_a_hook() {
     arrivals.recv_timeout(SOON).unwrap();
     assert_eq!(running.destroy(), 1);
     client.expect_end();
-    assert!(!running.handle().wait_timeout(Duration::ZERO), "the hook still runs");
+    assert!(
+        !running.handle().wait_timeout(Duration::ZERO),
+        "the hook still runs"
+    );
     drop(open);
     assert_ends(&running);
 }
@@ -202,7 +222,12 @@ fn destroy_does_not_wait_for_a_hook() {
 #[test]
 fn a_second_destroy_does_nothing() {
     let (running, _facts) = serve_site(Server::builder());
-    let _client = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
+    let _client = bring(
+        &running.handle(),
+        running.local_addr(),
+        GET,
+        ConnectionState::Idle,
+    );
     assert_eq!(running.destroy(), 1);
     assert_eq!(running.destroy(), 0);
     assert_ends(&running);
@@ -220,7 +245,12 @@ fn destroy_can_be_called_from_a_handler() {
         "never sent"
     });
     let running = running.unwrap();
-    let mut other = bring(&running.handle(), running.local_addr(), "", ConnectionState::New);
+    let mut other = bring(
+        &running.handle(),
+        running.local_addr(),
+        "",
+        ConnectionState::New,
+    );
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     assert_eq!(cut.recv_timeout(SOON).unwrap(), (2, true));
@@ -291,7 +321,10 @@ fn concurrent_destroys_share_the_connections_and_all_return() {
                 cut
             };
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(stop)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
         });
         assert_eq!(cut, 20);
         assert_ends(&running);
@@ -310,12 +343,20 @@ fn seen_by(
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
         let answer = handler(request);
-        let _ = sender.send(format!("{answer}, {}", request.cancel_token().is_cancelled()));
+        let _ = sender.send(format!(
+            "{answer}, {}",
+            request.cancel_token().is_cancelled()
+        ));
         "never sent"
     });
     let running = running.unwrap();
     let handle = running.handle();
-    let mut client = bring(&handle, running.local_addr(), say, ConnectionState::Handling);
+    let mut client = bring(
+        &handle,
+        running.local_addr(),
+        say,
+        ConnectionState::Handling,
+    );
     cut(&running);
     client.expect_end();
     let seen = seen.recv_timeout(SOON).unwrap();
@@ -331,7 +372,10 @@ fn a_blocked_handler_learns_of_a_cut() {
         |running| assert!(running.handle().close(running.handle().connections()[0].id)),
         |running| {
             let outcome = running.shutdown(SHORT);
-            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
+                "{outcome:?}"
+            );
         },
     ];
     for cut in cuts {
@@ -340,11 +384,15 @@ fn a_blocked_handler_learns_of_a_cut() {
             format!("{:?}", error.kind())
         };
         assert_eq!(seen_by(HALF_BODY, cut, read), "ConnectionAborted, true");
-        let sleep = |request: &mut Request<'_>| format!("{}", request.cancel_token().wait_timeout(LONG));
+        let sleep =
+            |request: &mut Request<'_>| format!("{}", request.cancel_token().wait_timeout(LONG));
         assert_eq!(seen_by(GET, cut, sleep), "true, true");
         let sleep = |request: &mut Request<'_>| {
             let token = request.cancel_token(); // a token can be sent to another thread
-            thread::spawn(move || token.wait_timeout(LONG)).join().unwrap().to_string()
+            thread::spawn(move || token.wait_timeout(LONG))
+                .join()
+                .unwrap()
+                .to_string()
         };
         assert_eq!(seen_by(GET, cut, sleep), "true, true");
     }
@@ -354,7 +402,10 @@ fn a_blocked_handler_learns_of_a_cut() {
 fn a_blocked_response_fails_on_destroy() {
     let written = Arc::new(AtomicUsize::new(0));
     let (counter, (sender, results)) = (Arc::clone(&written), mpsc::sync_channel(9));
-    let server = Server::builder().write_timeout(None).bind("127.0.0.1:0").unwrap();
+    let server = Server::builder()
+        .write_timeout(None)
+        .bind("127.0.0.1:0")
+        .unwrap();
     let running = server.spawn(move |request| {
         let (counter, sender) = (Arc::clone(&counter), sender.clone());
         let token = request.cancel_token();
@@ -380,18 +431,21 @@ fn a_blocked_response_fails_on_destroy() {
     assert_ends(&running);
 }
 
-/// With a stop flag beside the listener, a connection accepted at the moment of a destroy survived it in one round of
-/// forty, and in most rounds clients could still connect after it had returned.
+/// With a stop flag beside the listener, a connection accepted at the moment of a destroy survived
+/// it in one round of forty, and in most rounds clients could still connect after it had returned.
 #[test]
 fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
     for round in 0..200 {
-        let running = open(Server::builder(), round % 2 == 1).spawn(|_| "hello").unwrap();
+        let running = open(Server::builder(), round % 2 == 1)
+            .spawn(|_| "hello")
+            .unwrap();
         let (addr, over) = (running.local_addr(), AtomicBool::new(false));
         let (connected, clients) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    // Bounded, so that they cannot fill the kernel's queue while nothing is destroyed.
+                    // Bounded, so that they cannot fill the kernel's queue while nothing is
+                    // destroyed.
                     for n in 0..40 {
                         let is_over = over.load(SeqCst);
                         let client = Client::try_connect(addr);
@@ -418,8 +472,9 @@ fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
         });
         assert_ends(&running); // no client has closed its side
         for mut client in clients.into_inner().unwrap() {
-            // Linux forgets a handshake that was in progress when its listener was closed, and sends a reset
-            // when the client next writes. A connection that survived would wait for more after this byte.
+            // Linux forgets a handshake that was in progress when its listener was closed, and
+            // sends a reset when the client next writes. A connection that survived would wait for
+            // more after this byte.
             let _ = client.stream.write_all(b"G"); // most likely the connection has ended already
             client.expect_end();
         }

@@ -81,7 +81,10 @@ fn a_silent_connection_gets_one_second_during_drain() {
     late.say(GET);
     assert_is_last(&mut late);
     silent.expect_end();
-    assert!(began.elapsed() > Duration::from_millis(100), "it had no time to begin");
+    assert!(
+        began.elapsed() > Duration::from_millis(100),
+        "it had no time to begin"
+    );
     assert_ends(&running);
 }
 
@@ -106,7 +109,8 @@ fn drain_serves_an_accept_queue_larger_than_max_connections() {
     let (handle, addr) = (server.handle(), server.local_addr());
     let connect = |_| Client::connect(addr).queued();
     let mut clients: Vec<Client> = (0..50).map(connect).collect();
-    // On other systems than Linux, a client that waits behind silent ones for a second may lose its request.
+    // On other systems than Linux, a client that waits behind silent ones for a second may lose its
+    // request.
     let speaking = clients.split_off(if cfg!(target_os = "linux") { 8 } else { 0 });
     let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -150,12 +154,23 @@ impl Write for SaysReads {
     }
 }
 
-/// Regression: the grace of queued connections ended before they had a thread, and a request sent after that was lost.
+/// Regression: the grace of queued connections ended before they had a thread, and a request sent
+/// after that was lost.
 #[test]
 fn queued_connections_get_their_grace_when_a_place_frees_up() {
     let (sender, reads) = mpsc::sync_channel(99);
-    let transport = move |tcp, id| Ok(SaysReads { tcp, id: u64::from(id), reads: sender.clone() });
-    let server = Server::builder().max_connections(1).transport(transport).bind("127.0.0.1:0").unwrap();
+    let transport = move |tcp, id| {
+        Ok(SaysReads {
+            tcp,
+            id: u64::from(id),
+            reads: sender.clone(),
+        })
+    };
+    let server = Server::builder()
+        .max_connections(1)
+        .transport(transport)
+        .bind("127.0.0.1:0")
+        .unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
     let [mut first, mut second] = [(); 2].map(|()| Client::connect(addr).queued());
     handle.drain();
@@ -176,7 +191,8 @@ fn queued_connections_get_their_grace_when_a_place_frees_up() {
     });
 }
 
-/// Regression: the upgraded connection held the only place, and kept out the others for as long as it lived.
+/// Regression: the upgraded connection held the only place, and kept out the others for as long as
+/// it lived.
 #[test]
 fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     let (gate, arrivals, open) = Gate::new();
@@ -186,7 +202,11 @@ fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
         }
     };
     let (keep, kept) = mpsc::sync_channel(9);
-    let server = Server::builder().max_connections(1).on_event(busy).bind("127.0.0.1:0").unwrap();
+    let server = Server::builder()
+        .max_connections(1)
+        .on_event(busy)
+        .bind("127.0.0.1:0")
+        .unwrap();
     let running = server.spawn(move |req| {
         let keep = keep.clone();
         match req.path() {
@@ -214,7 +234,8 @@ fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     assert_ends(&running);
 }
 
-/// RFC 9112 §9.6: a client may repeat the requests after a `Connection: close`, as they have not been handled.
+/// RFC 9112 §9.6: a client may repeat the requests after a `Connection: close`, as they have not
+/// been handled.
 #[test]
 fn drain_answers_no_pipelined_request_after_the_running_one() {
     let (gate, arrivals, open) = Gate::new();
@@ -239,7 +260,8 @@ fn drain_answers_no_pipelined_request_after_the_running_one() {
     assert_eq!(facts.so_far().iter().filter(requests).count(), 1);
 }
 
-/// Only on Linux can the kernel's queue be read after `shutdown(Read)`. On Windows the server polls instead.
+/// Only on Linux can the kernel's queue be read after `shutdown(Read)`. On Windows the server polls
+/// instead.
 #[cfg(any(target_os = "linux", windows))]
 #[test]
 fn drain_serves_a_request_queued_in_the_kernel() {

@@ -23,7 +23,11 @@ fn shutdown_returns_after_the_last_connection() {
     assert!(began.elapsed() < SOON);
     assert_eq!(busy.response().text(), "told: true");
     idle.expect_end();
-    assert_eq!(handle.shutdown(Duration::ZERO), Outcome::Drained, "asked again");
+    assert_eq!(
+        handle.shutdown(Duration::ZERO),
+        Outcome::Drained,
+        "asked again"
+    );
     assert_ends(&running);
 }
 
@@ -35,7 +39,10 @@ fn shutdown_cuts_the_rest_at_its_deadline() {
         let mut client = bring(&handle, addr, SLEEP, ConnectionState::Handling);
         let began = Instant::now();
         let outcome = running.shutdown(grace);
-        assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
+            "{outcome:?}"
+        );
         assert!(began.elapsed() >= grace && began.elapsed() < SOON);
         client.expect_end();
         assert_port_is_free(addr);
@@ -49,12 +56,18 @@ fn the_tightest_deadline_wins_and_all_callers_get_the_same_outcome() {
     let second_calls: [fn(&Running) -> Duration; 3] = [
         |running| {
             let outcome = running.shutdown(SHORT);
-            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
+                "{outcome:?}"
+            );
             LONG // of the first call
         },
         |running| {
             let outcome = running.shutdown(LONG); // must not restart the first call's clock
-            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
+                "{outcome:?}"
+            );
             SHORT * 4
         },
         |running| {
@@ -72,7 +85,10 @@ fn the_tightest_deadline_wins_and_all_callers_get_the_same_outcome() {
             until("the drain has begun", || handle.phase() != Phase::Accepting);
             second_call(&running);
             let outcome = first.join().unwrap();
-            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
+                "{outcome:?}"
+            );
         });
         assert!(began.elapsed() < SOON);
         client.expect_end();
@@ -83,12 +99,18 @@ fn the_tightest_deadline_wins_and_all_callers_get_the_same_outcome() {
 #[test]
 fn an_unbounded_shutdown_is_a_drain() {
     let (running, _facts) = serve_site(Server::builder());
-    let _idle = bring(&running.handle(), running.local_addr(), GET, ConnectionState::Idle);
+    let _idle = bring(
+        &running.handle(),
+        running.local_addr(),
+        GET,
+        ConnectionState::Idle,
+    );
     assert_eq!(running.shutdown(Duration::MAX), Outcome::Drained);
     assert_ends(&running);
 }
 
-/// Regression: the outcome was `Drained` if `close` had cut all connections that were left at the deadline.
+/// Regression: the outcome was `Drained` if `close` had cut all connections that were left at the
+/// deadline.
 #[test]
 fn shutdown_is_not_drained_while_a_handler_runs() {
     let (gate, arrivals, open) = Gate::new();
@@ -120,11 +142,17 @@ fn shutdown_from_a_handler_keeps_its_deadline() {
     let running = running.unwrap();
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
-    assert_eq!(answers.recv_timeout(SOON).unwrap(), (Outcome::Pending, true));
+    assert_eq!(
+        answers.recv_timeout(SOON).unwrap(),
+        (Outcome::Pending, true)
+    );
     client.expect_end();
     assert_ends(&running);
     let outcome = running.shutdown(LONG);
-    assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -176,7 +204,9 @@ fn concurrent_shutdowns_all_return_the_number_cut() {
             let handle = &handle;
             let outcomes = graces.map(|grace| scope.spawn(move || handle.shutdown(grace)));
             if destroys {
-                until("the drain has begun", || running.handle().phase() != Phase::Accepting);
+                until("the drain has begun", || {
+                    running.handle().phase() != Phase::Accepting
+                });
                 assert_eq!(running.destroy(), 3);
             }
             for outcome in outcomes {
@@ -193,7 +223,12 @@ fn concurrent_shutdowns_all_return_the_number_cut() {
 fn the_phase_only_moves_forward() {
     let (running, _facts) = serve_site(Server::builder());
     let handle = running.handle();
-    let _client = bring(&handle, running.local_addr(), SLEEP, ConnectionState::Handling);
+    let _client = bring(
+        &handle,
+        running.local_addr(),
+        SLEEP,
+        ConnectionState::Handling,
+    );
     assert_eq!(handle.phase(), Phase::Accepting);
     handle.drain();
     handle.drain();
@@ -201,11 +236,15 @@ fn the_phase_only_moves_forward() {
     assert_eq!(handle.destroy(), 1);
     handle.drain();
     assert_eq!(handle.phase(), Phase::Destroyed);
-    assert!(matches!(handle.shutdown(LONG), Outcome::Destroyed { cut: 1, .. }));
+    assert!(matches!(
+        handle.shutdown(LONG),
+        Outcome::Destroyed { cut: 1, .. }
+    ));
     assert_ends(&running);
 }
 
-/// Regression: only the accept loop kept the deadline of a `shutdown` that cannot wait, and a hook can block that loop.
+/// Regression: only the accept loop kept the deadline of a `shutdown` that cannot wait, and a hook
+/// can block that loop.
 #[test]
 fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread() {
     let (record, facts) = recorder();
@@ -215,7 +254,8 @@ fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread()
     let cell = Arc::clone(&handle);
     let outcome = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&outcome);
-    // Eight refusals are blocked in their hook, so the next client is dropped, on the accept thread.
+    // Eight refusals are blocked in their hook, so the next client is dropped, on the accept
+    // thread.
     let (held, _, hold) = Gate::new();
     let builder = Server::builder().max_connections(1).on_event(move |event| {
         record(event);
@@ -240,7 +280,9 @@ fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread()
     let mut busy = Client::connect(running.local_addr());
     busy.say(GET);
     handlers.recv_timeout(SOON).unwrap();
-    let refused: Vec<Client> = (0..8).map(|_| Client::connect(running.local_addr())).collect();
+    let refused: Vec<Client> = (0..8)
+        .map(|_| Client::connect(running.local_addr()))
+        .collect();
     facts.wait_for(|fact| *fact == Fact::Opened(9));
     let _turned_away = Client::connect(running.local_addr());
     arrivals.recv_timeout(SOON).unwrap();

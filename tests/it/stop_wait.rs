@@ -1,9 +1,12 @@
-//! Promises 4 and 8: waiting for the end of a server, and owning it. `tests/leak.rs` counts its descriptors and threads.
+//! Promises 4 and 8: waiting for the end of a server, and owning it. `tests/leak.rs` counts its
+//! descriptors and threads.
 
 use crate::support::client::Client;
 use crate::support::gate::Gate;
 use crate::support::recorder::Fact;
-use crate::support::server::{assert_ends, assert_port_is_free, bring, serve_site, site, SLEEP, STATES};
+use crate::support::server::{
+    assert_ends, assert_port_is_free, bring, serve_site, site, SLEEP, STATES,
+};
 use crate::support::{until, OnDrop, GET, LONG, SHORT, SOON};
 use hardstop::{ConnectionState, Outcome, Phase, Running, Server};
 use std::net::SocketAddr;
@@ -58,7 +61,11 @@ fn wait_returns_after_the_last_closed_hook() {
 fn wait_timeout_ends_while_the_server_accepts() {
     let (running, _facts) = serve_site(Server::builder());
     assert!(!running.handle().wait_timeout(SHORT));
-    assert_eq!(running.handle().phase(), Phase::Accepting, "it does not stop the server");
+    assert_eq!(
+        running.handle().phase(),
+        Phase::Accepting,
+        "it does not stop the server"
+    );
 }
 
 #[test]
@@ -156,7 +163,10 @@ fn dropping_the_owner_destroys_without_waiting() {
     drop(running);
     client.expect_end();
     assert_port_is_free(addr);
-    assert!(!handle.wait_timeout(Duration::ZERO), "the handler still runs");
+    assert!(
+        !handle.wait_timeout(Duration::ZERO),
+        "the handler still runs"
+    );
     drop(open);
     assert!(handle.wait_timeout(SOON));
 }

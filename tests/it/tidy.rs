@@ -17,7 +17,8 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-            } else if !path.ends_with("tests.rs") && !path.ends_with("threats.md") {
+            } else if !path.ends_with("tests.rs") && path.extension().map_or(false, |it| it == "rs")
+            {
                 let text = read(&path);
                 sources.push((path, text));
             }
@@ -30,10 +31,19 @@ fn sources() -> Vec<(PathBuf, String)> {
 #[test]
 fn the_library_has_no_dependency_no_feature_and_no_build_script() {
     // `cargo package` rewrites the manifest, and keeps the original under this name.
-    let as_written = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml.orig").exists();
-    let manifest = read(if as_written { "Cargo.toml.orig" } else { "Cargo.toml" });
+    let as_written = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("Cargo.toml.orig")
+        .exists();
+    let manifest = read(if as_written {
+        "Cargo.toml.orig"
+    } else {
+        "Cargo.toml"
+    });
     let mut lines = manifest.lines().map(str::trim);
-    assert!(lines.any(|line| line == "[dependencies]"), "the section that says none");
+    assert!(
+        lines.any(|line| line == "[dependencies]"),
+        "the section that says none"
+    );
     let listed = lines.take_while(|line| !line.starts_with('['));
     let listed: Vec<&str> = listed.filter(|line| !line.is_empty()).collect();
     assert!(listed.is_empty(), "{listed:?}");
@@ -43,7 +53,9 @@ fn the_library_has_no_dependency_no_feature_and_no_build_script() {
         assert!(!forbidden.iter().any(|name| is_table(name)), "{line}");
         assert!(!line.starts_with("build"), "{line}");
     }
-    assert!(!Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs").exists());
+    assert!(!Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("build.rs")
+        .exists());
 }
 
 #[test]
@@ -75,7 +87,10 @@ fn the_changelog_has_this_version() {
 
 #[test]
 fn every_test_named_in_the_promises_and_threats_exists() {
-    let (mut tests, mut places) = (String::new(), vec![PathBuf::from("tests"), PathBuf::from("src")]);
+    let (mut tests, mut places) = (
+        String::new(),
+        vec![PathBuf::from("tests"), PathBuf::from("src")],
+    );
     while let Some(place) = places.pop() {
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).unwrap() {
             let path = entry.unwrap().path();
@@ -86,7 +101,7 @@ fn every_test_named_in_the_promises_and_threats_exists() {
             }
         }
     }
-    for page in ["README.md", "src/threats.md"] {
+    for page in ["src/guide/promises.md", "src/guide/security.md"] {
         let page = read(page);
         let tables = page.lines().filter(|line| line.starts_with("| "));
         let words = tables.flat_map(|line| line.split('`'));
@@ -94,7 +109,10 @@ fn every_test_named_in_the_promises_and_threats_exists() {
         let names: Vec<&str> = words.filter(|word| word.matches('_').count() > 2).collect();
         assert!(names.len() > 20, "{names:?}");
         for name in names {
-            assert!(tests.contains(&format!("#[test]\nfn {name}() {{")), "{name}");
+            assert!(
+                tests.contains(&format!("#[test]\nfn {name}() {{")),
+                "{name}"
+            );
         }
     }
 }
@@ -103,5 +121,8 @@ fn every_test_named_in_the_promises_and_threats_exists() {
 fn the_first_program_of_the_readme_is_the_example() {
     let (example, readme) = (read("examples/hello.rs"), read("README.md"));
     let (_, code) = example.split_once("\n\n").unwrap(); // after its comment
-    assert!(readme.contains(code), "README.md has another program than:\n{code}");
+    assert!(
+        readme.contains(code),
+        "README.md has another program than:\n{code}"
+    );
 }

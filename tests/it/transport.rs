@@ -1,9 +1,10 @@
 //! The promises of `Builder::transport`, with transports that need nothing but std.
 //!
-//! Each of them sends a goodbye when it is dropped, so an orderly end differs from a cut. One of them changes every byte,
-//! so that a plain byte would be noticed.
+//! Each of them sends a goodbye when it is dropped, so an orderly end differs from a cut. One of
+//! them changes every byte, so that a plain byte would be noticed.
 
 mod clocks;
+mod exchanges;
 mod failures;
 mod stops;
 mod upgrades;
@@ -13,8 +14,8 @@ use crate::support::recorder::{Fact, Recorder};
 use crate::support::server::{assert_ends, observed, site, FLOOD, HALF_BODY, SLEEP};
 use crate::support::{until, LONG, SHORT, SOON};
 use hardstop::{
-    Builder, CancelToken, CloseReason, ConnectionId, ConnectionState, Error, Handle, Outcome, Request, Response,
-    Running, Server, Upgraded,
+    Builder, CancelToken, CloseReason, ConnectionId, ConnectionState, Error, Handle, Outcome,
+    Request, Response, Running, Server, Upgraded,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -39,7 +40,8 @@ struct Odd {
     buffers: bool,
     /// The most bytes that a read returns, if there is a limit.
     sip: Option<usize>,
-    /// What the client sends is in records of [`RECORD`] bytes. The first byte is the number of those that count.
+    /// What the client sends is in records of [`RECORD`] bytes. The first byte is the number of
+    /// those that count.
     records: bool,
     /// The first flush is interrupted.
     interrupted: bool,
@@ -54,21 +56,54 @@ enum Handshake {
     Lazy,
 }
 
-const PLAIN: Odd =
-    Odd { key: 0, handshake: Handshake::None, buffers: false, sip: None, records: false, interrupted: false };
+const PLAIN: Odd = Odd {
+    key: 0,
+    handshake: Handshake::None,
+    buffers: false,
+    sip: None,
+    records: false,
+    interrupted: false,
+};
 const SCRAMBLED: Odd = Odd { key: 90, ..PLAIN };
-const EAGER: Odd = Odd { handshake: Handshake::InHook, ..SCRAMBLED };
-const LAZY: Odd = Odd { handshake: Handshake::Lazy, ..SCRAMBLED };
-const RECORDS: Odd = Odd { records: true, ..SCRAMBLED };
+const EAGER: Odd = Odd {
+    handshake: Handshake::InHook,
+    ..SCRAMBLED
+};
+const LAZY: Odd = Odd {
+    handshake: Handshake::Lazy,
+    ..SCRAMBLED
+};
+const RECORDS: Odd = Odd {
+    records: true,
+    ..SCRAMBLED
+};
 const ALL: [(Odd, &str); 8] = [
     (PLAIN, "a goodbye only"),
     (SCRAMBLED, "every byte changed"),
     (EAGER, "a handshake in the hook"),
     (LAZY, "a handshake at the first use"),
-    (Odd { buffers: true, ..SCRAMBLED }, "buffered"),
-    (Odd { sip: Some(1), ..SCRAMBLED }, "one byte a read"),
+    (
+        Odd {
+            buffers: true,
+            ..SCRAMBLED
+        },
+        "buffered",
+    ),
+    (
+        Odd {
+            sip: Some(1),
+            ..SCRAMBLED
+        },
+        "one byte a read",
+    ),
     (RECORDS, "records"),
-    (Odd { interrupted: true, ..LAZY }, "an interrupted flush"),
+    (
+        Odd {
+            interrupted: true,
+            ..LAZY
+        },
+        "an interrupted flush",
+    ),
 ];
 
 struct Wrapper {
@@ -84,7 +119,14 @@ struct Wrapper {
 impl Wrapper {
     fn new(tcp: TcpStream, odd: Odd) -> io::Result<Wrapper> {
         let shaken = odd.handshake == Handshake::None;
-        let mut wrapper = Wrapper { tcp, odd, shaken, begun: Vec::new(), ready: Vec::new(), unsent: Vec::new() };
+        let mut wrapper = Wrapper {
+            tcp,
+            odd,
+            shaken,
+            begun: Vec::new(),
+            ready: Vec::new(),
+            unsent: Vec::new(),
+        };
         if odd.handshake == Handshake::InHook {
             wrapper.shake()?;
         }
@@ -114,7 +156,8 @@ impl Wrapper {
             self.begun.extend_from_slice(&piece[..n]);
         }
         let record: Vec<u8> = self.begun.drain(..).map(|b| b ^ self.odd.key).collect();
-        self.ready.extend_from_slice(&record[1..=usize::from(record[0])]);
+        self.ready
+            .extend_from_slice(&record[1..=usize::from(record[0])]);
         Ok(())
     }
 }
@@ -234,7 +277,8 @@ impl Peer {
             }
             self.tcp.set_read_timeout(Some(SHORT)).unwrap();
             match self.tcp.read(&mut [0; 64]) {
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Ok(n) if n > 0 => panic!("an answer has come"),
                 _ => break,
             }
@@ -272,7 +316,9 @@ impl Peer {
             match self.tcp.read(&mut piece) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     panic!("still open")
                 }
                 Err(_) => return,
@@ -284,9 +330,9 @@ impl Peer {
 fn echo(request: &mut Request<'_>) -> Result<Response, Error> {
     Ok(match request.path() {
         "/large" => Response::text("x".repeat(300_000)),
-        "/stream" => {
-            Response::stream(|body| (0..1000).try_for_each(|n| write!(body, "{n},").and_then(|()| body.flush())))
-        }
+        "/stream" => Response::stream(|body| {
+            (0..1000).try_for_each(|n| write!(body, "{n},").and_then(|()| body.flush()))
+        }),
         "/body" => Response::text(request.body().read_to_text()?),
         path => Response::text(format!("hello from {path}")),
     })
@@ -298,151 +344,4 @@ fn until_state(handle: &Handle, state: ConnectionState) {
         let open = handle.connections();
         matches!(&open[..], [info] if info.state == state)
     });
-}
-
-#[test]
-fn every_kind_of_request_and_response_goes_through_every_transport() {
-    for (odd, name) in ALL {
-        let (running, events) = observed(over(odd), echo);
-        let mut peer = Peer::connect(running.local_addr(), odd);
-        for _ in 0..3 {
-            peer.heard.clear();
-            peer.say(GET);
-            assert!(peer.hear("hello from /").starts_with("HTTP/1.1 200 OK\r\n"), "{name}");
-        }
-        peer.heard.clear();
-        let body = "0123456789".repeat(10_000);
-        let length = body.len();
-        peer.say(&format!("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"));
-        assert!(peer.hear("0123456789").len() > 10, "{name}");
-        peer.say("POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
-        peer.say("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
-        peer.hear("hello world");
-        peer.say("GET /large HTTP/1.1\r\nHost: x\r\n\r\nGET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
-        peer.say(&GET.repeat(100));
-        peer.say(LAST);
-        let heard = peer.hear_all();
-        assert_eq!(statuses(heard), [200; 105], "{name}");
-        assert!(heard.contains(&format!("\r\n\r\n{body}HTTP/1.1")), "{name}");
-        assert!(heard.contains(&format!("\r\n\r\n{}HTTP/1.1", "x".repeat(300_000))), "{name}");
-        assert!(heard.contains("\r\n999,\r\n0\r\n\r\nHTTP/1.1"), "{name}: {heard}");
-        assert!(heard.ends_with("hello from /last<goodbye>"), "{name}");
-        drop(peer); // or the server would linger
-        let told = events.take_connection();
-        assert!(matches!(told.last(), Some(Fact::Closed(_, CloseReason::Completed, _))), "{name}: {told:?}");
-        let opened = told.iter().filter(|fact| matches!(fact, Fact::Opened(_)));
-        assert_eq!(opened.count(), 1, "{name}");
-    }
-}
-
-#[test]
-fn the_goodbye_of_a_transport_comes_last_at_every_orderly_end() {
-    type Set = fn(Builder) -> Builder;
-    type Act = fn(&mut Peer, &Running);
-    let as_ever: Set = |builder| builder;
-    let ends: [(Set, Act, CloseReason, &[u16]); 10] = [
-        (as_ever, |peer, _| peer.say(LAST), CloseReason::Completed, &[200]),
-        (as_ever, |peer, _| peer.say("nonsense\r\n\r\n"), CloseReason::Refused(400.into()), &[400]),
-        (
-            as_ever,
-            |peer, _| {
-                peer.say("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n");
-                peer.say(&"x".repeat(2_000_000));
-            },
-            CloseReason::Refused(413.into()),
-            &[413],
-        ),
-        (
-            as_ever,
-            |peer, running| {
-                peer.say(GET);
-                until_state(&running.handle(), ConnectionState::Idle);
-                running.handle().drain();
-            },
-            CloseReason::Drained,
-            &[200],
-        ),
-        (as_ever, |_, running| running.handle().drain(), CloseReason::Drained, &[]),
-        (
-            as_ever,
-            |peer, _| {
-                peer.say(GET);
-                peer.hear("hello from /");
-                peer.tcp.shutdown(Shutdown::Write).unwrap();
-            },
-            CloseReason::PeerClosed,
-            &[200],
-        ),
-        (|builder| builder.idle_timeout(SHORT), |_, _| {}, CloseReason::IdleTimeout, &[]),
-        (|builder| builder.idle_timeout(SHORT * 10), |peer, _| peer.say(GET), CloseReason::IdleTimeout, &[200]),
-        (
-            |builder| builder.header_timeout(SHORT * 10),
-            |peer, _| peer.say("GET / HTTP/1.1\r\nHo"),
-            CloseReason::HeadTimeout,
-            &[408],
-        ),
-        (|builder| builder.body_timeout(SHORT), |peer, _| peer.say(HALF_BODY), CloseReason::BodyTimeout, &[408]),
-    ];
-    let buffers = Odd { buffers: true, ..LAZY };
-    for odd in [EAGER, buffers] {
-        for (set, act, reason, answers) in ends {
-            let (running, events) = observed(set(over(odd)), echo);
-            let mut peer = Peer::connect(running.local_addr(), odd);
-            act(&mut peer, &running);
-            let heard = peer.hear_all();
-            assert_eq!(statuses(heard), answers, "{reason:?}");
-            assert!(heard.ends_with(GOODBYE), "{reason:?}: {heard}");
-            assert_eq!(heard.matches(GOODBYE).count(), 1, "{reason:?}: {heard}");
-            drop(peer); // or the server would linger
-            assert_eq!(events.take_reason(), reason);
-        }
-    }
-}
-
-#[test]
-fn a_client_over_the_limit_gets_503_through_the_transport() {
-    for odd in [EAGER, LAZY] {
-        let (running, events) = observed(over(odd).max_connections(1), site);
-        let mut busy = Peer::connect(running.local_addr(), odd);
-        busy.say(HALF_BODY);
-        until_state(&running.handle(), ConnectionState::Handling);
-        let mut refused = Peer::connect(running.local_addr(), odd);
-        let heard = refused.hear_all();
-        assert_eq!(statuses(heard), [503]);
-        assert!(heard.contains("\r\nRetry-After: 1\r\n") && heard.ends_with(GOODBYE), "{heard}");
-        events.take_until_closed(CloseReason::Busy);
-        busy.say("56789");
-        busy.hear("123456789");
-    }
-}
-
-#[test]
-fn an_https_target_needs_a_transport() {
-    let request = "GET https://x/there HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    let (running, _) = observed(over(PLAIN), echo);
-    let mut peer = Peer::connect(running.local_addr(), PLAIN);
-    peer.say(request);
-    assert!(peer.hear_all().ends_with("\r\n\r\nhello from /there<goodbye>"));
-    let (running, _) = observed(Server::builder(), echo);
-    let mut peer = Peer::connect(running.local_addr(), PLAIN);
-    peer.say(request);
-    assert_eq!(statuses(peer.hear_all()), [421]);
-}
-
-#[test]
-fn the_transport_hook_gets_the_connection_id() {
-    let (sender, told) = mpsc::channel();
-    let sender = Mutex::new(sender);
-    let hook = move |tcp, id| {
-        sender.lock().unwrap().send(id).unwrap();
-        Ok(Wrapper::new(tcp, PLAIN)?)
-    };
-    let builder = Server::builder().transport(hook);
-    let (running, _) = observed(builder, |request| u64::from(request.connection_id()).to_string());
-    for number in 1..4 {
-        let mut peer = Peer::connect(running.local_addr(), PLAIN);
-        peer.say(LAST);
-        assert!(peer.hear_all().ends_with(&format!("\r\n\r\n{number}<goodbye>")));
-        assert_eq!(u64::from(told.recv_timeout(SOON).unwrap()), number);
-    }
 }

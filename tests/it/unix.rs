@@ -70,9 +70,14 @@ fn answered(path: &Path) -> Client {
     client
 }
 
-/// Connects a client, sends that, and waits for that state, in which there is no other connection. Returns the client and
-/// the number of its connection.
-fn bring(of: &(Running, Recorder), path: &Path, say: &str, state: ConnectionState) -> (Client, u64) {
+/// Connects a client, sends that, and waits for that state, in which there is no other connection.
+/// Returns the client and the number of its connection.
+fn bring(
+    of: &(Running, Recorder),
+    path: &Path,
+    say: &str,
+    state: ConnectionState,
+) -> (Client, u64) {
     let (running, facts) = of;
     loop {
         let open = |fact: &&Fact| matches!(fact, Fact::Opened(_));
@@ -87,7 +92,10 @@ fn bring(of: &(Running, Recorder), path: &Path, say: &str, state: ConnectionStat
             number = number.filter(|number| facts.so_far().contains(&Fact::Opened(*number)));
             // A lingering connection ends by itself after a second, which may have been missed.
             let next = u64::try_from(before).unwrap() + 1;
-            is_over = facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(id, ..) if *id == next));
+            is_over = facts
+                .so_far()
+                .iter()
+                .any(|fact| matches!(fact, Fact::Closed(id, ..) if *id == next));
             number.is_some() || is_over
         });
         if let Some(number) = number {
@@ -117,20 +125,27 @@ fn requests_are_served_over_a_unix_socket() {
     }
     let sizes = [0, 1, 300_000];
     for size in sizes {
-        client.say(&format!("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"));
+        client.say(&format!(
+            "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+        ));
         client.say(&"x".repeat(size));
         assert_eq!(client.response().body.len(), size);
     }
     client.say("POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.say("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
     assert_eq!(client.response().text(), "hello world");
-    client.say("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    client
+        .say("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.head_response().status, 100);
     client.say("hi");
     assert_eq!(client.response().text(), "hi");
     drop(client);
     assert_eq!(facts.reason(1), CloseReason::PeerClosed);
-    let opened = facts.so_far().iter().filter(|fact| matches!(fact, Fact::Opened(_))).count();
+    let opened = facts
+        .so_far()
+        .iter()
+        .filter(|fact| matches!(fact, Fact::Opened(_)))
+        .count();
     assert_eq!(opened, 1);
     running.destroy();
     assert_ends(&running);
@@ -170,7 +185,10 @@ fn a_client_of_a_unix_socket_has_no_address() {
     assert_eq!(told.recv_timeout(SOON).unwrap(), None, "in the event");
     assert_eq!(told.recv_timeout(SOON).unwrap(), None, "in the request");
     let open = running.handle().connections();
-    assert_eq!(open.iter().map(|info| info.peer).collect::<Vec<_>>(), [None]);
+    assert_eq!(
+        open.iter().map(|info| info.peer).collect::<Vec<_>>(),
+        [None]
+    );
 }
 
 #[test]
@@ -180,7 +198,10 @@ fn two_clients_of_a_unix_socket_are_two_connections() {
     let (mut first, mut second) = (answered(&place.socket()), answered(&place.socket()));
     let open = running.handle().connections();
     let ids: Vec<_> = open.iter().map(|info| info.id).collect();
-    assert_eq!(ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
+        [1, 2]
+    );
     assert!(running.handle().close(ids[0]));
     first.expect_end();
     assert_eq!(facts.reason(1), CloseReason::ClosedByHandle);

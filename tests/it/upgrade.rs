@@ -10,8 +10,8 @@ use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::{assert_ends, observed};
 use crate::support::{until, GET, LONG, SHORT, SOON};
 use hardstop::{
-    Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Response, Running, Server,
-    Upgraded,
+    Builder, CancelToken, CloseReason, ConnectionState, Event, Handle, Lease, Outcome, Response,
+    Running, Server, Upgraded,
 };
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -22,7 +22,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const UPGRADE: &str = "GET /up%20there HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+const UPGRADE: &str =
+    "GET /up%20there HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
 /// A server that upgrades every request that offers it to this closure.
 fn taking(
@@ -166,14 +167,38 @@ fn connections_lists_an_upgraded_connection_with_its_request() {
 fn an_upgrade_that_was_not_offered_gets_400_and_the_connection_persists() {
     let table = [
         ("HTTP/1.1\r\nHost: x", "it offers nothing"),
-        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade", "nothing to upgrade to"),
-        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: other", "another protocol"),
-        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo2, echo/1", "longer names"),
-        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: ,", "an empty list"),
-        ("HTTP/1.1\r\nHost: x\r\nUpgrade: echo", "no `Connection: upgrade`"),
-        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrades\r\nUpgrade: echo", "another option"),
-        ("HTTP/1.0\r\nConnection: keep-alive, upgrade\r\nUpgrade: echo", "HTTP/1.0"),
-        ("HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 2", "the body is not read"),
+        (
+            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade",
+            "nothing to upgrade to",
+        ),
+        (
+            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: other",
+            "another protocol",
+        ),
+        (
+            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo2, echo/1",
+            "longer names",
+        ),
+        (
+            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: ,",
+            "an empty list",
+        ),
+        (
+            "HTTP/1.1\r\nHost: x\r\nUpgrade: echo",
+            "no `Connection: upgrade`",
+        ),
+        (
+            "HTTP/1.1\r\nHost: x\r\nConnection: upgrades\r\nUpgrade: echo",
+            "another option",
+        ),
+        (
+            "HTTP/1.0\r\nConnection: keep-alive, upgrade\r\nUpgrade: echo",
+            "HTTP/1.0",
+        ),
+        (
+            "HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 2",
+            "the body is not read",
+        ),
     ];
     let (hook, facts) = recorder();
     let server = Server::builder().on_event(hook).bind("127.0.0.1:0");
@@ -196,7 +221,9 @@ fn an_upgrade_that_was_not_offered_gets_400_and_the_connection_persists() {
     }
     assert!(!taken.load(SeqCst));
     let failed = |fact: &&Fact| matches!(fact, Fact::RequestFailed(..));
-    until("each is reported as `RequestFailed`", || facts.so_far().iter().filter(failed).count() == 2 * table.len());
+    until("each is reported as `RequestFailed`", || {
+        facts.so_far().iter().filter(failed).count() == 2 * table.len()
+    });
 }
 
 #[test]
@@ -225,7 +252,10 @@ fn an_upgraded_stream_begins_after_the_request_body() {
         Response::upgrade("echo", move |stream| sender.send(stream).unwrap())
     });
     let running = running.unwrap();
-    for body in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"] {
+    for body in [
+        "Content-Length: 3\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ] {
         let mut client = Client::connect(running.local_addr());
         let head = "POST / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo";
         client.say(&format!("{head}\r\n{body}def"));

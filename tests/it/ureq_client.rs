@@ -66,7 +66,9 @@ fn a_client_that_sends_too_much_gets_the_413() {
     let seen = |n: usize| {
         let answer = match n % 2 {
             0 => agent().post(&url).send(&body[..]),
-            _ => agent().post(&url).send(SendBody::from_reader(&mut &body[..])), // in chunks
+            _ => agent()
+                .post(&url)
+                .send(SendBody::from_reader(&mut &body[..])), // in chunks
         };
         match answer {
             Ok(answer) => answer.status().to_string(),
@@ -74,7 +76,10 @@ fn a_client_that_sends_too_much_gets_the_413() {
         }
     };
     let seen: Vec<String> = (0..30).map(seen).collect();
-    let lost: Vec<&String> = seen.iter().filter(|seen| !seen.starts_with("413")).collect();
+    let lost: Vec<&String> = seen
+        .iter()
+        .filter(|seen| !seen.starts_with("413"))
+        .collect();
     assert!(lost.is_empty(), "{} of 30: {lost:?}", lost.len());
 }
 
@@ -121,7 +126,11 @@ fn a_body_streams_up() {
     let body = SendBody::from_owned_reader(Pieces(pieces));
     let mut answer = agent().post(&url).send(body).unwrap();
     assert_eq!(answer.status(), 200);
-    assert_eq!(answer.body_mut().read_to_string().unwrap(), "0", "nothing is left");
+    assert_eq!(
+        answer.body_mut().read_to_string().unwrap(),
+        "0",
+        "nothing is left"
+    );
 }
 
 #[test]
@@ -139,7 +148,10 @@ fn a_body_streams_down() {
             Ok(())
         })
     });
-    let answer = agent().get(format!("http://{}/", server.local_addr())).call().unwrap();
+    let answer = agent()
+        .get(format!("http://{}/", server.local_addr()))
+        .call()
+        .unwrap();
     let mut lines = BufReader::new(answer.into_body().into_reader()).lines();
     for n in 0..5 {
         assert_eq!(lines.next().unwrap().unwrap(), n.to_string());

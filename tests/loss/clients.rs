@@ -19,7 +19,13 @@ pub(crate) fn connect(round: &Round) -> Result<(TcpStream, Note), Note> {
     let number = round.next_number();
     let connected = TcpStream::connect(round.addr);
     let stamp = round.stamp();
-    let note = |port, end| Note { number, port, connected: stamp, sent: usize::MAX, end };
+    let note = |port, end| Note {
+        number,
+        port,
+        connected: stamp,
+        sent: usize::MAX,
+        end,
+    };
     match connected {
         Ok(stream) => {
             stream.set_read_timeout(Some(SOON)).unwrap();
@@ -34,7 +40,12 @@ pub(crate) fn connect(round: &Round) -> Result<(TcpStream, Note), Note> {
     }
 }
 
-pub(crate) fn send(round: &Round, reader: &mut BufReader<TcpStream>, note: &mut Note, says_close: bool) {
+pub(crate) fn send(
+    round: &Round,
+    reader: &mut BufReader<TcpStream>,
+    note: &mut Note,
+    says_close: bool,
+) {
     let mut write = |piece: &str| reader.get_mut().write_all(piece.as_bytes());
     let pieces = request(note.number, says_close);
     if pieces.iter().try_for_each(|piece| write(piece)).is_ok() {
@@ -46,7 +57,9 @@ pub(crate) fn send(round: &Round, reader: &mut BufReader<TcpStream>, note: &mut 
 pub(crate) fn receive(round: &Round, reader: &mut BufReader<TcpStream>, number: usize) -> End {
     match reader.fill_buf() {
         Ok(bytes) if !bytes.is_empty() => {}
-        Err(error) if is_timeout(&error) => return End::Wrong(String::from("no answer and no end")),
+        Err(error) if is_timeout(&error) => {
+            return End::Wrong(String::from("no answer and no end"))
+        }
         _ => return End::Nothing,
     }
     match read_response(reader, number) {
@@ -146,17 +159,27 @@ impl Clients {
             });
             go
         };
-        let go = what.iter().cycle().take(CLIENTS).copied().map(start).collect();
+        let go = what
+            .iter()
+            .cycle()
+            .take(CLIENTS)
+            .copied()
+            .map(start)
+            .collect();
         Clients { go, done }
     }
 
-    /// Starts a server and its load, and returns after so many responses. Every other server polls for clients.
+    /// Starts a server and its load, and returns after so many responses. Every other server polls
+    /// for clients.
     pub(crate) fn begin(&self, first_number: usize, enough: usize) -> (Arc<Round>, Running) {
         static ROUNDS: AtomicUsize = AtomicUsize::new(0);
         let opened = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&opened);
         let builder = Server::builder().on_event(move |event| {
-            if let Event::Opened { peer: Some(peer), .. } = event {
+            if let Event::Opened {
+                peer: Some(peer), ..
+            } = event
+            {
                 locked(&seen).push(peer.port());
             }
         });
@@ -174,15 +197,23 @@ impl Clients {
             opened,
         });
         let called = Arc::clone(&round);
-        let running = server.spawn(move |request| handler(&called, request)).unwrap();
-        self.go.iter().for_each(|go| go.send(Arc::clone(&round)).unwrap());
+        let running = server
+            .spawn(move |request| handler(&called, request))
+            .unwrap();
+        self.go
+            .iter()
+            .for_each(|go| go.send(Arc::clone(&round)).unwrap());
         round.wait_for_load();
         (round, running)
     }
 
     /// Waits for all clients, and returns when the last one ended.
     pub(crate) fn end(&self) -> Instant {
-        let done = || self.done.recv_timeout(SOON).expect("a client does not come to its end");
+        let done = || {
+            self.done
+                .recv_timeout(SOON)
+                .expect("a client does not come to its end")
+        };
         self.go.iter().map(|_| done()).max().unwrap()
     }
 }

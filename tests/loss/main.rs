@@ -1,7 +1,9 @@
-//! Promises 1, 6 and 7 under load: what a stop loses, counted. `cargo test --test loss -- --nocapture` shows the tables.
+//! Promises 1, 6 and 7 under load: what a stop loses, counted. `cargo test --test loss --
+//! --nocapture` shows the tables.
 //!
-//! Everything about a request follows from its number, so a response shows which request it belongs to and whether it is
-//! complete. The order of events is decided by stamps, counted from 0 in each round, and not by clocks.
+//! Everything about a request follows from its number, so a response shows which request it belongs
+//! to and whether it is complete. The order of events is decided by stamps, counted from 0 in each
+//! round, and not by clocks.
 //!
 //! The tests need a process of their own: they load the machine and measure times.
 
@@ -47,21 +49,30 @@ fn shutdown_under_load_loses_no_request() {
         assert!(running.join());
         table.count(&round, called, |note| note.connected);
         let lost = unanswered(&round);
-        assert!(lost.is_empty(), "opened, and not answered, in round {n}: {lost:?}");
+        assert!(
+            lost.is_empty(),
+            "opened, and not answered, in round {n}: {lost:?}"
+        );
     }
     assert_eq!((table.truncated, table.sent_away), (0, 0));
-    // None of these was opened. `connect` may return before the listener has seen the last packet of the handshake. Such a
-    // connection is rare, and is reset when the port closes. A drain that ignored the accept queue would lose some in
-    // every round.
-    assert!(table.nothing_before * 50 <= table.rounds, "{}", table.nothing_before);
+    // None of these was opened. `connect` may return before the listener has seen the last packet
+    // of the handshake. Such a connection is rare, and is reset when the port closes. A drain that
+    // ignored the accept queue would lose some in every round.
+    assert!(
+        table.nothing_before * 50 <= table.rounds,
+        "{}",
+        table.nothing_before
+    );
     table.print("shutdown under load");
 }
 
 #[test]
 fn destroy_under_load_truncates_nothing_that_looks_whole() {
     let _alone = locked(&ALONE);
-    let (clients, mut table) =
-        (Clients::new(&[reconnecting, reconnecting, reconnecting, pipelining]), Table::default());
+    let (clients, mut table) = (
+        Clients::new(&[reconnecting, reconnecting, reconnecting, pipelining]),
+        Table::default(),
+    );
     let mut random = Random::new();
     for n in 0..200 {
         let (round, running) = clients.begin(n * 100_000, 1 + random.below(200));
@@ -73,25 +84,39 @@ fn destroy_under_load_truncates_nothing_that_looks_whole() {
         running.destroy();
         let returned = round.stamp();
         table.time("destroy", began.elapsed());
-        assert!(running.handle().wait_timeout(SOON), "a connection is left in round {n}");
+        assert!(
+            running.handle().wait_timeout(SOON),
+            "a connection is left in round {n}"
+        );
         table.time("wait returns after", began.elapsed());
         let last_end = clients.end();
         table.time("the last client has seen its end after", last_end - began);
         assert!(running.join());
         table.count(&round, called, |note| note.sent);
-        for call in locked(&round.calls).iter().filter(|call| call.stamp > returned) {
-            assert!(call.is_told, "decided after the destroy in round {n}: {call:?}");
+        for call in locked(&round.calls)
+            .iter()
+            .filter(|call| call.stamp > returned)
+        {
+            assert!(
+                call.is_told,
+                "decided after the destroy in round {n}: {call:?}"
+            );
             table.late_calls += 1;
         }
     }
-    // A thread is rarely preempted between the decision to call a handler and the handler's first line.
-    assert!(table.late_calls * 50 <= table.rounds, "{}", table.late_calls);
+    // A thread is rarely preempted between the decision to call a handler and the handler's first
+    // line.
+    assert!(
+        table.late_calls * 50 <= table.rounds,
+        "{}",
+        table.late_calls
+    );
     table.assert_times();
     table.print("destroy under load");
 }
 
-/// A drain shuts down the reading side of idle connections. Only on Linux can bytes in the kernel's queue be read after
-/// that.
+/// A drain shuts down the reading side of idle connections. Only on Linux can bytes in the kernel's
+/// queue be read after that.
 #[cfg(target_os = "linux")]
 #[test]
 fn drain_answers_requests_already_sent_on_keep_alive_connections() {
@@ -105,8 +130,14 @@ fn drain_answers_requests_already_sent_on_keep_alive_connections() {
         clients.end();
         assert!(running.join());
         table.count(&round, called, |note| note.sent);
-        for note in locked(&round.notes).iter().filter(|note| note.sent < called) {
-            assert!(matches!(note.end, End::Whole { .. }), "in round {n}: {note:?}");
+        for note in locked(&round.notes)
+            .iter()
+            .filter(|note| note.sent < called)
+        {
+            assert!(
+                matches!(note.end, End::Whole { .. }),
+                "in round {n}: {note:?}"
+            );
         }
     }
     assert_eq!(table.truncated, 0);
@@ -124,7 +155,10 @@ fn an_event_stream_ends_soon_after_destroy() {
             let (token, sender) = (request.cancel_token(), sender.clone());
             let pause = Duration::from_secs(if n % 2 == 0 { 60 } else { 0 });
             let events = Response::stream(move |body| {
-                let mut tick = || body.write_all(b"data: tick\n\n").and_then(|()| body.flush());
+                let mut tick = || {
+                    body.write_all(b"data: tick\n\n")
+                        .and_then(|()| body.flush())
+                };
                 while tick().is_ok() && !token.wait_timeout(pause) {}
                 sender.send(Instant::now()).unwrap();
                 Ok(())
@@ -141,7 +175,10 @@ fn an_event_stream_ends_soon_after_destroy() {
         let began = Instant::now();
         assert_eq!(running.destroy(), 1);
         let end = ended.recv_timeout(SOON).unwrap();
-        table.time("its handler ends after", end.saturating_duration_since(began));
+        table.time(
+            "its handler ends after",
+            end.saturating_duration_since(began),
+        );
         let stuck = events.find_map(|line| line.err().filter(is_timeout));
         assert!(stuck.is_none(), "its client has not seen the end");
         table.time("its client has seen the end after", began.elapsed());

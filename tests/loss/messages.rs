@@ -30,12 +30,21 @@ pub(crate) fn request_text(number: usize) -> Option<String> {
 
 /// A request in two pieces. The second one is empty if the request has no body.
 pub(crate) fn request(number: usize, says_close: bool) -> [String; 2] {
-    let close = if says_close { "Connection: close\r\n" } else { "" };
+    let close = if says_close {
+        "Connection: close\r\n"
+    } else {
+        ""
+    };
     match request_text(number) {
-        None => [format!("GET /{number} HTTP/1.1\r\nHost: x\r\n{close}\r\n"), String::new()],
+        None => [
+            format!("GET /{number} HTTP/1.1\r\nHost: x\r\n{close}\r\n"),
+            String::new(),
+        ],
         Some(body) => {
             let (length, (half, rest)) = (body.len(), body.split_at(body.len() / 3));
-            let head = format!("POST /{number} HTTP/1.1\r\nHost: x\r\n{close}Content-Length: {length}\r\n\r\n");
+            let head = format!(
+                "POST /{number} HTTP/1.1\r\nHost: x\r\n{close}Content-Length: {length}\r\n\r\n"
+            );
             [head + half, String::from(rest)]
         }
     }
@@ -44,7 +53,11 @@ pub(crate) fn request(number: usize, says_close: bool) -> [String; 2] {
 pub(crate) fn handler(round: &Round, request: &mut Request<'_>) -> Result<Response, Error> {
     let (stamp, number) = (round.stamp(), request.path()[1..].parse().unwrap());
     let is_told = request.cancel_token().is_cancelled();
-    locked(&round.calls).push(Call { number, stamp, is_told });
+    locked(&round.calls).push(Call {
+        number,
+        stamp,
+        is_told,
+    });
     if let Some(text) = request_text(number) {
         if request.body().read_to_text()? != text {
             return Err(Error::new(400, "the body of another request"));
@@ -91,16 +104,20 @@ pub(crate) fn read_response(reader: &mut BufReader<TcpStream>, number: usize) ->
     }
     let goes_on = value("Connection:") != Some("close");
     let status = head.get(9..12);
-    Ok(if status == Some("503") && value("Retry-After:").is_some() && !goes_on {
-        End::SentAway
-    } else if status == Some("200") && body == response_text(number).as_bytes() {
-        End::Whole { goes_on }
-    } else {
-        End::Wrong(format!("{head} and {} bytes", body.len()))
-    })
+    Ok(
+        if status == Some("503") && value("Retry-After:").is_some() && !goes_on {
+            End::SentAway
+        } else if status == Some("200") && body == response_text(number).as_bytes() {
+            End::Whole { goes_on }
+        } else {
+            End::Wrong(format!("{head} and {} bytes", body.len()))
+        },
+    )
 }
 
 pub(crate) fn read_line(reader: &mut BufReader<TcpStream>, line: &mut String) -> io::Result<()> {
     reader.read_line(line)?;
-    line.ends_with('\n').then_some(()).ok_or(ErrorKind::UnexpectedEof.into())
+    line.ends_with('\n')
+        .then_some(())
+        .ok_or(ErrorKind::UnexpectedEof.into())
 }

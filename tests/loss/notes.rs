@@ -70,7 +70,9 @@ impl Round {
     }
 
     pub(crate) fn note(&self, note: Note) {
-        if matches!(note.end, End::Whole { .. }) && self.answered.fetch_add(1, SeqCst) + 1 == self.enough {
+        if matches!(note.end, End::Whole { .. })
+            && self.answered.fetch_add(1, SeqCst) + 1 == self.enough
+        {
             self.stopper.unpark();
         }
         locked(&self.notes).push(note);
@@ -89,7 +91,12 @@ impl Note {
     /// The note of the next request on the same connection.
     pub(crate) fn next(&self, round: &Round) -> Note {
         let (number, sent, end) = (round.next_number(), usize::MAX, End::Nothing);
-        Note { number, sent, end, ..*self }
+        Note {
+            number,
+            sent,
+            end,
+            ..*self
+        }
     }
 }
 

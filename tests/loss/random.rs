@@ -6,7 +6,9 @@ pub(crate) struct Random(u64);
 impl Random {
     pub(crate) fn new() -> Random {
         let clock = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let given = std::env::var("LOSS_SEED").ok().map(|seed| seed.parse().unwrap());
+        let given = std::env::var("LOSS_SEED")
+            .ok()
+            .map(|seed| seed.parse().unwrap());
         let seed = given.unwrap_or(clock | 1);
         println!("LOSS_SEED={seed}");
         Random(seed)

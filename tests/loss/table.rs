@@ -29,8 +29,8 @@ impl Table {
         }
     }
 
-    /// Counts a round in which the stop was called at that stamp, and checks the rules for every stop. `made` returns the
-    /// stamp at which a request counts as made.
+    /// Counts a round in which the stop was called at that stamp, and checks the rules for every
+    /// stop. `made` returns the stamp at which a request counts as made.
     pub(crate) fn count(&mut self, round: &Round, called: usize, made: fn(&Note) -> usize) {
         let notes = locked(&round.notes);
         self.rounds += 1;
@@ -66,10 +66,16 @@ impl Table {
             (self.whole, "whole and right responses"),
             (self.truncated, "truncated responses"),
             (self.sent_away, "answered with 503 and Retry-After"),
-            (self.nothing_before, "without a response, made before the stop was called"),
+            (
+                self.nothing_before,
+                "without a response, made before the stop was called",
+            ),
             (self.nothing_after, "without a response, made later"),
             (self.refused, "refused connections"),
-            (self.late_calls, "handlers entered after destroy had returned, their token fired"),
+            (
+                self.late_calls,
+                "handlers entered after destroy had returned, their token fired",
+            ),
         ];
         for (number, what) in rows {
             println!("{number:>8} {what}");

@@ -43,8 +43,9 @@ impl Client {
         client
     }
 
-    /// Waits until the connection is in the listener's queue. `connect` returns before the listener has seen the last packet
-    /// of the handshake, and a port that closes in between resets the connection.
+    /// Waits until the connection is in the listener's queue. `connect` returns before the listener
+    /// has seen the last packet of the handshake, and a port that closes in between resets the
+    /// connection.
     pub(crate) fn queued(self) -> Client {
         let hex = |addr: SocketAddr| format!(":{:04X} ", addr.port());
         let here = hex(self.stream.peer_addr().unwrap());
@@ -78,8 +79,8 @@ impl Client {
         Answer { status, head, body }
     }
 
-    /// Reads one response: by its length, by its chunks, or up to the end of the connection. Not for a response to `HEAD`,
-    /// which has a length and no body.
+    /// Reads one response: by its length, by its chunks, or up to the end of the connection. Not
+    /// for a response to `HEAD`, which has a length and no body.
     pub(crate) fn response(&mut self) -> Answer {
         let mut answer = self.head_response();
         if answer.status < 200 || answer.status == 204 || answer.status == 304 {

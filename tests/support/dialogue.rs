@@ -41,7 +41,9 @@ fn rest(mut tcp: TcpStream) -> String {
 /// The status codes of all responses in a text.
 pub(crate) fn statuses(said: &str) -> Vec<u16> {
     let heads = said.split("HTTP/1.1 ").skip(1);
-    heads.filter_map(|head| head.get(..3)?.parse().ok()).collect()
+    heads
+        .filter_map(|head| head.get(..3)?.parse().ok())
+        .collect()
 }
 
 /// A text without its `Date` headers, which differ from run to run.

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-/// The path of an example. Cargo does not name it to tests: it is in a folder beside that of the tests.
+/// The path of an example. Cargo does not name it to tests: it is in a folder beside that of the
+/// tests.
 pub(crate) fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);

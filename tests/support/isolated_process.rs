@@ -1,15 +1,17 @@
-//! Runs a test in a process of its own, perhaps with limits, and counts the resources of that process.
+//! Runs a test in a process of its own, perhaps with limits, and counts the resources of that
+//! process.
 //!
-//! Only test binaries without other tests use this: a process that is being started holds every descriptor of its parent
-//! for a moment, including ports that have just been closed.
+//! Only test binaries without other tests use this: a process that is being started holds every
+//! descriptor of its parent for a moment, including ports that have just been closed.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::process::Command;
 use std::time::Duration;
 
-/// Returns `true` in a process in which the calling test, of that name, is alone. Otherwise runs the test in such a
-/// process, in which the shell has set these limits first, and panics if it fails there.
+/// Returns `true` in a process in which the calling test, of that name, is alone. Otherwise runs
+/// the test in such a process, in which the shell has set these limits first, and panics if it
+/// fails there.
 pub(crate) fn is_alone(name: &str, limits: &str) -> bool {
     const MARK: &str = "HARDSTOP_TEST_IS_ALONE";
     if std::env::var_os(MARK).is_some() {
@@ -20,8 +22,14 @@ pub(crate) fn is_alone(name: &str, limits: &str) -> bool {
     shell.arg(std::env::current_exe().unwrap());
     shell.args([name, "--exact", "--nocapture"]);
     let output = shell.env(MARK, "1").output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && out.contains("1 passed"),
+        "{out}{err}"
+    );
     println!("{out}");
     false
 }
@@ -40,7 +48,8 @@ pub(crate) fn kib(name: &str) -> usize {
     number.parse().unwrap()
 }
 
-/// The CPU time of this process, on Linux. Its file is opened early, as there may be no descriptor for it later.
+/// The CPU time of this process, on Linux. Its file is opened early, as there may be no descriptor
+/// for it later.
 #[derive(Debug)]
 pub(crate) struct CpuTime(Option<File>);
 

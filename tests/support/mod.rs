@@ -1,6 +1,8 @@
-//! Helpers that the tests share: a client, a recorder of events, dialogues, servers, and isolated processes.
+//! Helpers that the tests share: a client, a recorder of events, dialogues, servers, and isolated
+//! processes.
 
-// No test binary uses all of it. The attribute has no `reason`, as `.ci/windows.rs` is built with Rust 1.63.
+// No test binary uses all of it. The attribute has no `reason`, as `.ci/windows.rs` is built with
+// Rust 1.63.
 #![allow(dead_code)]
 
 pub(crate) mod client;

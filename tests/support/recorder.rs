@@ -40,14 +40,37 @@ impl Fact {
     pub(crate) fn of(event: &Event) -> Fact {
         match event {
             Event::Opened { id, .. } => Fact::Opened(u64::from(*id)),
-            Event::Request { id, method, target, .. } => Fact::Request(u64::from(*id), format!("{method} {target}")),
-            Event::Responded { id, status, bytes, .. } => Fact::Responded(u64::from(*id), status.as_u16(), *bytes),
-            Event::Upgraded { id, protocol, .. } => Fact::Upgraded(u64::from(*id), protocol.clone()),
-            Event::TransportFailed { id, error, .. } => Fact::TransportFailed(u64::from(*id), error.to_string()),
-            Event::RequestFailed { id, error, .. } => Fact::RequestFailed(u64::from(*id), error.to_string()),
-            Event::HandlerPanicked { id, message, .. } => Fact::HandlerPanicked(u64::from(*id), message.clone()),
-            Event::Closed { id, reason, requests, received, sent, .. } => {
-                let totals = Totals { requests: *requests, received: *received, sent: *sent };
+            Event::Request {
+                id, method, target, ..
+            } => Fact::Request(u64::from(*id), format!("{method} {target}")),
+            Event::Responded {
+                id, status, bytes, ..
+            } => Fact::Responded(u64::from(*id), status.as_u16(), *bytes),
+            Event::Upgraded { id, protocol, .. } => {
+                Fact::Upgraded(u64::from(*id), protocol.clone())
+            }
+            Event::TransportFailed { id, error, .. } => {
+                Fact::TransportFailed(u64::from(*id), error.to_string())
+            }
+            Event::RequestFailed { id, error, .. } => {
+                Fact::RequestFailed(u64::from(*id), error.to_string())
+            }
+            Event::HandlerPanicked { id, message, .. } => {
+                Fact::HandlerPanicked(u64::from(*id), message.clone())
+            }
+            Event::Closed {
+                id,
+                reason,
+                requests,
+                received,
+                sent,
+                ..
+            } => {
+                let totals = Totals {
+                    requests: *requests,
+                    received: *received,
+                    sent: *sent,
+                };
                 Fact::Closed(u64::from(*id), *reason, totals)
             }
             Event::HookPanicked { message, .. } => Fact::HookPanicked(message.clone()),
@@ -70,7 +93,15 @@ impl fmt::Display for Fact {
             Fact::TransportFailed(id, error) => write!(f, "{id} transport failed: {error}"),
             Fact::RequestFailed(id, error) => write!(f, "{id} failed: {error}"),
             Fact::HandlerPanicked(id, message) => write!(f, "{id} panicked: {message}"),
-            Fact::Closed(id, reason, Totals { requests, received, sent }) => {
+            Fact::Closed(
+                id,
+                reason,
+                Totals {
+                    requests,
+                    received,
+                    sent,
+                },
+            ) => {
                 write!(f, "{id} closed {reason:?}, {requests}, {received}, {sent}")
             }
             other => write!(f, "{other:?}"),
@@ -80,7 +111,8 @@ impl fmt::Display for Fact {
 
 /// Everything that a server has reported, in its order.
 ///
-/// Some methods look at all of it, again and again. Others take it: each fact once, from the first one on.
+/// Some methods look at all of it, again and again. Others take it: each fact once, from the first
+/// one on.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     incoming: Receiver<Fact>,
@@ -95,7 +127,14 @@ pub(crate) fn recorder() -> (impl Fn(&Event) + Send + Sync + 'static, Recorder) 
     let hook = move |event: &Event| {
         let _ = sender.lock().unwrap().send(Fact::of(event)); // the test may have ended
     };
-    (hook, Recorder { incoming, seen: RefCell::default(), taken: Cell::default() })
+    (
+        hook,
+        Recorder {
+            incoming,
+            seen: RefCell::default(),
+            taken: Cell::default(),
+        },
+    )
 }
 
 impl Recorder {
@@ -128,7 +167,9 @@ impl Recorder {
         let n = self.taken.get();
         if self.so_far().len() == n {
             let fact = self.incoming.recv_timeout(SOON);
-            let fact = fact.unwrap_or_else(|error| panic!("nothing follows {:?}: {error}", self.seen.borrow()));
+            let fact = fact.unwrap_or_else(|error| {
+                panic!("nothing follows {:?}: {error}", self.seen.borrow())
+            });
             self.seen.borrow_mut().push(fact);
         }
         self.taken.set(n + 1);

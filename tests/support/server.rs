@@ -7,7 +7,8 @@ use hardstop::{Builder, ConnectionState, Error, Handle, Request, Response, Runni
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 
-/// Opens a port. A server that `polls` looks for clients now and then; others wait in the kernel, where that is possible.
+/// Opens a port. A server that `polls` looks for clients now and then; others wait in the kernel,
+/// where that is possible.
 pub(crate) fn open(builder: Builder, polls: bool) -> Server {
     let server = match polls {
         false => builder.bind("127.0.0.1:0"),
@@ -27,14 +28,17 @@ pub(crate) fn observed<R: Into<Response>>(
 }
 
 /// A server with the default settings.
-pub(crate) fn serve<R: Into<Response>>(handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static) -> Running {
+pub(crate) fn serve<R: Into<Response>>(
+    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+) -> Running {
     let server = Server::bind("127.0.0.1:0").unwrap();
     server.spawn(handler).unwrap()
 }
 
 pub(crate) const SLEEP: &str = "GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n";
 pub(crate) const FLOOD: &str = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
-pub(crate) const HALF_BODY: &str = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
+pub(crate) const HALF_BODY: &str =
+    "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234";
 
 /// The handler of most tests.
 pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {
@@ -58,13 +62,19 @@ pub(crate) fn serve_site(builder: Builder) -> (Running, Recorder) {
 }
 
 /// Connects a client, sends that, and waits until its connection is in that state.
-pub(crate) fn bring(handle: &Handle, addr: SocketAddr, say: &str, state: ConnectionState) -> Client {
+pub(crate) fn bring(
+    handle: &Handle,
+    addr: SocketAddr,
+    say: &str,
+    state: ConnectionState,
+) -> Client {
     let mut client = Client::connect(addr);
     client.say(say);
     let peer = client.stream.local_addr().unwrap();
     until(&format!("a connection is {state:?}"), || {
         let open = handle.connections();
-        open.iter().any(|info| info.peer == Some(peer) && info.state == state)
+        open.iter()
+            .any(|info| info.peer == Some(peer) && info.state == state)
     });
     client
 }
@@ -73,7 +83,11 @@ pub(crate) fn bring(handle: &Handle, addr: SocketAddr, say: &str, state: Connect
 pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
     ("", ConnectionState::New, "silent"),
     ("GET / HT", ConnectionState::Head, "half a head"),
-    (HALF_BODY, ConnectionState::Handling, "a handler reads a body"),
+    (
+        HALF_BODY,
+        ConnectionState::Handling,
+        "a handler reads a body",
+    ),
     (SLEEP, ConnectionState::Handling, "a handler waits"),
     (FLOOD, ConnectionState::Responding, "a response is not read"),
     (
@@ -82,7 +96,11 @@ pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
         "a handler has not read the body, and the rest is awaited",
     ),
     (GET, ConnectionState::Idle, "idle"),
-    ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", ConnectionState::Closing, "lingering"),
+    (
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n",
+        ConnectionState::Closing,
+        "lingering",
+    ),
 ];
 
 pub(crate) fn assert_port_is_free(addr: SocketAddr) {

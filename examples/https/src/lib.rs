@@ -1,4 +1,5 @@
-//! What the https examples share: a certificate that is made at start, and the transport that speaks TLS with it.
+//! What the https examples share: a certificate that is made at start, and the transport that
+//! speaks TLS with it.
 
 #![warn(
     clippy::arithmetic_side_effects,
@@ -27,7 +28,8 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// One connection's TLS, for `Builder::transport`.
 ///
-/// Nothing is done here yet: the library flushes what it was given once, under its deadline, and that is the handshake.
+/// Nothing is done here yet: the library flushes what it was given once, under its deadline, and
+/// that is the handshake.
 pub struct Tls(StreamOwned<ServerConnection, TcpStream>);
 
 impl Tls {
@@ -53,8 +55,9 @@ impl Write for Tls {
     }
 }
 
-/// Says goodbye, which `StreamOwned` does not do by itself: a client takes an end without it for an attack that cut off
-/// the rest. Not where something stands before it that could not be sent: it would wait for that a second time.
+/// Says goodbye, which `StreamOwned` does not do by itself: a client takes an end without it for an
+/// attack that cut off the rest. Not where something stands before it that could not be sent: it
+/// would wait for that a second time.
 impl Drop for Tls {
     fn drop(&mut self) {
         let (tls, tcp) = (&mut self.0.conn, &mut self.0.sock);
@@ -65,8 +68,9 @@ impl Drop for Tls {
     }
 }
 
-/// A certificate for this machine, and the settings that serve it. Both are new with every start, and nobody has
-/// vouched for them: clients must be told to trust it, by `pem` or by comparing `sha256`.
+/// A certificate for this machine, and the settings that serve it. Both are new with every start,
+/// and nobody has vouched for them: clients must be told to trust it, by `pem` or by comparing
+/// `sha256`.
 pub struct SelfSigned {
     pub config: Arc<ServerConfig>,
     pub pem: String,
@@ -81,7 +85,8 @@ impl SelfSigned {
 
 fn made() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
     let key = Key::new()?;
-    let mut params = CertificateParams::new([String::from("localhost"), String::from("127.0.0.1")])?;
+    let mut params =
+        CertificateParams::new([String::from("localhost"), String::from("127.0.0.1")])?;
     params.serial_number = Some(SerialNumber::from_slice(&serial_number()?));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let certificate = params.self_signed(&key)?;
@@ -94,7 +99,11 @@ fn made() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
         .with_single_cert(vec![certificate.into()], key.pkcs8()?)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let config = Arc::new(config);
-    Ok(SelfSigned { config, pem, sha256 })
+    Ok(SelfSigned {
+        config,
+        pem,
+        sha256,
+    })
 }
 
 /// RFC 5280 §4.1.2.2: not negative, and of 20 bytes at most.

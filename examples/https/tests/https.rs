@@ -1,11 +1,9 @@
-//! What the library promises, over TLS. `cargo test -- --nocapture` prints how long a destroy takes.
+//! What the library promises, over TLS. `cargo test -- --nocapture` prints how long a destroy
+//! takes.
 
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-use support::client::Client;
-use support::recorder::{Fact, Recorder, recorder};
-use support::{GET, SOON, until};
 use hardstop::{Builder, CloseReason, ConnectionState, Error, Event, Outcome, Phase};
 use hardstop::{Request, Response, Running, Server, StatusCode};
 use hardstop_https::{provider, SelfSigned, Tls};
@@ -18,6 +16,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::client::Client;
+use support::recorder::{recorder, Fact, Recorder};
+use support::{until, GET, SOON};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// A wait that only a stop ends in time.
@@ -88,7 +89,13 @@ fn serve_with<R: Into<Response>>(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Site { running, facts, failures, pem, client: Arc::new(client) }
+    Site {
+        running,
+        facts,
+        failures,
+        pem,
+        client: Arc::new(client),
+    }
 }
 
 impl Site {
@@ -186,7 +193,8 @@ impl TlsClient {
         (head, String::from_utf8(body).unwrap())
     }
 
-    /// The end that cannot be an attack: `Ok(0)` comes from close_notify alone, without it this is `UnexpectedEof`.
+    /// The end that cannot be an attack: `Ok(0)` comes from close_notify alone, without it this is
+    /// `UnexpectedEof`.
     fn expect_goodbye(mut self) {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).expect("close_notify");
@@ -253,7 +261,9 @@ fn ureq_is_answered_over_one_connection() {
     let mut response = agent.post(site.url("/body")).send(&sent).unwrap();
     assert!(response.body_mut().read_to_string().unwrap() == sent);
     drop(agent); // with the connection
-    until("it is gone", || site.running.handle().connection_count() == 0);
+    until("it is gone", || {
+        site.running.handle().connection_count() == 0
+    });
     site.running.destroy();
     site.assert_ends(1, CloseReason::PeerClosed);
 }
@@ -280,7 +290,10 @@ fn a_large_response_arrives_whole() {
         if n == 0 {
             break;
         }
-        let is_right = piece[..n].iter().zip(at..).all(|(byte, at)| *byte == large(at));
+        let is_right = piece[..n]
+            .iter()
+            .zip(at..)
+            .all(|(byte, at)| *byte == large(at));
         assert!(is_right, "behind byte {at}");
         at += n;
     }
@@ -332,7 +345,10 @@ fn a_stalled_handshake_ends_at_the_deadline() {
         tcp.write_all(&site.client_hello()[..sent]).unwrap();
         let began = Instant::now();
         expect_end(&tcp);
-        assert!(began.elapsed() < Duration::from_secs(5), "after {sent} bytes");
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "after {sent} bytes"
+        );
         assert_eq!(site.facts.reason(1), CloseReason::HeadTimeout);
     }
 }
@@ -357,7 +373,10 @@ fn a_client_that_leaves_in_its_handshake_does_no_harm() {
     tcp.shutdown(Shutdown::Write).unwrap();
     expect_end(&tcp);
     assert_eq!(site.facts.reason(1), CloseReason::TransportFailed);
-    assert_eq!(site.agent().get(site.url("/id")).call().unwrap().status(), 200);
+    assert_eq!(
+        site.agent().get(site.url("/id")).call().unwrap().status(),
+        200
+    );
 }
 
 #[test]
@@ -573,18 +592,34 @@ const STATES: [(&str, ConnectionState, Bring); 9] = [
         tcp.write_all(&hello[..hello.len() / 2]).unwrap();
         tcp
     }),
-    ("ClientHello, no Finished", ConnectionState::Handshake, |site| {
-        let mut tcp = site.tcp();
-        tcp.write_all(&site.client_hello()).unwrap();
-        assert_eq!(tcp.peek(&mut [0]).unwrap(), 1, "the server has answered");
-        tcp
+    (
+        "ClientHello, no Finished",
+        ConnectionState::Handshake,
+        |site| {
+            let mut tcp = site.tcp();
+            tcp.write_all(&site.client_hello()).unwrap();
+            assert_eq!(tcp.peek(&mut [0]).unwrap(), 1, "the server has answered");
+            tcp
+        },
+    ),
+    ("handshake done, silent", ConnectionState::New, |site| {
+        site.connect().raw()
     }),
-    ("handshake done, silent", ConnectionState::New, |site| site.connect().raw()),
-    ("half a head", ConnectionState::Head, |site| said(site, "GET / HT")),
+    ("half a head", ConnectionState::Head, |site| {
+        said(site, "GET / HT")
+    }),
     ("idle", ConnectionState::Idle, |site| said(site, GET)),
-    ("in its handler", ConnectionState::Handling, |site| said(site, SLEEP)),
-    ("half a body", ConnectionState::Handling, |site| said(site, HALF_BODY)),
-    ("a response is not read", ConnectionState::Responding, |site| said(site, FLOOD)),
+    ("in its handler", ConnectionState::Handling, |site| {
+        said(site, SLEEP)
+    }),
+    ("half a body", ConnectionState::Handling, |site| {
+        said(site, HALF_BODY)
+    }),
+    (
+        "a response is not read",
+        ConnectionState::Responding,
+        |site| said(site, FLOOD),
+    ),
 ];
 
 fn said(site: &Site, text: &str) -> TcpStream {

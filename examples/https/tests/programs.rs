@@ -28,7 +28,8 @@ impl Drop for Program {
 }
 
 impl Program {
-    /// Starts it on any free port, with these arguments behind. Its agent trusts what it wrote into its file.
+    /// Starts it on any free port, with these arguments behind. Its agent trusts what it wrote into
+    /// its file.
     fn start(program: &str, args: &[&str]) -> Program {
         let name = Path::new(program).file_name().unwrap();
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -51,11 +52,18 @@ impl Program {
 
         let pem = std::fs::read(file).unwrap();
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&[Certificate::from_pem(&pem).unwrap()]))
+            .root_certs(RootCerts::new_with_certs(&[
+                Certificate::from_pem(&pem).unwrap()
+            ]))
             .unversioned_rustls_crypto_provider(provider());
         let config = ureq::Agent::config_builder().tls_config(tls.build());
         let agent = config.timeout_global(Some(SOON)).build().new_agent();
-        Program { child, lines, port, agent }
+        Program {
+            child,
+            lines,
+            port,
+            agent,
+        }
     }
 
     fn get(&self, host: &str, path: &str) -> String {
@@ -79,7 +87,11 @@ fn the_countdown_destroys_what_is_open_and_goes_on() {
     let mut silent = TcpStream::connect(addr).unwrap();
     silent.set_read_timeout(Some(SOON)).unwrap();
     assert_eq!(countdown.get("localhost", "/"), "Hello world!");
-    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "in the middle of its handshake");
+    assert_eq!(
+        silent.read(&mut [0]).unwrap(),
+        0,
+        "in the middle of its handshake"
+    );
 
     let mut log = Vec::new();
     while let Ok(line) = countdown.lines.recv_timeout(SOON) {

@@ -28,7 +28,10 @@ pub(super) fn answers(mut output: &[u8], calls: &[Call]) -> Vec<Answer> {
             assert!(output.starts_with(b"HTTP/1.1 ") && !output[9..].starts_with(b"1"));
         }
         let (answer, rest) = answer(output, call);
-        assert!(call.is_some() || rest.is_empty(), "something after a refusal");
+        assert!(
+            call.is_some() || rest.is_empty(),
+            "something after a refusal"
+        );
         answers.push(answer);
         output = rest;
     }
@@ -43,7 +46,9 @@ fn answer<'a>(output: &'a [u8], call: Option<&Call>) -> (Answer, &'a [u8]) {
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap();
     let status = first.strip_prefix("HTTP/1.1 ").expect(first);
-    let (status, reason) = status.split_once(' ').expect("a space after the status code");
+    let (status, reason) = status
+        .split_once(' ')
+        .expect("a space after the status code");
     assert!(!reason.bytes().any(|byte| control(&byte)));
     assert_eq!(status.len(), 3);
     let status: u16 = status.parse().unwrap();
@@ -76,9 +81,16 @@ fn answer<'a>(output: &'a [u8], call: Option<&Call>) -> (Answer, &'a [u8]) {
     let (closes, stays) = (said("close") == 1, said("keep-alive") == 1);
     let upgrades = usize::from(head.contains("\r\nUpgrade: "));
     assert_eq!(said("upgrade"), upgrades, "{head}");
-    assert_eq!(options.len(), usize::from(closes || stays) + upgrades, "{head}");
+    assert_eq!(
+        options.len(),
+        usize::from(closes || stays) + upgrades,
+        "{head}"
+    );
 
-    assert!(!chunked || call.is_some_and(|call| call.minor > 0), "{head}");
+    assert!(
+        !chunked || call.is_some_and(|call| call.minor > 0),
+        "{head}"
+    );
     let (mut is_whole, mut may_be_cut) = (true, false);
     // Of a refused request it is not known here whether its method was HEAD.
     let has_none = match call {
@@ -109,6 +121,14 @@ fn answer<'a>(output: &'a [u8], call: Option<&Call>) -> (Answer, &'a [u8]) {
         may_be_cut = true;
         (rest.to_vec(), &b""[..])
     };
-    let answer = Answer { status, closes, stays, is_whole, may_be_cut, head: kept, body };
+    let answer = Answer {
+        status,
+        closes,
+        stays,
+        is_whole,
+        may_be_cut,
+        head: kept,
+        body,
+    };
     (answer, rest)
 }

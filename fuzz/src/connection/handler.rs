@@ -50,12 +50,18 @@ pub(super) fn handle(request: &mut Request<'_>, calls: &Mutex<Vec<Call>>) -> Res
         status: 0,
     };
     let response = match &call.body {
-        Body::Failed(status, why) if answers != Some("anyway") => Error::new(*status, why.clone()).into(),
+        Body::Failed(status, why) if answers != Some("anyway") => {
+            Error::new(*status, why.clone()).into()
+        }
         body => answer(body, answers.unwrap_or_default()),
     };
     // What cannot be sent leaves as a 500.
     let is_bad = matches!(answers, Some("bad" | "100")) && !call.failed();
-    call.status = if is_bad { 500 } else { response.status().as_u16() };
+    call.status = if is_bad {
+        500
+    } else {
+        response.status().as_u16()
+    };
     calls.lock().unwrap().push(call);
     response
 }
@@ -74,7 +80,9 @@ fn read(request: &mut Request<'_>, how: &str) -> Result<Body, Error> {
             body.set_limit(u64::MAX);
             Ok(Body::All(body.read_to_vec()?))
         }
-        ("text", _) => body.read_to_text().map_or_else(unfit, |text| Ok(Body::All(text.into()))),
+        ("text", _) => body
+            .read_to_text()
+            .map_or_else(unfit, |text| Ok(Body::All(text.into()))),
         ("form", _) => body.read_form().map_or_else(unfit, |_| Ok(Body::Unread)),
         (_, Ok(wanted)) => {
             let mut some = Vec::new();
@@ -106,11 +114,15 @@ fn answer(body: &Body, how: &str) -> Response {
         "long" => Response::reader(Cursor::new(text), 15),
         "large" => Response::text(text.repeat(2000)),
         "pieces" => Response::reader(Cursor::new(text.repeat(5000)), None),
-        "upgrade" => Response::text(text).with_status(426).with_header("Upgrade", "h2c"),
+        "upgrade" => Response::text(text)
+            .with_status(426)
+            .with_header("Upgrade", "h2c"),
         "close" => Response::text(text).with_close(),
         "error" => Error::new(404, text).into(),
         "bad" => Response::text(text).with_header("A", "b\r\nc: d"),
-        "100" | "204" | "205" | "304" | "599" => Response::text(text).with_status(how.parse::<u16>().unwrap()),
+        "100" | "204" | "205" | "304" | "599" => {
+            Response::text(text).with_status(how.parse::<u16>().unwrap())
+        }
         _ => Response::text(text).with_header("A", "\x09 b\u{e4}"),
     }
 }
@@ -150,7 +162,10 @@ impl Call {
             }
             Body::Some(some, wanted) => {
                 assert!(body.starts_with(some), "{self:?}");
-                assert!(some.len() == *wanted || (is_whole && some == body), "{self:?}");
+                assert!(
+                    some.len() == *wanted || (is_whole && some == body),
+                    "{self:?}"
+                );
             }
             Body::Failed(413, _) => assert!(!is_whole || is_large, "{self:?}"),
             Body::Failed(400, _) => assert!(!is_whole, "{self:?}"),

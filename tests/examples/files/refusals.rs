@@ -1,4 +1,5 @@
-//! Requests that get no file: paths outside the directory, hidden and special files, and foreign pages.
+//! Requests that get no file: paths outside the directory, hidden and special files, and foreign
+//! pages.
 
 use super::*;
 
@@ -11,9 +12,18 @@ fn files_outside_hidden_or_special_are_not_served() {
         fs::write(root.join(".env"), "secret").unwrap();
         #[cfg(unix)]
         {
-            for name in
-                ["a:b", "a\\b", "nul.txt", "COM1", "lpt\u{b9}.x", "backup~", "end.", "end ", "CON .txt", "a:$DATA"]
-            {
+            for name in [
+                "a:b",
+                "a\\b",
+                "nul.txt",
+                "COM1",
+                "lpt\u{b9}.x",
+                "backup~",
+                "end.",
+                "end ",
+                "CON .txt",
+                "a:$DATA",
+            ] {
                 fs::write(root.join(name), "secret").unwrap(); // names that have another meaning on Windows
             }
             use std::os::unix::fs::symlink;
@@ -22,11 +32,19 @@ fn files_outside_hidden_or_special_are_not_served() {
             symlink(root.join(".."), root.join("up")).unwrap();
             symlink("/", root.join("dir/slash")).unwrap();
             symlink("../secret", root.join("dir/index.html")).unwrap();
-            assert!(Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
+            assert!(Command::new("mkfifo")
+                .arg(root.join("pipe"))
+                .status()
+                .unwrap()
+                .success());
             drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
         }
     });
-    assert_eq!(site.get("/dir/file").text(), "public", "the file exists, so a 404 below is a refusal");
+    assert_eq!(
+        site.get("/dir/file").text(),
+        "public",
+        "the file exists, so a 404 below is a refusal"
+    );
     let secret = site.place.join("secret");
     let secret = secret.to_str().unwrap();
     let mut paths: Vec<String> = Vec::new();
@@ -47,14 +65,27 @@ fn files_outside_hidden_or_special_are_not_served() {
         "..%5c..",
     ];
     for up in ups {
-        for slash in ["/", "%2f", "%2F", "\\", "%5c", "%5C", "%252f", "%255c", "%c0%af", "//", "/./", "%2f/"] {
+        for slash in [
+            "/", "%2f", "%2F", "\\", "%5c", "%5C", "%252f", "%255c", "%c0%af", "//", "/./", "%2f/",
+        ] {
             for begin in ["/", "//", "/dir/../", "/dir%2f", "/%5c"] {
                 paths.push(format!("{begin}{up}{slash}secret"));
                 paths.push(format!("{begin}{up}{slash}{up}{slash}secret"));
             }
         }
     }
-    for slash in ["/", "//", "/%2f", "%2f", "/dir/", "/dir/%2f", "/file:", "/file://", "/file%3a%2f%2f", "file:///"] {
+    for slash in [
+        "/",
+        "//",
+        "/%2f",
+        "%2f",
+        "/dir/",
+        "/dir/%2f",
+        "/file:",
+        "/file://",
+        "/file%3a%2f%2f",
+        "file:///",
+    ] {
         paths.push(format!("{slash}{}", secret.trim_start_matches('/')));
         paths.push(format!("{slash}{}", secret.replace('/', "%2F")));
     }
@@ -139,24 +170,44 @@ fn files_outside_hidden_or_special_are_not_served() {
     paths.extend(others.map(String::from));
     let mut client = Client::connect(site.addr);
     for path in &paths {
-        client.say(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", site.addr));
+        client.say(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n",
+            site.addr
+        ));
         let answer = client.response();
-        assert!([400, 404].contains(&answer.status), "{path}: {} {}", answer.head, answer.text());
+        assert!(
+            [400, 404].contains(&answer.status),
+            "{path}: {} {}",
+            answer.head,
+            answer.text()
+        );
         assert!(!answer.text().contains("secret"), "{path}");
         if answer.header("connection").is_some() {
             client = Client::connect(site.addr); // the target was invalid, which is as good
         }
     }
     let list = site.get("/").text();
-    let links: Vec<&str> = list.lines().filter(|line| line.starts_with("<li>")).collect();
-    assert_eq!(links, ["<li><a href=\"dir/\">dir/</a>"], "what is not served is not listed");
+    let links: Vec<&str> = list
+        .lines()
+        .filter(|line| line.starts_with("<li>"))
+        .collect();
+    assert_eq!(
+        links,
+        ["<li><a href=\"dir/\">dir/</a>"],
+        "what is not served is not listed"
+    );
     let list = site.get("/dir/").text();
-    assert!(list.contains("\"file\"") && !list.contains("index") && !list.contains("slash"), "{list}");
+    assert!(
+        list.contains("\"file\"") && !list.contains("index") && !list.contains("slash"),
+        "{list}"
+    );
 }
 
 #[test]
 fn a_request_with_a_foreign_host_gets_no_file() {
-    let site = Site::new("hosts", |root| write(root.join("file"), "public", 784_111_777));
+    let site = Site::new("hosts", |root| {
+        write(root.join("file"), "public", 784_111_777);
+    });
     let port = site.addr.port();
     let table = [
         (format!("127.0.0.1:{port}"), 200),
@@ -183,7 +234,9 @@ fn a_request_with_a_foreign_host_gets_no_file() {
     ];
     for (host, status) in table {
         let mut client = Client::connect(site.addr);
-        client.say(&format!("GET /file HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        client.say(&format!(
+            "GET /file HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ));
         let answer = client.response();
         assert_eq!(answer.status, status, "{host}");
         assert_eq!(answer.text() == "public", status == 200, "{host}");

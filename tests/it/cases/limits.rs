@@ -1,4 +1,5 @@
-//! Requests over a limit. The server of these tests allows 256 bytes for a head, 8 headers, 32 bytes for a body.
+//! Requests over a limit. The server of these tests allows 256 bytes for a head, 8 headers, 32
+//! bytes for a body.
 
 use super::Case;
 

@@ -6,10 +6,26 @@ use super::*;
 fn a_failing_response_is_cut_and_reported() {
     type Make = fn() -> Response;
     let table: [(Make, &str, &str); 6] = [
-        (|| Response::reader(&b"abc"[..], 9), "the response's reader ended before its length", "abc"),
-        (|| Response::reader(Failing(b"abc"), 9), "the disk is gone", "abc"),
-        (|| Response::reader(Failing(b"abc"), None), "the disk is gone", "3\r\nabc\r\n"),
-        (|| Response::stream(|_| Err(ErrorKind::NotFound.into())), "entity not found", ""),
+        (
+            || Response::reader(&b"abc"[..], 9),
+            "the response's reader ended before its length",
+            "abc",
+        ),
+        (
+            || Response::reader(Failing(b"abc"), 9),
+            "the disk is gone",
+            "abc",
+        ),
+        (
+            || Response::reader(Failing(b"abc"), None),
+            "the disk is gone",
+            "3\r\nabc\r\n",
+        ),
+        (
+            || Response::stream(|_| Err(ErrorKind::NotFound.into())),
+            "entity not found",
+            "",
+        ),
         (
             || {
                 Response::stream(|w| {
@@ -21,12 +37,20 @@ fn a_failing_response_is_cut_and_reported() {
             "no more",
             "3\r\nabc\r\n",
         ),
-        (|| Response::reader(io::empty(), 1), "the response's reader ended before its length", ""),
+        (
+            || Response::reader(io::empty(), 1),
+            "the response's reader ended before its length",
+            "",
+        ),
     ];
     for (make, why, body) in table {
         let (server, events) = observed(Server::builder(), move |_| make());
         let said = dialogue(server.local_addr(), request("GET", "1.1").repeat(2));
-        assert_eq!(statuses(&said), [200], "nothing comes after half a response");
+        assert_eq!(
+            statuses(&said),
+            [200],
+            "nothing comes after half a response"
+        );
         let (_, sent) = said.split_once("\r\n\r\n").unwrap();
         assert_eq!(sent, body, "what was there, and no end of the body");
         assert_eq!(events.take_failure(), why);
@@ -55,9 +79,14 @@ fn a_reader_beyond_its_length_is_reported() {
         let (server, events) = observed(Server::builder(), make);
         let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
         assert_eq!(statuses(&said), [200]);
-        let first = events.take_until(|fact| matches!(fact, Fact::RequestFailed(..) | Fact::Closed(..)));
+        let first =
+            events.take_until(|fact| matches!(fact, Fact::RequestFailed(..) | Fact::Closed(..)));
         let why = "the response's reader went on after its length";
-        assert_eq!(first, Fact::RequestFailed(1, String::from(why)), "a length of {length}");
+        assert_eq!(
+            first,
+            Fact::RequestFailed(1, String::from(why)),
+            "a length of {length}"
+        );
     }
 }
 
@@ -100,7 +129,10 @@ fn a_header_that_would_split_the_response_is_never_sent() {
     let value = "a field value in the response has a control byte: encode it";
     let name = "a field name in the response is not a token: use letters, digits and hyphens";
     let table: [(Make, &str); 10] = [
-        (|| Response::text("a").with_header("X", "a\r\nEvil: b"), value),
+        (
+            || Response::text("a").with_header("X", "a\r\nEvil: b"),
+            value,
+        ),
         (|| Response::text("a").with_header("X", "a\nEvil: b"), value),
         (|| Response::text("a").with_header("X", "a\rEvil: b"), value),
         (|| Response::text("a").with_header("X", "a\0Evil"), value),
@@ -109,7 +141,14 @@ fn a_header_that_would_split_the_response_is_never_sent() {
         (|| Response::text("a").with_header("X\r\nEvil", "b"), name),
         (|| Response::text("a").with_header("Evil:", "b"), name),
         (|| Response::text("a").with_header("", "Evil"), name),
-        (|| Response::text("a").with_header("X", "a\r\n\r\nEvil").with_status(404), value),
+        (
+            || {
+                Response::text("a")
+                    .with_header("X", "a\r\n\r\nEvil")
+                    .with_status(404)
+            },
+            value,
+        ),
     ];
     for (make, why) in table {
         let (server, events) = observed(Server::builder(), move |_| make());
@@ -134,7 +173,10 @@ fn a_status_code_that_is_not_final_becomes_500() {
         for _ in 0..2 {
             client.say(&request("GET", "1.1"));
             assert_eq!(client.response().status, 500, "{status}");
-            assert_eq!(events.take_failure(), "the status code is not from 200 to 599");
+            assert_eq!(
+                events.take_failure(),
+                "the status code is not from 200 to 599"
+            );
         }
     }
 }
@@ -154,7 +196,8 @@ fn a_body_error_becomes_the_status() {
         io::copy(req.body(), &mut text)?;
         Ok::<_, Error>(text.len().to_string())
     });
-    let post = |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let post =
+        |path: &str, fields: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
     let table = [
         (post("/", "Content-Length: 4\r\n") + "abcd", 200, "4", None),
         (
@@ -169,8 +212,18 @@ fn a_body_error_becomes_the_status() {
             "400 Bad Request: a chunk's line is not `1 to 16 hex digits;name=value`\n",
             Some("a chunk's line is not"),
         ),
-        (post("/own", ""), 409, "409 Conflict: in use\n", Some("in use")),
-        (post("/file", ""), 500, "500 Internal Server Error\n", Some("")),
+        (
+            post("/own", ""),
+            409,
+            "409 Conflict: in use\n",
+            Some("in use"),
+        ),
+        (
+            post("/file", ""),
+            500,
+            "500 Internal Server Error\n",
+            Some(""),
+        ),
     ];
     for (request, status, body, failed) in table {
         let mut client = Client::connect(server.local_addr());

@@ -36,10 +36,17 @@ fn a_file_is_sent_from_its_position_to_its_end() {
         Ok::<_, Error>(response.with_header("Content-Type", "text/plain"))
     });
     let mut client = Client::connect(server.local_addr());
-    for (path, want) in [("/", &bytes[..]), ("/half", &bytes[100_000..]), ("/beyond", &[][..])] {
+    for (path, want) in [
+        ("/", &bytes[..]),
+        ("/half", &bytes[100_000..]),
+        ("/beyond", &[][..]),
+    ] {
         client.say(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         let answer = client.response();
-        assert_eq!(answer.header("Content-Length"), Some(want.len().to_string()));
+        assert_eq!(
+            answer.header("Content-Length"),
+            Some(want.len().to_string())
+        );
         assert!(answer.body == want, "{path}");
         client.say(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         let head = client.head_response();
@@ -60,7 +67,9 @@ fn a_shrinking_file_cuts_its_response() {
     assert!(said.contains("\r\nContent-Length: 10\r\n"), "{said}");
     let (_, sent) = said.split_once("\r\n\r\n").unwrap();
     assert!("0123".starts_with(sent), "{sent:?} is not what was there");
-    assert!(events.take_failure().starts_with("the response's reader ended"));
+    assert!(events
+        .take_failure()
+        .starts_with("the response's reader ended"));
 }
 
 #[test]

@@ -22,9 +22,21 @@ fn a_dripping_record_does_not_hold_a_connection() {
     let head = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
     let head = &format!("{head}{}", "x".repeat(RECORD - 1 - head.len()));
     let drips: [(Set, &str, CloseReason); 3] = [
-        (|builder| builder.idle_timeout(LIMIT), "", CloseReason::IdleTimeout),
-        (|builder| builder.header_timeout(LIMIT), head, CloseReason::HeadTimeout),
-        (|builder| builder.body_timeout(LIMIT), begin, CloseReason::BodyTimeout),
+        (
+            |builder| builder.idle_timeout(LIMIT),
+            "",
+            CloseReason::IdleTimeout,
+        ),
+        (
+            |builder| builder.header_timeout(LIMIT),
+            head,
+            CloseReason::HeadTimeout,
+        ),
+        (
+            |builder| builder.body_timeout(LIMIT),
+            begin,
+            CloseReason::BodyTimeout,
+        ),
     ];
     for (set, before, reason) in drips {
         let (running, events) = observed(set(over(RECORDS)), echo);
@@ -108,7 +120,10 @@ fn a_slow_reader_of_a_goodbye_does_not_hold_a_connection() {
         let mut piece = vec![0; 1 << 20];
         let began = Instant::now();
         while peer.tcp.read(&mut piece).map_or(false, |n| n > 0) {
-            assert!(began.elapsed() < SOON, "it still says goodbye after {say:?}");
+            assert!(
+                began.elapsed() < SOON,
+                "it still says goodbye after {say:?}"
+            );
             thread::sleep(SHORT);
         }
         events.take_reason();

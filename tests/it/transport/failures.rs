@@ -14,8 +14,20 @@ fn a_failing_transport_hook_ends_its_connection_with_its_error() {
         peer.say(GET);
         peer.expect_cut();
         let told = events.take_connection();
-        assert_eq!(told[..2], [Fact::Opened(number), Fact::TransportFailed(number, String::from(why))]);
-        assert!(matches!(told[2..], [Fact::Closed(_, CloseReason::TransportFailed, _)]), "{told:?}");
+        assert_eq!(
+            told[..2],
+            [
+                Fact::Opened(number),
+                Fact::TransportFailed(number, String::from(why))
+            ]
+        );
+        assert!(
+            matches!(
+                told[2..],
+                [Fact::Closed(_, CloseReason::TransportFailed, _)]
+            ),
+            "{told:?}"
+        );
     }
 }
 
@@ -29,7 +41,13 @@ fn a_failed_handshake_ends_its_connection() {
         assert_eq!(peer.heard, "");
         let told = events.take_connection();
         assert_eq!(told[1], Fact::TransportFailed(1, String::from("no hello")));
-        assert!(matches!(told[2..], [Fact::Closed(_, CloseReason::TransportFailed, _)]), "{told:?}");
+        assert!(
+            matches!(
+                told[2..],
+                [Fact::Closed(_, CloseReason::TransportFailed, _)]
+            ),
+            "{told:?}"
+        );
         drop(Peer::silent(running.local_addr(), PLAIN)); // closed before the handshake
         events.take_until(|fact| matches!(fact, Fact::TransportFailed(..)));
         events.take_until_closed(CloseReason::TransportFailed);
@@ -48,9 +66,16 @@ fn a_panicking_transport_hook_ends_only_its_connection() {
     let (running, events) = observed(Server::builder().transport(hook), echo);
     Peer::silent(running.local_addr(), SCRAMBLED).expect_cut();
     let told = events.take_connection();
-    let message = matches!(&told[1], Fact::HandlerPanicked(1, message) if message.contains("on purpose"));
+    let message =
+        matches!(&told[1], Fact::HandlerPanicked(1, message) if message.contains("on purpose"));
     assert!(message, "{told:?}");
-    assert!(matches!(told[2..], [Fact::Closed(_, CloseReason::HandlerPanicked, _)]), "{told:?}");
+    assert!(
+        matches!(
+            told[2..],
+            [Fact::Closed(_, CloseReason::HandlerPanicked, _)]
+        ),
+        "{told:?}"
+    );
     let mut peer = Peer::connect(running.local_addr(), SCRAMBLED);
     peer.say(LAST);
     assert_eq!(statuses(peer.hear_all()), [200]);

@@ -4,8 +4,8 @@ use super::*;
 
 type Stop = fn(&Handle) -> usize;
 
-/// A server whose handshake never ends: it reads more than the client sends, or writes more than the client reads. In the
-/// second case it reports when the next write is going to block.
+/// A server whose handshake never ends: it reads more than the client sends, or writes more than
+/// the client reads. In the second case it reports when the next write is going to block.
 fn never_ready(reads: bool) -> (Running, Recorder, Receiver<()>) {
     let (sender, full) = mpsc::sync_channel(9);
     let hook = move |mut tcp: TcpStream, _| {
@@ -48,7 +48,8 @@ fn destroy_cuts_a_handshake() {
     }
 }
 
-/// Regression: the end of the reading side did not wake a blocked write, so the handshake lasted for its `header_timeout`.
+/// Regression: the end of the reading side did not wake a blocked write, so the handshake lasted
+/// for its `header_timeout`.
 #[test]
 fn drain_ends_a_handshake_blocked_in_a_write() {
     let (running, events, full) = never_ready(false);
@@ -59,14 +60,20 @@ fn drain_ends_a_handshake_blocked_in_a_write() {
     peer.expect_cut();
     assert_ends(&running);
     let told = events.take_connection();
-    assert!(matches!(told[1..], [Fact::Closed(_, CloseReason::Drained, _)]), "{told:?}");
+    assert!(
+        matches!(told[1..], [Fact::Closed(_, CloseReason::Drained, _)]),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn close_idle_and_close_cut_a_handshake() {
     let stops: [(Stop, CloseReason); 2] = [
         (Handle::close_idle, CloseReason::ClosedIdle),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
+        (
+            |handle| usize::from(handle.close(handle.connections()[0].id)),
+            CloseReason::ClosedByHandle,
+        ),
     ];
     for (stop, reason) in stops {
         let (running, events, _full) = never_ready(true);
@@ -75,7 +82,10 @@ fn close_idle_and_close_cut_a_handshake() {
         assert_eq!(stop(&running.handle()), 1);
         peer.expect_cut();
         let told = events.take_connection();
-        assert!(matches!(told[1..], [Fact::Closed(_, why, _)] if why == reason), "{reason:?}: {told:?}");
+        assert!(
+            matches!(told[1..], [Fact::Closed(_, why, _)] if why == reason),
+            "{reason:?}: {told:?}"
+        );
     }
 }
 
@@ -83,7 +93,10 @@ fn close_idle_and_close_cut_a_handshake() {
 fn close_idle_and_close_cut_a_kept_connection_over_a_transport() {
     let stops: [(Stop, CloseReason); 2] = [
         (Handle::close_idle, CloseReason::ClosedIdle),
-        (|handle| usize::from(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
+        (
+            |handle| usize::from(handle.close(handle.connections()[0].id)),
+            CloseReason::ClosedByHandle,
+        ),
     ];
     for (stop, reason) in stops {
         let (running, events) = observed(over(EAGER), echo);
@@ -131,7 +144,15 @@ fn drain_gives_a_handshake_one_second() {
         let mut late = Peer::silent(running.local_addr(), odd);
         until("both are in the handshake", || {
             let open = running.handle().connections();
-            let shakes = |info: &&_| matches!(info, hardstop::ConnectionInfo { state: ConnectionState::Handshake, .. });
+            let shakes = |info: &&_| {
+                matches!(
+                    info,
+                    hardstop::ConnectionInfo {
+                        state: ConnectionState::Handshake,
+                        ..
+                    }
+                )
+            };
             open.iter().filter(shakes).count() == 2
         });
         running.handle().drain();
@@ -139,7 +160,10 @@ fn drain_gives_a_handshake_one_second() {
         late.say(GET);
         let heard = late.hear_all();
         assert_eq!(statuses(heard), [200]);
-        assert!(heard.contains("\r\nConnection: close\r\n") && heard.ends_with(GOODBYE), "{heard}");
+        assert!(
+            heard.contains("\r\nConnection: close\r\n") && heard.ends_with(GOODBYE),
+            "{heard}"
+        );
         silent.expect_cut();
         assert_ends(&running);
         events.take_until_closed(CloseReason::Drained);

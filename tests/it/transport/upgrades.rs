@@ -33,7 +33,10 @@ fn an_upgrade_goes_through_every_transport() {
         peer.say("later");
         peer.hear("later");
         peer.tcp.shutdown(Shutdown::Write).unwrap();
-        assert!(peer.hear_all().ends_with("\r\n\r\nearlylater<goodbye>"), "{name}");
+        assert!(
+            peer.hear_all().ends_with("\r\n\r\nearlylater<goodbye>"),
+            "{name}"
+        );
         assert_eq!(events.take_reason(), CloseReason::Completed, "{name}");
     }
 }
@@ -67,15 +70,19 @@ fn into_tcp_fails_over_a_transport() {
     assert!(peer.hear_all().ends_with("\r\n\r\nearly<goodbye>"));
 }
 
-/// The timeouts of HTTP do not apply. A short read timeout only lets the reader look up now and then.
+/// The timeouts of HTTP do not apply. A short read timeout only lets the reader look up now and
+/// then.
 #[test]
 fn an_upgraded_connection_may_receive_a_record_slowly() {
     let (running, _events, _tokens) = upgrades(RECORDS, |mut upgraded| {
-        upgraded.set_timeouts(Some(SHORT * 2), Some(SHORT * 2)).unwrap();
+        upgraded
+            .set_timeouts(Some(SHORT * 2), Some(SHORT * 2))
+            .unwrap();
         let mut piece = [0; RECORD];
         let n = loop {
             match upgraded.read(&mut piece) {
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 read => break read.unwrap(),
             }
         };

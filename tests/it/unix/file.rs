@@ -8,7 +8,9 @@ const WAYS: [fn() -> Builder; 2] = [Server::builder, || Server::builder().socket
 /// The names in a directory. The temporary ones of the library may not be left there.
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -44,10 +46,15 @@ fn a_socket_in_use_is_left_alone() {
     answered(&place.socket());
     running.destroy();
     assert_ends(&running);
-    let opened = facts.so_far().iter().filter(|fact| matches!(fact, Fact::Opened(_))).count();
+    let opened = facts
+        .so_far()
+        .iter()
+        .filter(|fact| matches!(fact, Fact::Opened(_)))
+        .count();
     assert_eq!(opened, 1, "only the client");
 
-    // The socket of another program: neither a listener with an empty queue nor a datagram socket is disturbed.
+    // The socket of another program: neither a listener with an empty queue nor a datagram socket
+    // is disturbed.
     for way in WAYS {
         let other = UnixListener::bind(place.socket()).unwrap();
         other.set_nonblocking(true).unwrap();
@@ -59,7 +66,10 @@ fn a_socket_in_use_is_left_alone() {
         other.set_nonblocking(true).unwrap();
         let error = way().bind_unix(place.socket()).map(drop);
         assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
-        assert_eq!(other.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            other.recv(&mut [0]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         assert_eq!(names_in(&place.0), ["socket"]);
         fs::remove_file(place.socket()).unwrap();
     }
@@ -120,7 +130,10 @@ fn the_socket_file_is_removed_at_every_end() {
     handle.destroy();
     assert!(!is_there(path), "destroyed after it was detached");
     assert!(handle.wait_timeout(SOON));
-    assert!(Server::builder().max_connections(0).bind_unix(path).is_err());
+    assert!(Server::builder()
+        .max_connections(0)
+        .bind_unix(path)
+        .is_err());
     assert!(!is_there(path), "never bound");
 }
 
@@ -188,7 +201,11 @@ fn the_socket_has_exactly_the_requested_mode() {
         assert!(file.file_type().is_socket());
         assert_eq!(file.permissions().mode() & 0o7777, mode);
         answered(&place.socket());
-        assert_eq!(names_in(&place.0), ["socket"], "no name of a moment is left");
+        assert_eq!(
+            names_in(&place.0),
+            ["socket"],
+            "no name of a moment is left"
+        );
         running.destroy();
         assert_eq!(names_in(&place.0), [""; 0]);
     }
@@ -202,9 +219,17 @@ fn a_unix_bind_error_names_the_path() {
     let file = place.0.join("file");
     File::create(&file).unwrap();
     let wrong = [
-        (missing, ErrorKind::NotFound, "a directory that is not there"),
+        (
+            missing,
+            ErrorKind::NotFound,
+            "a directory that is not there",
+        ),
         (long, ErrorKind::InvalidInput, "a path that is too long"),
-        (file.join("socket"), ErrorKind::NotADirectory, "a file that is no directory"),
+        (
+            file.join("socket"),
+            ErrorKind::NotADirectory,
+            "a file that is no directory",
+        ),
     ];
     let before = names_in(&place.0);
     for way in WAYS {
@@ -217,7 +242,8 @@ fn a_unix_bind_error_names_the_path() {
         for path in ["", "/", "..", "\0abstract"] {
             assert!(way().bind_unix(path).is_err(), "{path:?}");
         }
-        // With a mode the socket is created beside the path, and cannot be renamed to that of a directory.
+        // With a mode the socket is created beside the path, and cannot be renamed to that of a
+        // directory.
         assert!(way().bind_unix(place.0.join("directory/")).is_err());
         assert_eq!(names_in(&place.0), before);
     }
@@ -225,7 +251,8 @@ fn a_unix_bind_error_names_the_path() {
     assert!(!here.iter().any(|name| name.starts_with(".hs")), "{here:?}");
 }
 
-/// An address has room for about a hundred bytes. If the name is short, the temporary one beside it is longer.
+/// An address has room for about a hundred bytes. If the name is short, the temporary one beside it
+/// is longer.
 #[test]
 fn a_path_too_long_for_a_mode_is_refused_with_advice() {
     let place = Place::new();

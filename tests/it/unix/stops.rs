@@ -16,7 +16,10 @@ fn destroy_cuts_every_state_over_a_unix_socket() {
         assert!(try_connect(&place.socket()).is_err(), "{name}");
         client.expect_end();
         assert_ends(&running);
-        println!("{name}: {took:?}, and {:?} until no connection was left", began.elapsed());
+        println!(
+            "{name}: {took:?}, and {:?} until no connection was left",
+            began.elapsed()
+        );
         assert_eq!(facts.reason(number), CloseReason::Destroyed, "{name}");
     }
 }
@@ -111,7 +114,12 @@ fn drain_answers_requests_already_sent_on_unix_connections() {
 fn shutdown_cuts_the_rest_on_a_unix_socket_at_its_deadline() {
     let place = Place::new();
     let server = serve(&place.socket());
-    let (mut client, _) = bring(&server, &place.socket(), HALF_BODY, ConnectionState::Handling);
+    let (mut client, _) = bring(
+        &server,
+        &place.socket(),
+        HALF_BODY,
+        ConnectionState::Handling,
+    );
     let (running, facts) = server;
     let outcome = running.shutdown(Duration::from_millis(50));
     assert_eq!(outcome, Outcome::Destroyed { cut: 1 });
@@ -120,8 +128,9 @@ fn shutdown_cuts_the_rest_on_a_unix_socket_at_its_deadline() {
     assert_ends(&running);
 }
 
-/// The file is removed before the accept queue is taken. So a client is too late only if it was delayed within its
-/// `connect`, between the file and the queue, or for a second before its request.
+/// The file is removed before the accept queue is taken. So a client is too late only if it was
+/// delayed within its `connect`, between the file and the queue, or for a second before its
+/// request.
 #[test]
 fn drain_under_load_loses_no_client_of_a_unix_socket() {
     const THREADS: usize = 16;
@@ -138,7 +147,10 @@ fn drain_under_load_loses_no_client_of_a_unix_socket() {
                 let (too_late, connected) = (drains.load(SeqCst), Instant::now());
                 stream.set_read_timeout(Some(SOON)).unwrap();
                 let mut text = String::new();
-                let asked = stream.write_all(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes());
+                let asked = stream.write_all(
+                    GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")
+                        .as_bytes(),
+                );
                 let too_late = too_late || connected.elapsed() > Duration::from_millis(500);
                 match asked.and_then(|()| stream.read_to_string(&mut text)) {
                     Ok(_) if text.ends_with("\r\n\r\nhello") => served += 1,
@@ -164,24 +176,38 @@ fn drain_under_load_loses_no_client_of_a_unix_socket() {
         });
         assert_ends(&running);
     }
-    println!("{served} served, {refused} refused, {late} too late, {} lost", lost.len());
+    println!(
+        "{served} served, {refused} refused, {late} too late, {} lost",
+        lost.len()
+    );
     assert!(lost.is_empty(), "{} of {served}: {lost:?}", lost.len());
-    assert!(late <= 4, "{late} too late: more than chance holds up in that moment");
+    assert!(
+        late <= 4,
+        "{late} too late: more than chance holds up in that moment"
+    );
 }
 
-/// Regression: the accept loop dropped a destroyed server's listener before a client that it had just accepted. One client
-/// in two hundred still had a connection when `destroy` returned.
+/// Regression: the accept loop dropped a destroyed server's listener before a client that it had
+/// just accepted. One client in two hundred still had a connection when `destroy` returned.
 #[test]
 fn a_client_accepted_during_destroy_is_cut_when_it_returns() {
     let place = Place::new();
     for round in 0..2000 {
-        let running = Server::builder().bind_unix(place.socket()).unwrap().spawn(site).unwrap();
+        let running = Server::builder()
+            .bind_unix(place.socket())
+            .unwrap()
+            .spawn(site)
+            .unwrap();
         let _answered = answered(&place.socket()); // so that in most rounds the server waits in the kernel
         let mut client = UnixStream::connect(place.socket()).unwrap();
         running.destroy();
         client.set_nonblocking(true).unwrap();
         let read = client.read(&mut [0]).map_err(|error| error.kind());
-        assert_ne!(read, Err(ErrorKind::WouldBlock), "its connection is open, round {round}");
+        assert_ne!(
+            read,
+            Err(ErrorKind::WouldBlock),
+            "its connection is open, round {round}"
+        );
     }
 }
 

@@ -6,12 +6,21 @@ type Cut = fn(&Handle);
 
 /// The ways to cut a connection, and the reason of each.
 const CUTS: [(Cut, CloseReason); 3] = [
-    (|handle| assert_eq!(handle.destroy(), 1), CloseReason::Destroyed),
-    (|handle| assert!(handle.close(handle.connections()[0].id)), CloseReason::ClosedByHandle),
+    (
+        |handle| assert_eq!(handle.destroy(), 1),
+        CloseReason::Destroyed,
+    ),
+    (
+        |handle| assert!(handle.close(handle.connections()[0].id)),
+        CloseReason::ClosedByHandle,
+    ),
     (
         |handle| {
             let outcome = handle.shutdown(SHORT);
-            assert!(matches!(outcome, Outcome::Destroyed { cut: 1, .. }), "{outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Destroyed { cut: 1, .. }),
+                "{outcome:?}"
+            );
         },
         CloseReason::Destroyed,
     ),
@@ -22,9 +31,15 @@ fn a_cut_wakes_a_blocked_upgraded_stream_and_fires_its_token() {
     let waits: [fn(Upgraded) -> std::io::Error; 3] = [
         |mut stream| stream.read(&mut [0]).unwrap_err(),
         |mut stream| fill(|| stream.write(&[0; 65536])),
-        |mut stream| thread::spawn(move || stream.read(&mut [0]).unwrap_err()).join().unwrap(),
+        |mut stream| {
+            thread::spawn(move || stream.read(&mut [0]).unwrap_err())
+                .join()
+                .unwrap()
+        },
     ];
-    let ways = CUTS.iter().flat_map(|cut| (0..waits.len()).map(move |number| (cut, number)));
+    let ways = CUTS
+        .iter()
+        .flat_map(|cut| (0..waits.len()).map(move |number| (cut, number)));
     for ((cut, reason), number) in ways {
         let wait = waits[number];
         let (sender, seen) = mpsc::channel();
@@ -46,7 +61,11 @@ fn a_cut_wakes_a_blocked_upgraded_stream_and_fires_its_token() {
         }
         cut(&running.handle());
         let want = (ErrorKind::ConnectionAborted, true);
-        assert_eq!(seen.recv_timeout(SOON).unwrap(), want, "{reason:?}, {number}");
+        assert_eq!(
+            seen.recv_timeout(SOON).unwrap(),
+            want,
+            "{reason:?}, {number}"
+        );
         client.expect_end();
         assert_eq!(facts.reason(1), *reason, "{number}");
         running.destroy();
@@ -66,8 +85,16 @@ fn a_cut_reaches_an_unused_stream_that_was_moved_away() {
         assert!(token.is_cancelled() && token.wait_timeout(LONG));
         client.expect_end();
         let kind = |result: std::io::Result<usize>| result.unwrap_err().kind();
-        assert_eq!(kind(stream.read(&mut [0])), ErrorKind::ConnectionAborted, "{reason:?}");
-        assert_eq!(kind(stream.write(&[0])), ErrorKind::ConnectionAborted, "{reason:?}");
+        assert_eq!(
+            kind(stream.read(&mut [0])),
+            ErrorKind::ConnectionAborted,
+            "{reason:?}"
+        );
+        assert_eq!(
+            kind(stream.write(&[0])),
+            ErrorKind::ConnectionAborted,
+            "{reason:?}"
+        );
         running.destroy();
         let handle = running.handle();
         assert!(!handle.wait_timeout(SHORT), "it is held");
@@ -92,7 +119,9 @@ fn close_idle_and_new_clients_leave_upgraded_connections_alone() {
     client.say("a");
     assert_eq!(read_exact(&mut stream, 1), b"a");
     drop(stream);
-    until("its place is free", || running.handle().connection_count() == 0);
+    until("its place is free", || {
+        running.handle().connection_count() == 0
+    });
     drop(Client::answered(running.local_addr()));
 }
 
@@ -108,7 +137,10 @@ fn drain_signals_an_upgraded_stream_and_leaves_it_open() {
         assert!(told.join().unwrap());
     });
     assert!(token.is_draining() && !token.is_cancelled());
-    assert!(!running.handle().wait_timeout(SHORT * 30), "more than a silent one has");
+    assert!(
+        !running.handle().wait_timeout(SHORT * 30),
+        "more than a silent one has"
+    );
     client.say("a");
     assert_eq!(read_exact(&mut stream, 1), b"a");
     stream.write_all(b"b").unwrap();

@@ -33,12 +33,18 @@ fn wait_includes_a_stream_that_outlived_its_thread() {
     assert!(!running.handle().wait_timeout(SHORT));
     thread::scope(|scope| {
         let joined = scope.spawn(|| running.join());
-        assert!(!facts.so_far().iter().any(|fact| matches!(fact, Fact::Closed(1, ..))));
+        assert!(!facts
+            .so_far()
+            .iter()
+            .any(|fact| matches!(fact, Fact::Closed(1, ..))));
         drop(stream);
         assert!(joined.join().unwrap());
     });
     let closed = |fact: &Fact| matches!(fact, Fact::Closed(1, CloseReason::Completed, _));
-    assert!(facts.so_far().iter().any(closed), "reported before `join` returned");
+    assert!(
+        facts.so_far().iter().any(closed),
+        "reported before `join` returned"
+    );
 }
 
 #[test]
@@ -59,7 +65,8 @@ fn dropping_the_stream_ends_the_connection_while_its_closure_goes_on() {
     assert_eq!(facts.reason(1), CloseReason::Completed);
 }
 
-/// With old compilers, `thread::current` panics in the destructor of a thread-local, which would abort the process.
+/// With old compilers, `thread::current` panics in the destructor of a thread-local, which would
+/// abort the process.
 #[test]
 fn a_stream_in_a_thread_local_ends_with_its_thread() {
     thread_local! {
@@ -150,14 +157,26 @@ impl Parts {
         assert_eq!(client.head_response().status, 101);
         let (stream, token) = streams.recv_timeout(SOON).unwrap();
         let (tcp, unread, lease) = stream.into_tcp().unwrap();
-        Parts { client, tcp, unread, lease, token }
+        Parts {
+            client,
+            tcp,
+            unread,
+            lease,
+            token,
+        }
     }
 }
 
 #[test]
 fn into_tcp_lets_two_threads_read_and_write_at_the_same_time() {
     let (running, facts, streams) = moving(Server::builder());
-    let Parts { mut client, tcp, unread, lease, token } = Parts::of(&running, &streams, "abc");
+    let Parts {
+        mut client,
+        tcp,
+        unread,
+        lease,
+        token,
+    } = Parts::of(&running, &streams, "abc");
     assert_eq!(unread, b"abc");
     const BYTES: usize = 8 << 20;
     let (mut reader, mut writer) = (tcp.try_clone().unwrap(), tcp);
@@ -175,14 +194,24 @@ fn into_tcp_lets_two_threads_read_and_write_at_the_same_time() {
     client.expect_end();
     until("it is gone", || running.handle().connection_count() == 0);
     assert_eq!(facts.reason(1), CloseReason::Completed);
-    assert_eq!(reader.read(&mut [0]).unwrap_or(0), 0, "the sockets have ended, too");
+    assert_eq!(
+        reader.read(&mut [0]).unwrap_or(0),
+        0,
+        "the sockets have ended, too"
+    );
     writer.write_all(&[0; 9]).unwrap_err();
 }
 
 #[test]
 fn a_lease_keeps_its_connection_registered_and_destroy_wakes_its_socket() {
     let (running, facts, streams) = moving(Server::builder());
-    let Parts { mut client, mut tcp, unread, lease, token } = Parts::of(&running, &streams, "");
+    let Parts {
+        mut client,
+        mut tcp,
+        unread,
+        lease,
+        token,
+    } = Parts::of(&running, &streams, "");
     assert_eq!(unread, b"");
     thread::scope(|scope| {
         let read = scope.spawn(|| tcp.read(&mut [0; 9]));
@@ -202,7 +231,13 @@ fn a_lease_keeps_its_connection_registered_and_destroy_wakes_its_socket() {
 #[test]
 fn dropping_a_lease_ends_the_connection_while_its_socket_is_held() {
     let (running, _facts, streams) = moving(Server::builder());
-    let Parts { mut client, tcp, lease, token, .. } = Parts::of(&running, &streams, "");
+    let Parts {
+        mut client,
+        tcp,
+        lease,
+        token,
+        ..
+    } = Parts::of(&running, &streams, "");
     drop(lease);
     client.expect_end();
     assert!(token.wait_timeout(SOON), "its token has fired");
@@ -242,7 +277,9 @@ fn into_tcp_over_a_transport_gives_the_stream_back() {
     let mut client = upgraded(running.local_addr());
     client.say("abc");
     let (stream, _) = streams.recv_timeout(SOON).unwrap();
-    let mut stream = stream.into_tcp().expect_err("its bytes are not the socket's");
+    let mut stream = stream
+        .into_tcp()
+        .expect_err("its bytes are not the socket's");
     assert_eq!(read_exact(&mut stream, 3), b"abc");
     stream.write_all(b"def").unwrap();
     drop(stream);
@@ -276,7 +313,9 @@ fn into_tcp_works_for_a_unix_socket() {
     let running = running.unwrap();
     let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
     client.set_read_timeout(Some(SOON)).unwrap();
-    client.write_all(format!("{UPGRADE}abc").as_bytes()).unwrap();
+    client
+        .write_all(format!("{UPGRADE}abc").as_bytes())
+        .unwrap();
     let stream = streams.recv_timeout(SOON).unwrap();
     let (mut tcp, unread, lease) = stream.into_tcp().unwrap();
     assert_eq!(unread, b"abc");
@@ -284,7 +323,10 @@ fn into_tcp_works_for_a_unix_socket() {
     drop(lease);
     let mut got = String::new();
     client.read_to_string(&mut got).unwrap();
-    assert!(got.starts_with("HTTP/1.1 101 ") && got.ends_with("\r\n\r\ndef"), "{got}");
+    assert!(
+        got.starts_with("HTTP/1.1 101 ") && got.ends_with("\r\n\r\ndef"),
+        "{got}"
+    );
     running.destroy();
     assert_ends(&running);
 }

@@ -1,6 +1,6 @@
-//! Run `cargo run --bin countdown` here, open https://127.0.0.1:4433/ in a browser, and trust its certificate: the server
-//! is destroyed at 0 with every connection that is open, and the program goes on. A file for the certificate may follow,
-//! then a port, then a number to count down from.
+//! Run `cargo run --bin countdown` here, open https://127.0.0.1:4433/ in a browser, and trust its
+//! certificate: the server is destroyed at 0 with every connection that is open, and the program
+//! goes on. A file for the certificate may follow, then a port, then a number to count down from.
 
 use hardstop::{CloseReason, Event, Server};
 use hardstop_https::{SelfSigned, Tls};
@@ -17,7 +17,11 @@ fn main() -> io::Result<()> {
     };
     let (port, from) = (number(2, 4433)?, number(3, 10)?);
 
-    let SelfSigned { config, pem, sha256 } = SelfSigned::new()?;
+    let SelfSigned {
+        config,
+        pem,
+        sha256,
+    } = SelfSigned::new()?;
     if let Some(file) = args.get(1) {
         std::fs::write(file, pem)?;
     }

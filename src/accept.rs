@@ -1,0 +1,80 @@
+//! The accept loop: starts a thread for each connection, reports, keeps the clock, and joins every
+//! thread before it returns.
+
+use super::conn;
+use super::event::Event;
+use super::lifecycle::{Handle, Work};
+use std::io;
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+/// Serves until the server has stopped and every connection is gone.
+pub(crate) fn run(server: &Handle, handler: &conn::Handler<'_>) {
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        loop {
+            match server.registry.next_work(threads.len()) {
+                Work::JoinEnded => join_ended(&mut threads),
+                Work::Destroy => {
+                    server.destroy();
+                }
+                Work::Report(event) => server.registry.config.emit(|| event),
+                Work::Close(sockets) => drop(sockets),
+                Work::Abandon(job) => drop(job),
+                Work::Spawn => match spawn(scope, &mut threads, server, handler) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => turn_away(server, error),
+                },
+                Work::Finish => break,
+            }
+        }
+        // The scope alone would return before the system's threads are gone.
+        for thread in threads {
+            let _ = thread.join(); // the thread has caught every panic
+        }
+    });
+    server.registry.join_clock();
+}
+
+/// Starts a thread that serves connections.
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    threads: &mut Vec<ScopedJoinHandle<'scope, ()>>,
+    server: &'scope Handle,
+    handler: &'scope conn::Handler<'_>,
+) -> io::Result<ScopedJoinHandle<'scope, ()>> {
+    let spawn_once = || {
+        thread::Builder::new()
+            .name(String::from("hardstop"))
+            .stack_size(server.registry.config.stack_size)
+            .spawn_scoped(scope, move || conn::serve(server, handler))
+    };
+    if let Ok(thread) = spawn_once() {
+        return Ok(thread);
+    }
+    // The stacks of threads that have ended may be what this one needs.
+    join_ended(threads);
+    spawn_once()
+}
+
+/// Joins the threads that have ended, which gives their stacks back to the system.
+fn join_ended(threads: &mut Vec<ScopedJoinHandle<'_, ()>>) {
+    let mut at = 0;
+    while let Some(thread) = threads.get(at) {
+        if thread.is_finished() {
+            let _ = threads.swap_remove(at).join(); // the thread has caught every panic
+        } else {
+            at += 1;
+        }
+    }
+}
+
+/// Ends a connection for which there is no thread, without waiting for its client.
+fn turn_away(server: &Handle, error: io::Error) {
+    if let Some(job) = server.registry.job_without_thread() {
+        if server.registry.config.transport.is_none() {
+            conn::refuse_without_thread(&job.stream);
+        }
+        drop(job);
+    }
+    server.registry.config.emit(|| Event::SpawnFailed { error });
+}

@@ -1,0 +1,261 @@
+//! The settings of a server, and its two hooks.
+//!
+//! A [`Builder`] collects a `Config`. From the moment a server is bound, its `Config` is fixed.
+
+use super::event::{BoxError, ConnectionId, Event};
+use super::sys::panic;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+type EventHook = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// The hook of [`Builder::transport`].
+pub(crate) type TransportHook =
+    Box<dyn Fn(TcpStream, ConnectionId) -> Result<Box<dyn Wrapped>, BoxError> + Send + Sync>;
+
+/// What the hook of [`Builder::transport`] makes of a socket.
+pub(crate) trait Wrapped: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Wrapped for T {}
+
+/// Declares each setting once: its documentation, its setter's argument, its type and its default.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident($given:ty): $type:ty = $default:expr;)+) => {
+        pub(crate) struct Config {
+            $(pub(crate) $name: $type,)+
+            pub(crate) transport: Option<TransportHook>,
+            on_event: Option<EventHook>,
+        }
+
+        impl Default for Config {
+            fn default() -> Config {
+                Config {
+                    $($name: $default,)+
+                    transport: None,
+                    on_event: None,
+                }
+            }
+        }
+
+        impl Builder {
+            $($(#[$doc])*
+            pub fn $name(mut self, value: $given) -> Builder {
+                self.config.$name = value.into();
+                self
+            })+
+        }
+
+        impl std::fmt::Debug for Builder {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct("Builder")
+                    $(.field(stringify!($name), &self.config.$name))+
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+/// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
+///
+/// ```
+/// let builder = hardstop::Server::builder().max_connections(16).idle_timeout(None);
+/// let server = builder.on_event(|event| eprintln!("{event:?}")).bind("127.0.0.1:0")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Default)]
+#[must_use = "a builder does nothing until it is bound"]
+pub struct Builder {
+    pub(crate) config: Config,
+}
+
+settings! {
+    /// Sets how many connections are served at a time: 256 by default. Each costs a thread and two
+    /// descriptors.
+    ///
+    /// When every place is taken, a new client takes the place of the connection that has waited
+    /// longest for a request, else of the one whose request head has taken longest, else of one that
+    /// lingers after its last response. New connections and heads are spared for a second. A
+    /// connection whose response has not left yet is never cut to make room.
+    ///
+    /// If every connection has a handler, the new client gets a 503 with `Retry-After`. Eight more
+    /// threads are at hand for that; beyond them, a client is closed, with an event. While the end
+    /// of a response is being written, a new client waits for it, for at most a second.
+    ///
+    /// While connections that were cut are slow to end, there may be twice as many threads.
+    max_connections(usize): usize = 256;
+    /// Sets how long a request head may take from its first byte to its last: 10 s by default.
+    ///
+    /// Beyond it, the client gets a 408. The handshake of a [`transport`](Builder::transport) has
+    /// the same limit.
+    header_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(10));
+    /// Sets how long a connection may wait for a request to begin, including the first one: 75 s by
+    /// default.
+    ///
+    /// That is longer than the 60 s of common proxies, so that the proxy ends the connection.
+    idle_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(75));
+    /// Sets how long reading a request body may go without a byte: 30 s by default. Beyond it, the
+    /// client gets a 408.
+    body_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
+    /// Sets how long sending may go without a byte being taken: 30 s by default. The system may
+    /// make it three times as long.
+    write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
+    /// Sets the fewest bytes a second at which a request body may come and a response be taken: 240
+    /// by default.
+    ///
+    /// Only the time counts during which the connection is blocked in reading that body or writing
+    /// that response, so slow handlers, long polls and server-sent events are not affected. A
+    /// transfer may fall behind by 5 s, and by up to 30 s once it has been faster.
+    min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
+    /// Sets how large a request head may be: 16 KiB by default. Beyond it, the client gets a 431, or
+    /// a 414 if the request line alone does not fit.
+    max_head_bytes(usize): usize = 16 * 1024;
+    /// Sets how many headers a request may have: 100 by default. Beyond it, the client gets a 431.
+    max_headers(usize): usize = 100;
+    /// Sets how large a request body may be that is read: 1 MiB by default.
+    ///
+    /// Reading a larger one fails, and the client gets a 413.
+    /// [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
+    max_body_bytes(u64): u64 = 1024 * 1024;
+    /// Sets how many fields [`Body::read_form`](super::Body::read_form) takes: 1,000 by default, as
+    /// in PHP and Django. Beyond it, the client gets a 413.
+    ///
+    /// Each field takes some 100 bytes besides its name and value, so that a form of 1 MiB could
+    /// take 42 MiB.
+    max_form_fields(usize): usize = 1000;
+    /// Sets the stack size of a connection's thread, on which the handler runs: 256 KiB by default,
+    /// to fit small address spaces.
+    stack_size(usize): usize = 256 * 1024;
+    /// Sets the permissions of the file that [`bind_unix`](Builder::bind_unix) makes, such as
+    /// `0o600`. By default they are those that the process gives to new files.
+    ///
+    /// To connect, a client must be allowed to write to the file. Nobody can connect before the file
+    /// has these permissions: the socket is made in a new directory of mode 0700 beside the path,
+    /// named `.hs` and eight digits, and gets its name with a hard link; then the directory is
+    /// removed. This has consequences:
+    ///
+    /// - The process must be allowed to make that directory.
+    /// - The path may be some bytes shorter than without a mode.
+    /// - Tools such as `ss` show the first name.
+    /// - Where there are no hard links (as for apps on Android), `bind_unix` fails and says so.
+    socket_mode(impl Into<Option<u32>>): Option<u32> = None;
+}
+
+impl Builder {
+    /// Sets the hook that receives every [`Event`].
+    ///
+    /// The hook is called on the thread where the event occurs, which waits for it. No lock is held
+    /// meanwhile, so the hook may call every method of [`Handle`](super::Handle). A hook that keeps a
+    /// handle keeps the memory of both: drop that handle when the server has ended.
+    pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
+        self.config.on_event = Some(Box::new(hook));
+        self
+    }
+
+    /// Wraps each connection's socket, mainly for https. `examples/https` does it with rustls:
+    /// `builder.transport(move |tcp, _id| Ok(StreamOwned::new(ServerConnection::new(config.clone())?, tcp)))`.
+    ///
+    /// The hook is called on the connection's own thread. Then the result is flushed, so that a lazy
+    /// transport makes its handshake. Both must be done within `header_timeout`. If they fail, the
+    /// connection ends, with an event. Every write is flushed.
+    ///
+    /// At an orderly end, the transport is dropped before the socket is, so that its `Drop` can say
+    /// goodbye (`close_notify`). A stop cuts the socket itself, whatever the transport is doing.
+    ///
+    /// A read or write of the transport that takes a second longer than its timeout is cut as well,
+    /// without a response. So a client that sends a record byte by byte does not hold a thread. (On
+    /// Linux, this is delayed until the next client while signals reach the accepting thread more
+    /// than once a second.) A connection takes three descriptors instead of two.
+    pub fn transport<T: Read + Write + Send + 'static>(
+        mut self,
+        hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
+    ) -> Builder {
+        self.config.transport = Some(Box::new(move |tcp, id| {
+            let wrapped = hook(tcp, id)?;
+            Ok(Box::new(wrapped))
+        }));
+        self
+    }
+}
+
+impl Config {
+    /// Reports an event, which is made only if there is a hook.
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
+        if let Some(hook) = &self.on_event {
+            if let Err(message) = call_hook(hook, event()) {
+                // If the hook panics again, nobody can be told.
+                let _ = call_hook(hook, Event::HookPanicked { message });
+            }
+        }
+    }
+
+    /// Refuses a setting that could only fail later, and names it.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        ensure(
+            self.max_connections > 0,
+            "max_connections is 0: nobody could connect",
+        )?;
+        ensure_not_zero(
+            self.header_timeout,
+            "header_timeout is zero: use None to turn it off",
+        )?;
+        ensure_not_zero(
+            self.idle_timeout,
+            "idle_timeout is zero: use None to turn it off",
+        )?;
+        ensure_not_zero(
+            self.body_timeout,
+            "body_timeout is zero: use None to turn it off",
+        )?;
+        ensure_not_zero(
+            self.write_timeout,
+            "write_timeout is zero: use None to turn it off",
+        )?;
+        ensure(
+            self.min_rate != Some(0),
+            "min_rate is 0: use None to turn it off",
+        )?;
+        ensure(
+            self.max_head_bytes >= 64,
+            "max_head_bytes is below 64: no request would fit",
+        )?;
+        ensure(
+            self.max_headers > 0,
+            "max_headers is 0: HTTP/1.1 requires a Host",
+        )?;
+        ensure(
+            self.stack_size >= 65_536,
+            "stack_size is below 64 KiB: the library needs some",
+        )?;
+        let mode = self.socket_mode.unwrap_or(0);
+        ensure(
+            mode <= 0o777,
+            "socket_mode is above 0o777: those are all permissions",
+        )
+    }
+
+    /// Refuses a setting that has no meaning for a port.
+    pub(crate) fn check_port(&self) -> io::Result<()> {
+        ensure(
+            self.socket_mode.is_none(),
+            "socket_mode is for bind_unix: a port has no file",
+        )
+    }
+}
+
+/// Calls the hook. Returns the text of its panic if it panics, also while it drops the event: an
+/// error in there is of the user's own type.
+fn call_hook(hook: &EventHook, event: Event) -> Result<(), String> {
+    panic::catch(move || hook(&event))
+}
+
+fn ensure_not_zero(timeout: Option<Duration>, message: &'static str) -> io::Result<()> {
+    ensure(timeout != Some(Duration::ZERO), message)
+}
+
+fn ensure(is_valid: bool, message: &'static str) -> io::Result<()> {
+    if is_valid {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}

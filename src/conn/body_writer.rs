@@ -1,0 +1,163 @@
+//! Where a response's closure or reader writes its body.
+
+use super::super::error::Error;
+use super::super::proto::{chunk_size_line, CHUNK_END, LAST_CHUNK};
+use super::stream::{IoEnd, Stream, OUTPUT_BYTES, PIECE_BYTES};
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+
+/// Where the closure of [`Response::stream`](super::Response::stream) writes its body.
+///
+/// Small writes are collected. [`flush`](Write::flush) puts them on the wire at once, as server-sent
+/// events need it. Every write fails once the connection is cut, or once the client is gone or takes
+/// the data too slowly.
+#[doc(alias = "sse")]
+pub struct BodyWriter<'a> {
+    stream: &'a mut Stream,
+    chunked: bool,
+    /// How much is still to be written, if that is known.
+    rest: Option<u64>,
+    written: u64,
+    /// Small writes, which leave together.
+    pending: Vec<u8>,
+}
+
+impl<'a> BodyWriter<'a> {
+    pub(super) fn new(
+        stream: &'a mut Stream,
+        chunked: bool,
+        length: Option<u64>,
+    ) -> BodyWriter<'a> {
+        BodyWriter {
+            stream,
+            chunked,
+            rest: length,
+            written: 0,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Returns how many bytes have been written.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Returns whether as much has been written as was announced.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rest == Some(0)
+    }
+
+    /// Sends what is left, and what ends the body. `written` is the result of the user's closure.
+    ///
+    /// Fails if that failed, or if the body is shorter than announced.
+    pub(super) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
+        // What has been written leaves also after a failure.
+        self.send_pending()?;
+        written?;
+        if self.rest.unwrap_or(0) > 0 {
+            let text = "the response's reader ended before its length";
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
+        }
+        if self.chunked {
+            let _ = self.stream.push(LAST_CHUNK); // `check` finds a failure
+        }
+        self.check()
+    }
+
+    /// Copies a reader, as [`std::io::copy`] does, with a larger buffer, and no further than the body
+    /// goes.
+    pub(super) fn copy(&mut self, reader: &mut dyn Read) -> io::Result<()> {
+        // One byte more than is due, to see whether there is more.
+        let due = self.rest.unwrap_or(u64::MAX).saturating_add(1);
+        let size = usize::try_from(due).unwrap_or(usize::MAX).min(PIECE_BYTES);
+        let mut piece = vec![0; size];
+        while self.rest != Some(0) {
+            match reader.read(&mut piece) {
+                Ok(0) => break,
+                Ok(n) => {
+                    let bytes = piece.get(..n).ok_or(ErrorKind::InvalidData)?;
+                    self.write_all(bytes)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the small writes that have been collected.
+    fn send_pending(&mut self) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        self.send(&pending)
+    }
+
+    fn send(&mut self, data: &[u8]) -> io::Result<()> {
+        self.check()?;
+        // A chunk without bytes would end the body.
+        if !data.is_empty() {
+            let _ = self.push(data); // `check` finds a failure
+        }
+        self.check()
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), IoEnd> {
+        if !self.chunked {
+            return self.stream.push(data);
+        }
+        self.stream.push(chunk_size_line(data.len()).as_bytes())?;
+        self.stream.push(data)?;
+        self.stream.push(CHUNK_END)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.stream.entry.is_cut() {
+            return Err(Error::Cut.into());
+        }
+        if self.stream.written().is_err() {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+}
+
+impl Write for BodyWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        let rest = usize::try_from(self.rest.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let (data, beyond) = bytes.split_at(rest.min(bytes.len()));
+        if self.pending.len().saturating_add(data.len()) > OUTPUT_BYTES {
+            self.send_pending()?;
+        }
+        let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        if self.rest == Some(taken) {
+            // A large piece leaves now, and with it the end of the response.
+            self.stream.entry.begin_end_of_response();
+        }
+        if data.len() > OUTPUT_BYTES {
+            self.send(data)?;
+        } else {
+            self.pending.extend_from_slice(data);
+        }
+        self.written = self.written.saturating_add(taken);
+        self.rest = self.rest.map(|rest| rest.saturating_sub(taken));
+        if beyond.is_empty() {
+            return Ok(data.len());
+        }
+        let text = "the response's reader went on after its length";
+        Err(io::Error::new(ErrorKind::InvalidData, text))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send_pending()?;
+        let _ = self.stream.flush(); // `check` finds a failure
+        self.check()
+    }
+}
+
+impl fmt::Debug for BodyWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyWriter")
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}

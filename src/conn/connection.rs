@@ -1,0 +1,86 @@
+//! What the steps of a connection share.
+
+use super::super::config::Config;
+use super::super::event::{CloseReason, ConnectionState, Event};
+use super::super::lifecycle::{Entry, Registration};
+use super::super::proto::Head;
+use super::body::{Body, Exchange};
+use super::date::DateCache;
+use super::stream::Stream;
+use super::transport::Transport;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(super) struct Connection<'a> {
+    // On the heap: copies of it on the stack were a page for every idle connection.
+    pub(super) stream: Box<Stream>,
+    pub(super) date: DateCache,
+    pub(super) exchange: Exchange,
+    pub(super) head: Arc<Head>,
+    pub(super) registration: &'a Registration,
+    pub(super) config: &'a Config,
+    /// When the last bytes of the request head came.
+    pub(super) head_read_at: Instant,
+    /// From when on the thread yields before it waits.
+    pub(super) next_yield_at: Instant,
+}
+
+impl<'a> Connection<'a> {
+    pub(super) fn new(
+        transport: Box<dyn Transport>,
+        registration: &'a Registration,
+    ) -> Connection<'a> {
+        let config = &registration.registry.config;
+        let now = Instant::now();
+        Connection {
+            stream: Box::new(Stream::new(transport, config.min_rate, &registration.entry)),
+            date: DateCache::default(),
+            exchange: Exchange::none(),
+            head: Arc::default(),
+            registration,
+            config,
+            head_read_at: now,
+            next_yield_at: now,
+        }
+    }
+
+    pub(super) fn entry(&self) -> &'a Entry {
+        &self.registration.entry
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.registration.registry.is_draining_or_destroyed()
+    }
+
+    /// Returns the body of the present request.
+    pub(super) fn body(&mut self) -> Body<'_> {
+        Body {
+            stream: &mut self.stream,
+            exchange: &mut self.exchange,
+            config: self.config,
+        }
+    }
+
+    /// Enters a state in which the connection may be cut to make room, once all output has left.
+    pub(super) fn become_evictable(
+        &mut self,
+        since: Instant,
+        state: ConnectionState,
+    ) -> Result<(), CloseReason> {
+        self.entry().begin_end_of_response();
+        self.stream.flush()?;
+        self.entry().enter_at(since, state)?;
+        self.registration.registry.offer_place();
+        Ok(())
+    }
+}
+
+/// Reports a panic. Returns it as the reason why the connection ends.
+pub(super) fn report_panic(registration: &Registration, message: String) -> CloseReason {
+    let id = registration.entry.id;
+    registration
+        .registry
+        .config
+        .emit(|| Event::HandlerPanicked { id, message });
+    CloseReason::HandlerPanicked
+}

@@ -1,0 +1,336 @@
+//! The driver of one connection: a loop over its steps.
+//!
+//! ```text
+//! Wait ─▶ ReadHead ─▶ Handle ─▶ Answer ─▶ Wait …
+//!                       └─▶ Leave: the connection leaves HTTP
+//! ```
+//! Every step returns the next one, or the reason why the connection ends. If the connection has
+//! been cut meanwhile, the reason of the cut is reported instead.
+//!
+//! 1. Whatever happens here, panics included, the thread ends by dropping its registration.
+//! 2. A body that has not been read is never parsed as the next request: it is received to its end,
+//!    or the connection ends.
+//! 3. No response without `Connection: close` is on the wire before its request has been received
+//!    whole. Whoever shares the connection with others, as a proxy does, might send the next request
+//!    instead of the rest.
+//! 4. While anything of a response is in the output buffer, the connection is in no state that makes
+//!    room for others.
+//! 5. After a last response, the connection lingers (RFC 9112 §9.6). If the client has sent anything
+//!    more, closing at once would reset the connection and destroy the response on its way.
+
+use super::super::error::Error;
+use super::super::event::{CloseReason, ConnectionState, Event, Phase};
+use super::super::lifecycle::{Handle, Registration, Reported};
+use super::super::proto::{self, Directives, HeadLimits, StatusCode};
+use super::super::sys::panic;
+use super::body::{Body, Exchange};
+use super::connection::{report_panic, Connection};
+use super::request::Request;
+use super::respond::Finished;
+use super::response::{Response, UpgradeFn};
+use super::stream::{IoEnd, Stream};
+use super::transport::{Socket, Transport};
+use super::upgrade::Upgraded;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A handler, whatever its own type is.
+pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
+
+/// How long one yield may take, and for how long there is none after one that took longer.
+const LONG_YIELD: Duration = Duration::from_millis(1);
+const YIELD_PAUSE: Duration = Duration::from_secs(1);
+
+/// Serves one connection after the other, for as long as there are any for this thread.
+pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
+    let mut job = server.registry.first_job();
+    while let Some(next) = job {
+        let stream = next.stream;
+        serve_over(
+            |registration| Socket::open(stream, registration),
+            next.registration,
+            handler,
+        );
+        job = server.registry.next_job();
+    }
+}
+
+/// Serves one connection over whatever carries its bytes.
+// Inlined, its frame would add a page to the stack of every idle connection.
+#[inline(never)]
+pub(crate) fn serve_over(
+    open: impl FnOnce(&Registration) -> Result<Box<dyn Transport>, CloseReason>,
+    mut registration: Registration,
+    handler: &Handler<'_>,
+) {
+    let entry = Arc::clone(&registration.entry);
+    let registry = Arc::clone(&registration.registry);
+    registry.config.emit(|| Event::Opened {
+        id: entry.id,
+        peer: entry.peer,
+    });
+    registration.reported = Reported::Opened(CloseReason::Completed);
+
+    // Only a transport, or a destructor of the user's, can panic in here.
+    let served = panic::catch(|| {
+        let transport = open(&registration)?;
+        let mut connection = Connection::new(transport, &registration);
+        let served = connection.serve(handler);
+        // A transport says goodbye when it is dropped, which may take its time as well.
+        let _watchdog = entry.watch(registry.config.write_timeout);
+        match served {
+            Ok(take) => Ok((take, connection.stream)),
+            Err(reason) => {
+                drop(connection);
+                Err(reason)
+            }
+        }
+    });
+    let served = match served {
+        Ok(served) => served,
+        Err(message) => Err(report_panic(&registration, message)),
+    };
+    match served {
+        Ok((take, stream)) => leave_http(take, *stream, registration),
+        Err(reason) => registration.reported = Reported::Opened(reason),
+    }
+}
+
+/// Gives the connection to the user's closure.
+fn leave_http(take: UpgradeFn, stream: Stream, registration: Registration) {
+    let registration = Arc::new(registration);
+    let upgraded = Upgraded::new(stream, Arc::clone(&registration));
+    if let Err(message) = panic::catch(move || take(upgraded)) {
+        let reason = report_panic(&registration, message);
+        registration.registry.cut_one(registration.entry.id, reason);
+    }
+}
+
+/// Sends a 503 to a client for which there is no thread, if that can be done at once.
+pub(crate) fn refuse_without_thread(mut tcp: &TcpStream) {
+    let response = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+                    Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
+    if tcp.set_nonblocking(true).is_ok() {
+        let _ = tcp.write(response.as_bytes()); // best effort: the connection ends in any case
+    }
+}
+
+/// What a connection does next.
+enum Step {
+    /// Waits for a request to begin, in this state.
+    Wait(ConnectionState),
+    ReadHead,
+    /// Calls the handler.
+    Handle(Directives),
+    Answer(Response),
+    /// Leaves HTTP, after a 101 has been sent.
+    Leave(UpgradeFn),
+}
+
+impl Connection<'_> {
+    /// Serves until the connection ends or leaves HTTP.
+    fn serve(&mut self, handler: &Handler<'_>) -> Result<UpgradeFn, CloseReason> {
+        let entry = self.entry();
+        if entry.is_refused() && !self.registration.registry.find_place(entry) {
+            let error = Error::new(503, "too many connections, try again soon");
+            return Err(self.reject(error));
+        }
+        let mut step = Step::Wait(ConnectionState::New);
+        loop {
+            step = match step {
+                Step::Wait(state) => self.wait_for_request(state)?,
+                Step::ReadHead => self.read_head()?,
+                Step::Handle(directives) => self.call(handler, directives)?,
+                Step::Answer(response) => {
+                    self.answer(response)?;
+                    Step::Wait(ConnectionState::Idle)
+                }
+                Step::Leave(take) => return Ok(take),
+            };
+        }
+    }
+
+    /// Waits until a request begins, for at most `idle_timeout`.
+    fn wait_for_request(&mut self, state: ConnectionState) -> Result<Step, CloseReason> {
+        let began = Instant::now();
+        self.head_read_at = began;
+        if has_request(self.stream.buffered()) {
+            self.reset_head();
+            return Ok(Step::ReadHead);
+        }
+        self.become_evictable(began, state)?;
+        self.reset_head();
+        // An empty line, which some clients send after a body, begins nothing and renews no timeout.
+        while !has_request(self.stream.buffered()) {
+            self.stream.shrink();
+            if state == ConnectionState::Idle {
+                self.end_if_draining();
+                self.yield_briefly();
+            }
+            let filled = self.fill_within(self.config.idle_timeout, began);
+            if self.entry().is_cut() {
+                return Err(CloseReason::Destroyed);
+            }
+            match filled {
+                Ok(0) | Err(IoEnd::Lost) => return Err(CloseReason::PeerClosed),
+                Ok(_) => {}
+                Err(IoEnd::ReadTimedOut) => return Err(CloseReason::IdleTimeout),
+                Err(IoEnd::WriteTimedOut) => return Err(CloseReason::WriteTimeout),
+            }
+        }
+        Ok(Step::ReadHead)
+    }
+
+    /// Ends the reading side of an idle connection in a drain. The drain has not found it idle, as it
+    /// became so later. A new connection has its second instead.
+    fn end_if_draining(&mut self) {
+        if self.is_draining() && self.entry().end_if(CloseReason::Drained, |_| true) {
+            self.stream.transport.shut_down(Shutdown::Read);
+        }
+    }
+
+    /// Reads a request head, for at most `header_timeout` from its first byte.
+    fn read_head(&mut self) -> Result<Step, CloseReason> {
+        let mut began = None;
+        loop {
+            if self.parse_head()? {
+                return match proto::directives(&self.head) {
+                    Ok(directives) => Ok(Step::Handle(directives)),
+                    Err(refusal) => Err(self.reject(refusal.into())),
+                };
+            }
+            let since = match began {
+                Some(since) => since,
+                None => {
+                    self.become_evictable(self.head_read_at, ConnectionState::Head)?;
+                    began = Some(self.head_read_at);
+                    self.head_read_at
+                }
+            };
+            let filled = self.fill_within(self.config.header_timeout, since);
+            if self.entry().is_cut() {
+                return Err(CloseReason::Destroyed);
+            }
+            match filled {
+                Ok(0) => {
+                    let is_stopped = self.entry().end_reason().is_some();
+                    return Err(self.reject(Error::ended_early(is_stopped)));
+                }
+                Ok(_) => {}
+                Err(IoEnd::ReadTimedOut) => {
+                    return Err(self.reject(Error::new(408, "the head took too long")));
+                }
+                Err(end) => return Err(end.into()),
+            }
+        }
+    }
+
+    /// Parses what has come of a head. Returns whether it is whole.
+    fn parse_head(&mut self) -> Result<bool, CloseReason> {
+        let limits = HeadLimits {
+            bytes: self.config.max_head_bytes,
+            fields: self.config.max_headers,
+            https: self.config.transport.is_some(),
+        };
+        // Nobody else holds the head yet, as `reset_head` has made sure.
+        let parsed = match Arc::get_mut(&mut self.head) {
+            Some(head) => head.parse(self.stream.buffered(), limits),
+            None => Ok(None),
+        };
+        match parsed {
+            Ok(Some(n)) => {
+                self.stream.consume(n);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(refusal) => Err(self.reject(refusal.into())),
+        }
+    }
+
+    /// Waits for more bytes, until `limit` has passed since then.
+    fn fill_within(&mut self, limit: Option<Duration>, since: Instant) -> Result<usize, IoEnd> {
+        let spent = self.head_read_at.saturating_duration_since(since);
+        let timeout = limit.map(|limit| limit.saturating_sub(spent));
+        if timeout == Some(Duration::ZERO) {
+            return Err(IoEnd::ReadTimedOut);
+        }
+        let filled = self.stream.fill(timeout);
+        self.head_read_at = Instant::now();
+        filled
+    }
+
+    /// Lets other threads run before this one sleeps. Often the next request is there afterwards,
+    /// which saves a sleep and a wake-up.
+    ///
+    /// If a yield takes long, another program wants the processor, and would get it after each
+    /// request. So there is no further yield for a while.
+    fn yield_briefly(&mut self) {
+        if self.head_read_at < self.next_yield_at {
+            return;
+        }
+        thread::yield_now();
+        if self.head_read_at.elapsed() > LONG_YIELD {
+            let next = self.head_read_at.checked_add(YIELD_PAUSE);
+            self.next_yield_at = next.unwrap_or(self.head_read_at);
+        }
+    }
+
+    /// Makes room for the next head, in the memory of the last one unless somebody still holds that.
+    fn reset_head(&mut self) {
+        match Arc::get_mut(&mut self.head) {
+            Some(head) => head.clear(),
+            None => self.head = Arc::default(),
+        }
+    }
+
+    /// Has the handler make a response.
+    fn call(&mut self, handler: &Handler<'_>, directives: Directives) -> Result<Step, CloseReason> {
+        let entry = self.entry();
+        entry.begin_request(self.head_read_at, &self.head)?;
+        self.config.emit(|| Event::Request {
+            id: entry.id,
+            method: self.head.method.clone(),
+            target: self.head.target.clone(),
+            version: self.head.version,
+            headers: self.head.headers.clone(),
+        });
+        // A destroy that has begun comes to this connection next.
+        if entry.is_cut() || self.registration.registry.phase() == Phase::Destroyed {
+            return Err(CloseReason::Destroyed);
+        }
+        self.exchange = Exchange::new(directives, self.config.max_body_bytes);
+        self.stream.begin_exchange(!self.exchange.is_complete());
+        let mut request = Request {
+            head: &self.head,
+            registration: self.registration,
+            body: Body {
+                stream: &mut self.stream,
+                exchange: &mut self.exchange,
+                config: self.config,
+            },
+        };
+        match panic::catch(|| handler(&mut request)) {
+            Ok(response) => match self.finish_call(response)? {
+                Finished::Answer(response) => Ok(Step::Answer(response)),
+                Finished::Leave(take) => Ok(Step::Leave(take)),
+            },
+            Err(message) => {
+                let reason = report_panic(self.registration, message);
+                let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR).with_close();
+                let _ = self.answer(response); // the panic is the reason, whatever comes of this
+                Err(reason)
+            }
+        }
+    }
+}
+
+/// Returns whether a request has begun: anything but nothing, or an empty line in part or whole.
+fn has_request(bytes: &[u8]) -> bool {
+    !matches!(bytes, b"" | b"\r" | b"\r\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+use super::super::super::config::Config;
+use super::super::super::error::Error;
+use super::super::super::event::{CloseReason, ConnectionId, Event};
+use super::super::super::lifecycle::{Entry, Registration, Reported};
+use super::super::super::server::Server;
+use super::super::request::Request;
+use super::super::response::Response;
+use super::super::transport::Transport;
+use super::serve_over;
+use std::io::{self, ErrorKind, Write};
+use std::mem;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a test and its transport share: what the client says, what it has got, and which call will fail.
+#[derive(Default)]
+struct Wire {
+    input: Vec<&'static [u8]>,
+    output: Vec<u8>,
+    /// Whether a write takes all that there is; and how much there was, each time.
+    takes_all: bool,
+    writes: Vec<usize>,
+    /// All that the read timeout was set to.
+    timeouts: Vec<Option<Duration>>,
+    calls: usize,
+    failing: usize,
+    error: Option<ErrorKind>,
+}
+
+impl Wire {
+    /// Counts a call, and fails it if it is the one. Only reads and writes can be interrupted.
+    fn call(&mut self, transfers: bool) -> io::Result<()> {
+        self.calls += 1;
+        match self.error {
+            Some(ErrorKind::Interrupted) if !transfers => Ok(()),
+            Some(kind) if self.calls == self.failing => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Client(Arc<Mutex<Wire>>);
+
+impl Transport for Client {
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.lock().unwrap();
+        wire.call(true)?;
+        let piece = match wire.input.first() {
+            Some(piece) => *piece,
+            None => return Ok(0),
+        };
+        let n = piece.len().min(buf.len());
+        buf[..n].copy_from_slice(&piece[..n]);
+        wire.input[0] = &piece[n..];
+        wire.input.retain(|piece| !piece.is_empty());
+        Ok(n)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut wire = self.0.lock().unwrap();
+        wire.call(true)?;
+        wire.writes.push(bytes.len());
+        let n = bytes
+            .len()
+            .min(if wire.takes_all { usize::MAX } else { 700 });
+        wire.output.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut wire = self.0.lock().unwrap();
+        wire.timeouts.push(timeout);
+        wire.call(false)
+    }
+
+    fn set_write_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
+        self.0.lock().unwrap().call(false)
+    }
+
+    fn shut_down(&mut self, _: Shutdown) {
+        let _ = self.0.lock().unwrap().call(false);
+    }
+
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
+        Err(self)
+    }
+}
+
+const DIALOGUE: [&[u8]; 7] = [
+    b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nPOST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe",
+    b"llo",
+    b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+    b"5\r\nhello\r",
+    b"\n0\r\n\r\nGET /d HTTP/1.1\r\nHo",
+    b"st: x\r\nConnection: close\r\n\r\n",
+    b"more",
+];
+
+/// Answers with more than one write takes.
+fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
+    let text = request.path().repeat(900) + &request.body().read_to_text()?;
+    Ok(Response::stream(move |body| {
+        body.write_all(text.as_bytes())?;
+        body.flush()
+    }))
+}
+
+/// Has what the client says answered; gives why the connection ended, which was told once.
+fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
+    let told = Arc::new(Mutex::new((0, Vec::new())));
+    let events = Arc::clone(&told);
+    let builder = Server::builder().on_event(move |event| {
+        let mut told = events.lock().unwrap();
+        told.0 += usize::from(matches!(event, Event::Opened { .. }));
+        if let Event::Closed { reason, .. } = event {
+            told.1.push(*reason);
+        }
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let entry = Entry::new(ConnectionId(1), Some(server.local_addr()), false);
+    let registration = Registration {
+        registry: server.handle().registry,
+        entry: Arc::new(entry),
+        reported: Reported::Nothing,
+    };
+    let wire = Arc::new(Mutex::new(wire));
+    let client = Client(Arc::clone(&wire));
+    let open = |_: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
+        let set_up = client.0.lock().unwrap().call(false);
+        set_up.or(Err(CloseReason::SetupFailed))?;
+        Ok(Box::new(client))
+    };
+    serve_over(open, registration, &|request| answer(request).into());
+    let told = told.lock().unwrap();
+    assert_eq!((told.0, told.1.len()), (1, 1), "opened and closed once");
+    let wire = mem::take(&mut *wire.lock().unwrap());
+    (wire, told.1[0])
+}
+
+/// What the client got, without dates, why it ended, and after how many calls.
+fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, usize) {
+    let (wire, reason) = serve_wire(Wire {
+        input: DIALOGUE.to_vec(),
+        failing,
+        error,
+        ..Wire::default()
+    });
+    let text = String::from_utf8(wire.output).unwrap();
+    let lines = text.split_inclusive("\r\n");
+    let undated = lines.filter(|line| !line.starts_with("Da")).collect();
+    (undated, reason, wire.calls)
+}
+
+#[test]
+fn whichever_call_to_the_system_fails_the_connection_ends_once_and_says_nothing_wrong() {
+    let (whole, reason, calls) = converse(0, None);
+    assert_eq!(reason, CloseReason::Completed);
+    assert_eq!(whole.matches("HTTP/1.1 200 OK\r\n").count(), 4);
+    assert_eq!(whole.matches("HTTP/1.1 100 Continue\r\n").count(), 1);
+    use ErrorKind::{ConnectionReset, TimedOut, WouldBlock};
+    for kind in [ConnectionReset, WouldBlock, TimedOut] {
+        for failing in 1..=calls {
+            let (said, reason, _) = converse(failing, Some(kind));
+            let of = format!("{kind:?} of call {failing}: {reason:?}");
+            // A body that cannot be read is answered, and so is a slow head. Nothing follows that.
+            let refusal = ["HTTP/1.1 408", "HTTP/1.1 500"];
+            let at = refusal.iter().find_map(|line| said.find(line));
+            let (said, refusal) = said.split_at(at.unwrap_or(said.len()));
+            assert!(whole.starts_with(said), "{of}");
+            let ends = ["\r\n0\r\n\r\n", "100 Continue\r\n\r\n"];
+            let is_whole = said.is_empty() || ends.iter().any(|end| said.ends_with(end));
+            assert!(refusal.is_empty() || is_whole, "{of} stands in a hole");
+            assert!(
+                refusal.is_empty() || refusal.contains("\r\nConnection: close\r\n"),
+                "{of}"
+            );
+            assert!(refusal.matches("\n").count() <= 6, "{of}");
+            assert_eq!(reason == CloseReason::SetupFailed, failing == 1, "{of}");
+            assert_eq!(reason == CloseReason::Completed, said == whole, "{of}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_read_or_write_is_made_again() {
+    let (whole, _, calls) = converse(0, None);
+    for failing in 1..=calls {
+        let (said, reason, _) = converse(failing, Some(ErrorKind::Interrupted));
+        assert_eq!((said, reason), (whole.clone(), CloseReason::Completed));
+    }
+}
+
+/// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
+#[test]
+fn an_empty_line_does_not_make_a_connection_wait_anew() {
+    let (wire, reason) = serve_wire(Wire {
+        input: vec![b"\r\n"],
+        ..Wire::default()
+    });
+    assert_eq!(reason, CloseReason::PeerClosed);
+    let idle = Config::default().idle_timeout;
+    assert_eq!(wire.timeouts.len(), 2);
+    assert!(
+        wire.timeouts[0] == idle && wire.timeouts[1] < idle,
+        "{:?}",
+        wire.timeouts
+    );
+}
+
+#[test]
+fn the_head_of_a_large_response_leaves_with_the_beginning_of_its_body() {
+    let target = "a".repeat(59);
+    let request =
+        format!("GET /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes();
+    let input = vec![&*request.leak()];
+    let (wire, reason) = serve_wire(Wire {
+        input,
+        takes_all: true,
+        ..Wire::default()
+    });
+    assert_eq!(reason, CloseReason::Completed);
+    let large: Vec<usize> = wire
+        .writes
+        .iter()
+        .copied()
+        .filter(|bytes| *bytes > 5)
+        .collect();
+    let ends = "\r\n0\r\n\r\n".len(); // of the chunk, which the handler flushes, and of the body
+    assert_eq!(
+        large,
+        [16 * 1024, wire.output.len() - 16 * 1024 - ends],
+        "{:?}",
+        wire.writes
+    );
+}

@@ -1,0 +1,30 @@
+//! One connection, on its own thread.
+//!
+//! `driver` is the loop over its steps, `respond` is how it answers, and `connection` is what they
+//! share. Below them are what a handler sees (`request`, `body`) and returns (`response`,
+//! `body_writer`, `upgrade`), and what carries the bytes (`stream`, `rate`, `date`, `transport`).
+
+mod body;
+mod body_writer;
+mod connection;
+mod date;
+mod driver;
+mod rate;
+mod request;
+mod respond;
+mod response;
+mod stream;
+mod transport;
+mod upgrade;
+
+pub(crate) use self::driver::{refuse_without_thread, serve, Handler};
+// These are driven by `fuzz/`, which takes the library in as a module.
+pub use self::{
+    body::Body,
+    body_writer::BodyWriter,
+    request::Request,
+    response::Response,
+    upgrade::{Lease, Upgraded},
+};
+#[allow(unused_imports)]
+pub(crate) use self::{driver::serve_over, transport::Transport};

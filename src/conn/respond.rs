@@ -1,0 +1,348 @@
+//! How a connection answers: the response, the refusal, the upgrade, and the lingering end.
+
+use super::super::error::Error;
+use super::super::event::{CloseReason, ConnectionState, Event};
+use super::super::proto::{
+    self, BodyFraming, BodyLength, ConnectionField, ResponseHead, StatusCode, Version,
+};
+use super::super::sys::panic;
+use super::body_writer::BodyWriter;
+use super::connection::{report_panic, Connection};
+use super::response::{Payload, Response, UpgradeFn};
+use std::io;
+use std::mem;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long and how much of what a client still sends is read before the end.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The largest body that the client's system takes at once, so that a reset would come behind it.
+const SHORT_BYTES: usize = 4 * 1024;
+
+/// What comes of a handler's response.
+pub(super) enum Finished {
+    /// It is to be sent.
+    Answer(Response),
+    /// The connection leaves HTTP, and a 101 has been sent.
+    Leave(UpgradeFn),
+}
+
+impl Connection<'_> {
+    /// Sends a 101 if the handler's response is an upgrade that the client has offered.
+    pub(super) fn finish_call(&mut self, mut response: Response) -> Result<Finished, CloseReason> {
+        let payload = mem::replace(&mut response.payload, Payload::NONE);
+        let (protocol, take) = match payload {
+            Payload::Upgrade { protocol, take } => (protocol, take),
+            payload => {
+                response.payload = payload;
+                return Ok(Finished::Answer(response));
+            }
+        };
+        if let Some(refusal) = self.refuse_upgrade(&protocol, &mut response) {
+            return Ok(Finished::Answer(refusal));
+        }
+        if response.invalid.is_some() {
+            return Ok(Finished::Answer(response));
+        }
+        self.begin_response()?;
+        self.push_head(&response, BodyFraming::None, ConnectionField::None)?;
+        self.stream.flush()?;
+        self.report_response(response.status, 0);
+        self.entry().enter(ConnectionState::Upgraded)?;
+        let id = self.entry().id;
+        self.config.emit(|| Event::Upgraded { id, protocol });
+        Ok(Finished::Leave(take))
+    }
+
+    /// Returns the response that is sent instead of a 101, if this is no upgrade (RFC 9110 §7.8).
+    fn refuse_upgrade(&self, protocol: &str, response: &mut Response) -> Option<Response> {
+        if response.status != StatusCode::SWITCHING_PROTOCOLS {
+            response.invalid = Some("the status code of an upgrade is 101, and cannot be set");
+            return None;
+        }
+        if !self.is_offered(protocol) {
+            return Some(Error::new(400, "the client has not offered this upgrade").into());
+        }
+        if !self.exchange.is_complete() {
+            return Some(Error::new(400, "the body before an upgrade was not read").into());
+        }
+        if self.is_draining() {
+            return Some(Error::ended_early(true).into());
+        }
+        None
+    }
+
+    fn is_offered(&self, protocol: &str) -> bool {
+        if protocol.is_empty() || !self.exchange.directives.upgrades {
+            return false;
+        }
+        for (name, value) in self.head.headers.iter_bytes() {
+            let is_it = |offer| proto::eq_ignore_case(offer, protocol);
+            if proto::eq_ignore_case(name, "upgrade") && proto::list_elements(value).any(is_it) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn begin_response(&mut self) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        self.date.refresh(now);
+        self.entry().enter_at(now, ConnectionState::Responding)
+    }
+
+    fn report_response(&self, status: StatusCode, bytes: u64) {
+        let id = self.entry().id;
+        let time = self.head_read_at.elapsed();
+        self.config.emit(|| Event::Responded {
+            id,
+            status,
+            bytes,
+            time,
+        });
+    }
+
+    /// Receives what is left of the body, if the connection can go on then. Sends the response, and
+    /// ends the connection if it cannot go on.
+    pub(super) fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
+        let mut received = Ok(());
+        if !response.closes && !self.is_draining() {
+            // The end of the response begins here: the connection hurries if its place is wanted.
+            self.entry().begin_end_of_response();
+            let registry = &self.registration.registry;
+            let is_hurried = || registry.is_place_sought() || registry.is_draining_or_destroyed();
+            received = self.body().receive_rest(is_hurried);
+        }
+        self.begin_response()?;
+        // Asked after the rest has been received: a drain may have begun meanwhile.
+        let is_draining = self.is_draining();
+        let may_go_on = self.exchange.may_go_on() && !response.closes;
+        let is_short = match &response.payload {
+            Payload::Bytes(bytes) => bytes.len() <= SHORT_BYTES,
+            Payload::Stream { .. } | Payload::Upgrade { .. } => false,
+        };
+        let keep_alive = may_go_on && self.exchange.is_complete() && !is_draining;
+        if self.respond(response, keep_alive)? {
+            return Ok(());
+        }
+        let closed = if is_short && self.is_last_word() {
+            // The client wanted the end, and has sent nothing more: a reset cannot come.
+            self.become_evictable(Instant::now(), ConnectionState::Closing)
+        } else {
+            self.linger()
+        };
+        received.and(Err(
+            self.reason_after_last_response(closed, may_go_on && is_draining)
+        ))
+    }
+
+    /// Returns whether the request was the client's last one, as it has said itself.
+    fn is_last_word(&self) -> bool {
+        let directives = &self.exchange.directives;
+        !directives.keep_alive
+            && self.head.method == "GET"
+            && directives.body == BodyLength::Known(0)
+            && self.stream.buffered().is_empty()
+    }
+
+    /// Decides why the connection ends after its last response.
+    fn reason_after_last_response(
+        &self,
+        closed: Result<(), CloseReason>,
+        is_drained: bool,
+    ) -> CloseReason {
+        match self.exchange.failure {
+            Some(StatusCode::REQUEST_TIMEOUT) => return CloseReason::BodyTimeout,
+            Some(StatusCode::INTERNAL_SERVER_ERROR) => {
+                return closed.err().unwrap_or(CloseReason::PeerLost);
+            }
+            Some(status) => return CloseReason::Refused(status),
+            None => {}
+        }
+        match closed {
+            Err(reason) => reason, // the client does not have all of it
+            Ok(()) if is_drained => CloseReason::Drained,
+            Ok(()) => CloseReason::Completed,
+        }
+    }
+
+    /// Sends a response. Returns whether the connection can go on after it, for which `keep_alive`
+    /// must hold.
+    fn respond(&mut self, mut response: Response, keep_alive: bool) -> Result<bool, CloseReason> {
+        let replaced = self.replace_invalid(&mut response);
+        if let Some(error) = response.failure.take() {
+            self.report_failure(error);
+        }
+        let version = self.head.version;
+        let framing = response.framing(version);
+        let keep_alive = keep_alive
+            && replaced.is_ok()
+            && !response.closes
+            && framing != BodyFraming::UntilClose;
+        let connection = if !keep_alive {
+            ConnectionField::Close
+        } else if version == Version::Http10 {
+            // RFC 9112 §9.3: without it, a client of HTTP/1.0 waits for the end.
+            ConnectionField::KeepAlive
+        } else {
+            ConnectionField::None
+        };
+        self.push_head(&response, framing, connection)?;
+        let status = response.status;
+        let payload = response.payload;
+        // Dropping a body that is not sent is the user's code as well.
+        let mut sent = match panic::catch(|| self.send_body(payload, framing)) {
+            Ok(sent) => sent,
+            Err(message) => Err(report_panic(self.registration, message)),
+        };
+        if let Ok(bytes) = sent {
+            self.report_response(status, bytes);
+            sent = replaced.and(sent);
+        }
+        if let Err(reason) = sent {
+            // Earlier responses may stand before this one, and the client sees that it is cut short.
+            self.linger()?;
+            return Err(reason);
+        }
+        Ok(keep_alive)
+    }
+
+    /// Replaces a response that cannot be sent as it was made by a 500. Fails if its body panics when
+    /// it is dropped.
+    fn replace_invalid(&mut self, response: &mut Response) -> Result<(), CloseReason> {
+        if !(200..=599).contains(&response.status.as_u16()) && response.invalid.is_none() {
+            response.invalid = Some("the status code is not from 200 to 599");
+        }
+        let invalid = match response.invalid {
+            Some(invalid) => invalid,
+            None => return Ok(()),
+        };
+        let error = Error::Io(io::Error::new(io::ErrorKind::InvalidData, invalid));
+        let replaced = mem::replace(response, error.into());
+        // Dropping its body is the user's code.
+        match panic::catch(|| drop(replaced)) {
+            Ok(()) => Ok(()),
+            Err(message) => Err(report_panic(self.registration, message)),
+        }
+    }
+
+    fn report_failure(&self, error: Error) {
+        let id = self.entry().id;
+        self.config.emit(|| Event::RequestFailed { id, error });
+    }
+
+    fn push_head(
+        &mut self,
+        response: &Response,
+        framing: BodyFraming,
+        connection: ConnectionField,
+    ) -> Result<(), CloseReason> {
+        let head = ResponseHead {
+            status: response.status,
+            date: self.date.text(),
+            framing,
+            connection,
+            content_type: &response.content_type,
+            fields: &response.fields,
+        };
+        head.encode(self.stream.output_for_head()?);
+        Ok(())
+    }
+
+    /// Sends a body, if there is to be one. Returns its length.
+    fn send_body(&mut self, payload: Payload, framing: BodyFraming) -> Result<u64, CloseReason> {
+        if matches!(framing, BodyFraming::None | BodyFraming::Length(0)) {
+            return Ok(0);
+        }
+        if self.head.method == "HEAD" {
+            return Ok(0);
+        }
+        match payload {
+            Payload::Bytes(bytes) => {
+                // A large body leaves now, and with it the end of the response.
+                self.entry().begin_end_of_response();
+                self.stream.push(&bytes)?;
+                Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
+            Payload::Stream { write, length } => {
+                let chunked = framing == BodyFraming::Chunked;
+                let mut body = BodyWriter::new(&mut self.stream, chunked, length);
+                let written = write(&mut body);
+                let finished = body.finish(written);
+                // If it fails after that, there was more. The client has what it was promised.
+                let is_whole = body.is_whole();
+                let bytes = body.written();
+                self.stream.written()?;
+                match finished {
+                    Ok(()) => Ok(bytes),
+                    Err(error) => {
+                        self.report_failure(error.into());
+                        if is_whole {
+                            Ok(bytes)
+                        } else {
+                            Err(CloseReason::ResponseFailed)
+                        }
+                    }
+                }
+            }
+            // An upgrade has been taken out of its response by now.
+            Payload::Upgrade { .. } => Ok(0),
+        }
+    }
+
+    /// Answers what is wrong with a request, and ends the connection. Returns why it ends.
+    pub(super) fn reject(&mut self, error: Error) -> CloseReason {
+        let reason = match error.status() {
+            StatusCode::REQUEST_TIMEOUT => CloseReason::HeadTimeout,
+            StatusCode::SERVICE_UNAVAILABLE => CloseReason::Busy,
+            status => CloseReason::Refused(status),
+        };
+        self.recognize_head_method();
+        if let Err(reason) = self.begin_response() {
+            return reason;
+        }
+        if let Err(reason) = self.respond(error.into(), false) {
+            return reason;
+        }
+        let _ = self.linger(); // if it fails, the refusal is still the reason
+        reason
+    }
+
+    /// Sees whether a request that has not been read asks for `HEAD`.
+    fn recognize_head_method(&mut self) {
+        // RFC 9110 §9.3.2: the response to a HEAD has no body, also if it is a refusal.
+        let begun = self.stream.buffered();
+        let begun = begun.strip_prefix(b"\r\n").unwrap_or(begun);
+        if !begun.starts_with(b"HEAD ") {
+            return;
+        }
+        if let Some(head) = Arc::get_mut(&mut self.head) {
+            if head.method.is_empty() {
+                head.method = String::from("HEAD");
+            }
+        }
+    }
+
+    /// Sends the rest, and waits until the client has had the time to read it.
+    fn linger(&mut self) -> Result<(), CloseReason> {
+        let began = Instant::now();
+        self.become_evictable(began, ConnectionState::Closing)?;
+        self.stream.transport.shut_down(Shutdown::Write);
+        let mut discarded: usize = 0;
+        while discarded < LINGER_BYTES {
+            let time = LINGER_TIME.saturating_sub(began.elapsed());
+            if time.is_zero() {
+                break;
+            }
+            self.stream.consume(usize::MAX);
+            match self.stream.fill(Some(time)) {
+                Ok(0) | Err(_) => break,
+                Ok(n) => discarded = discarded.saturating_add(n),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,347 @@
+//! What a handler returns: a status code, headers, and a body that is bytes, a reader or a closure.
+
+use super::super::error::Error;
+use super::super::proto::{self, BodyFraming, BodyLength, StatusCode, Version};
+use super::body_writer::BodyWriter;
+use super::upgrade::Upgraded;
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek};
+
+/// A response. The library adds `Date` and the headers that frame the message.
+///
+/// A handler may return anything that converts into a response: a `&'static str` or a `String` (as
+/// [`Response::text`]), a [`StatusCode`] (with its name as text), or a `Result` of these and an
+/// [`Error`]. In such a handler, `?` takes an [`io::Error`] as well.
+pub struct Response {
+    pub(super) status: StatusCode,
+    pub(super) content_type: Cow<'static, [u8]>,
+    /// The other headers, as they go on the wire.
+    pub(super) fields: Vec<u8>,
+    pub(super) payload: Payload,
+    pub(super) closes: bool,
+    /// The error that the handler returned.
+    pub(super) failure: Option<Error>,
+    /// Why the response cannot be sent.
+    pub(super) invalid: Option<&'static str>,
+}
+
+type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
+pub(super) type UpgradeFn = Box<dyn FnOnce(Upgraded) + Send>;
+
+pub(super) enum Payload {
+    Bytes(Cow<'static, [u8]>),
+    Stream {
+        write: Box<StreamBody>,
+        length: Option<u64>,
+    },
+    Upgrade {
+        protocol: String,
+        take: UpgradeFn,
+    },
+}
+
+impl Payload {
+    pub(super) const NONE: Payload = Payload::Bytes(Cow::Borrowed(b""));
+}
+
+/// Headers that say how a message is framed and dated, and how long its connection lasts.
+const RESERVED: [&str; 6] = [
+    "content-length",
+    "transfer-encoding",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+];
+
+impl Response {
+    /// Returns a response without a body.
+    pub fn new(status: impl Into<StatusCode>) -> Response {
+        Response::with_payload("", Payload::NONE).with_status(status)
+    }
+
+    /// Returns plain text in UTF-8, with status 200.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> Response {
+        Response::of_text("text/plain; charset=utf-8", text.into())
+    }
+
+    /// Returns an HTML page in UTF-8, with status 200.
+    pub fn html(html: impl Into<Cow<'static, str>>) -> Response {
+        Response::of_text("text/html; charset=utf-8", html.into())
+    }
+
+    /// Returns a JSON document, already serialized, with status 200.
+    pub fn json(json: impl Into<Cow<'static, str>>) -> Response {
+        Response::of_text("application/json", json.into())
+    }
+
+    /// Returns bytes of this content type, with status 200.
+    pub fn bytes(content_type: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Response {
+        let payload = Payload::Bytes(bytes.into());
+        Response::with_payload("", payload).with_header("Content-Type", content_type)
+    }
+
+    /// Sends a file from its present position to its end, as `application/octet-stream`, with status
+    /// 200.
+    ///
+    /// The length of a regular file is taken now. If the file shrinks before it has been sent, the
+    /// connection is cut, so that the client can tell. Anything else that can be read, such as a pipe
+    /// or a file in `/proc`, is sent in chunks.
+    ///
+    /// # Errors
+    /// Fails if the file's length or position cannot be had, or if it is a directory.
+    pub fn file(mut file: File) -> io::Result<Response> {
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            let text = "a directory cannot be sent as a file";
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
+        }
+        let mut length = None;
+        // The files of `/proc` say that they are empty.
+        if metadata.is_file() && metadata.len() > 0 {
+            length = Some(metadata.len().saturating_sub(file.stream_position()?));
+        }
+        Ok(Response::reader(file, length))
+    }
+
+    /// Streams a reader, as `application/octet-stream`, with status 200.
+    ///
+    /// With a length, exactly that many bytes are sent. If the reader fails or ends early, the
+    /// connection is cut, so that the client can tell. What goes beyond the length is left out.
+    ///
+    /// Without a length, the body is sent in chunks. A client of HTTP/1.0 gets it until the connection
+    /// closes, and cannot tell whether it is whole.
+    ///
+    /// The reader is read on the connection's thread. For a `HEAD` request it is not read.
+    pub fn reader(
+        mut reader: impl Read + Send + 'static,
+        length: impl Into<Option<u64>>,
+    ) -> Response {
+        let mut length = length.into();
+        if length == Some(u64::MAX) {
+            length = None; // it stands for none
+        }
+        Response::with_writer(length, move |body| body.copy(&mut reader))
+    }
+
+    /// Streams what a closure writes, as `application/octet-stream`, with status 200.
+    ///
+    /// The body is sent in chunks. A client of HTTP/1.0 gets it until the connection closes, and
+    /// cannot tell whether it is whole.
+    ///
+    /// The closure runs on the connection's thread after the handler. For a `HEAD` request it does
+    /// not run. If it fails, the connection is cut, so that the client can tell. A long one should ask
+    /// its [`CancelToken`](super::super::CancelToken) now and then.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let lines = hardstop::Response::stream(|body| (1..=9).try_for_each(|n| writeln!(body, "{n}")));
+    /// ```
+    #[doc(alias = "sse")]
+    pub fn stream(
+        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Response {
+        Response::with_writer(None, write)
+    }
+
+    /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream, including
+    /// what the client has already sent.
+    ///
+    /// For a WebSocket, the handler adds its headers with [`with_header`](Response::with_header). Any
+    /// page in a browser can open one, so check `Origin` first.
+    ///
+    /// The closure runs on the connection's thread, and may move the stream to another one. The client
+    /// must have offered the protocol (whatever its case) in an HTTP/1.1 request, and the handler must
+    /// have read its body. Otherwise the client gets a 400 instead, or a 503 while the server drains.
+    /// With another status code it gets a 500.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let greeting = hardstop::Response::upgrade("greeting", |mut stream| drop(stream.write_all(b"hello\n")));
+    /// ```
+    #[doc(alias = "websocket")]
+    pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
+        let response = Response::new(StatusCode::SWITCHING_PROTOCOLS);
+        let mut response = response.with_header("Upgrade", protocol);
+        response.payload = Payload::Upgrade {
+            protocol: String::from(protocol),
+            take: Box::new(take),
+        };
+        response
+    }
+
+    /// Sends the client to another place, which it asks for with `GET`.
+    ///
+    /// The status is 303 (See Other), unless [`with_status`](Response::with_status) sets another one.
+    pub fn redirect(location: impl AsRef<[u8]>) -> Response {
+        Response::new(StatusCode::SEE_OTHER).with_header("Location", location)
+    }
+
+    /// Sets the status code.
+    ///
+    /// One below 200 or above 599 leaves as a 500, with an event. A 204, 205 or 304 has no body.
+    pub fn with_status(mut self, status: impl Into<StatusCode>) -> Response {
+        self.status = status.into();
+        self
+    }
+
+    /// Adds a header. Another one of the same name stays, except for `Content-Type`, which is
+    /// replaced.
+    ///
+    /// `Connection: close` does the same as [`with_close`](Response::with_close). Its other values,
+    /// `Keep-Alive`, `TE`, `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are
+    /// the library's own, and are left out.
+    ///
+    /// A name that is not a token, or a value with a control byte (a line end, above all), cannot be
+    /// sent. The response then leaves as a 500, and
+    /// [`Event::RequestFailed`](super::super::Event::RequestFailed) says why.
+    #[doc(alias("cookie", "set_header"))]
+    pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
+        let name = name.as_ref();
+        let value = value.as_ref();
+        if !proto::is_token(name) {
+            self.invalid = Some(
+                "a field name in the response is not a token: use letters, digits and hyphens",
+            );
+        } else if value.iter().any(|byte| proto::is_control(*byte)) {
+            self.invalid = Some("a field value in the response has a control byte: encode it");
+        } else if proto::eq_ignore_case(name, "connection") {
+            let closes = |option| proto::eq_ignore_case(option, "close");
+            self.closes |= proto::list_elements(value).any(closes);
+        } else if proto::eq_ignore_case(name, "content-type") {
+            self.content_type = Cow::Owned(value.to_vec());
+        } else if !RESERVED
+            .iter()
+            .any(|reserved| proto::eq_ignore_case(name, reserved))
+        {
+            self.push_field(name, value);
+        }
+        self
+    }
+
+    fn push_field(&mut self, name: &[u8], value: &[u8]) {
+        if proto::eq_ignore_case(name, "upgrade") {
+            // RFC 9110 §7.8: the sender of Upgrade also sends the connection option.
+            self.fields.extend_from_slice(b"Connection: upgrade\r\n");
+        }
+        self.fields.extend_from_slice(name);
+        self.fields.extend_from_slice(b": ");
+        self.fields.extend_from_slice(value);
+        self.fields.extend_from_slice(b"\r\n");
+    }
+
+    /// Ends the connection after this response, with `Connection: close`.
+    pub fn with_close(mut self) -> Response {
+        self.closes = true;
+        self
+    }
+
+    /// Returns the status code.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns how the body is framed on the wire for a client of this version.
+    pub(super) fn framing(&self, version: Version) -> BodyFraming {
+        let length = match &self.payload {
+            Payload::Upgrade { .. } => return BodyFraming::None,
+            Payload::Bytes(bytes) => {
+                BodyLength::Known(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
+            Payload::Stream {
+                length: Some(length),
+                ..
+            } => BodyLength::Known(*length),
+            Payload::Stream { length: None, .. } => BodyLength::Chunked,
+        };
+        BodyFraming::of(self.status, length, version)
+    }
+
+    fn with_payload(content_type: &'static str, payload: Payload) -> Response {
+        Response {
+            status: StatusCode::OK,
+            content_type: Cow::Borrowed(content_type.as_bytes()),
+            fields: Vec::new(),
+            payload,
+            closes: false,
+            failure: None,
+            invalid: None,
+        }
+    }
+
+    fn with_writer(
+        length: Option<u64>,
+        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Response {
+        let payload = Payload::Stream {
+            write: Box::new(write),
+            length,
+        };
+        Response::with_payload("application/octet-stream", payload)
+    }
+
+    fn of_text(content_type: &'static str, text: Cow<'static, str>) -> Response {
+        let bytes = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Response::with_payload(content_type, Payload::Bytes(bytes))
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("content_type", &String::from_utf8_lossy(&self.content_type))
+            .field("headers", &String::from_utf8_lossy(&self.fields))
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<&'static str> for Response {
+    fn from(text: &'static str) -> Response {
+        Response::text(text)
+    }
+}
+
+impl From<String> for Response {
+    fn from(text: String) -> Response {
+        Response::text(text)
+    }
+}
+
+impl From<StatusCode> for Response {
+    fn from(status: StatusCode) -> Response {
+        Response::text(format!("{status}\n")).with_status(status)
+    }
+}
+
+/// The client gets the error's status and, if it is [`Error::Refused`], its text. A 503 gets a
+/// `Retry-After` of one second. The error goes to the event hook.
+impl From<Error> for Response {
+    fn from(error: Error) -> Response {
+        let status = error.status();
+        let text = match &error {
+            Error::Refused { status, reason } => format!("{status}: {reason}\n"),
+            Error::Cut | Error::Io(_) => format!("{status}\n"),
+        };
+        let mut response = Response::text(text).with_status(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.push_field(b"Retry-After", b"1");
+        }
+        response.failure = Some(error);
+        response
+    }
+}
+
+impl<T: Into<Response>> From<Result<T, Error>> for Response {
+    fn from(result: Result<T, Error>) -> Response {
+        match result {
+            Ok(response) => response.into(),
+            Err(error) => error.into(),
+        }
+    }
+}

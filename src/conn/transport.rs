@@ -1,0 +1,193 @@
+//! What carries a connection's bytes: its socket, and what the user's transport makes of it.
+//!
+//! 1. The socket stays in the registry whatever is wrapped around it. A stop cuts the socket, and
+//!    every call into the transport ends.
+//! 2. A socket's timeout does not bound a call that reads or writes more than once, as TLS does for a
+//!    record. So the accept loop watches such calls, and cuts a connection whose call has not
+//!    returned in time.
+
+use super::super::config::{TransportHook, Wrapped};
+use super::super::event::{BoxError, CloseReason, ConnectionState, Event};
+use super::super::lifecycle::{Entry, Registration};
+use super::super::sys::socket;
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How much too early a system may end a wait: one tick of its clock.
+const CLOCK_TICK: Duration = Duration::from_millis(16);
+
+/// How much is given to a transport at a time. Its call is watched as one write.
+const WRAPPED_BYTES: usize = 16 * 1024;
+
+/// Tests and the fuzzer have transports of their own, which break wherever they want.
+pub(crate) trait Transport: Send {
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Sets the read timeout. `None` waits for ever.
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+    /// Sets the write timeout. `None` waits for ever.
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+    fn shut_down(&mut self, direction: Shutdown);
+    /// Returns the socket, if nothing stands between it and the bytes.
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>>;
+}
+
+pub(crate) struct Socket {
+    tcp: TcpStream,
+    /// The user's transport. Dropping it says goodbye; what the client sends after that is read from
+    /// the socket, and discarded.
+    wrapped: Option<Box<dyn Wrapped>>,
+    entry: Arc<Entry>,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl Socket {
+    /// Gives the socket the modes that bound every wait, and has the transport make its handshake.
+    pub(crate) fn open(
+        tcp: TcpStream,
+        registration: &Registration,
+    ) -> Result<Box<dyn Transport>, CloseReason> {
+        let config = &registration.registry.config;
+        socket::prepare(&tcp).or(Err(CloseReason::SetupFailed))?;
+        tcp.set_write_timeout(config.write_timeout)
+            .or(Err(CloseReason::SetupFailed))?;
+        let mut wrapped = None;
+        if let Some(hook) = &config.transport {
+            wrapped = Some(wrap(&tcp, registration, hook)?);
+        }
+        Ok(Box::new(Socket {
+            tcp,
+            wrapped,
+            entry: Arc::clone(&registration.entry),
+            read_timeout: None,
+            write_timeout: config.write_timeout,
+        }))
+    }
+}
+
+/// Calls the user's hook, and has its transport make the handshake, within `header_timeout`.
+fn wrap(
+    tcp: &TcpStream,
+    registration: &Registration,
+    hook: &TransportHook,
+) -> Result<Box<dyn Wrapped>, CloseReason> {
+    let config = &registration.registry.config;
+    let entry = &registration.entry;
+    tcp.set_read_timeout(config.header_timeout)
+        .or(Err(CloseReason::SetupFailed))?;
+    let clone = tcp.try_clone().or(Err(CloseReason::SetupFailed))?;
+    entry.enter(ConnectionState::Handshake)?;
+    let error = {
+        let _watchdog = entry.watch(config.header_timeout);
+        match make_transport(clone, registration, hook) {
+            Ok(wrapped) => return Ok(wrapped),
+            Err(error) => error,
+        }
+    };
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        if socket::is_timeout(error) {
+            return Err(CloseReason::HeadTimeout);
+        }
+    }
+    if entry.end_reason().is_some() {
+        return Err(CloseReason::Destroyed);
+    }
+    config.emit(|| Event::TransportFailed {
+        id: entry.id,
+        error,
+    });
+    Err(CloseReason::TransportFailed)
+}
+
+fn make_transport(
+    tcp: TcpStream,
+    registration: &Registration,
+    hook: &TransportHook,
+) -> Result<Box<dyn Wrapped>, BoxError> {
+    let began = Instant::now();
+    let mut wrapped = hook(tcp, registration.entry.id)?;
+    // A lazy transport makes its handshake now.
+    flush(&mut *wrapped)?;
+    // A transport may not report that a read has timed out. rustls does not, in some cases.
+    if let Some(limit) = registration.registry.config.header_timeout {
+        let limit = limit
+            .max(CLOCK_TICK.saturating_mul(2))
+            .saturating_sub(CLOCK_TICK);
+        if began.elapsed() >= limit {
+            return Err(io::Error::from(ErrorKind::TimedOut).into());
+        }
+    }
+    Ok(wrapped)
+}
+
+impl Transport for Socket {
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let entry = &self.entry;
+        // A drain ends the reading side as well, so its reason counts.
+        let is_stopped = || entry.end_reason().is_some();
+        let n = match &mut self.wrapped {
+            Some(wrapped) => {
+                let _watchdog = entry.watch(self.read_timeout);
+                socket::retry_until(self.read_timeout, is_stopped, |_| wrapped.read(buf))?
+            }
+            None => socket::read(&self.tcp, buf, self.read_timeout, is_stopped)?,
+        };
+        entry.count_received(n);
+        Ok(n)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let entry = &self.entry;
+        let n = match &mut self.wrapped {
+            Some(wrapped) => {
+                let piece = bytes.get(..WRAPPED_BYTES).unwrap_or(bytes);
+                let _watchdog = entry.watch(self.write_timeout);
+                let n = wrapped.write(piece)?;
+                flush(&mut **wrapped)?;
+                n
+            }
+            None => socket::write(&self.tcp, bytes, self.write_timeout, || entry.is_cut())?,
+        };
+        entry.count_sent(n);
+        Ok(n)
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.read_timeout = timeout;
+        socket::set_read_timeout(&self.tcp, timeout)
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.write_timeout = timeout;
+        self.tcp.set_write_timeout(timeout)
+    }
+
+    fn shut_down(&mut self, direction: Shutdown) {
+        if direction == Shutdown::Write {
+            let _watchdog = self.entry.watch(self.write_timeout);
+            self.wrapped = None;
+        }
+        socket::shut_down(&self.tcp, direction);
+    }
+
+    fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
+        if self.wrapped.is_some() {
+            return Err(self);
+        }
+        socket::give_away(&self.tcp, self.read_timeout);
+        Ok(self.tcp)
+    }
+}
+
+/// Flushes. The write before it is not repeated when a signal interrupts the flush.
+fn flush(wrapped: &mut dyn Wrapped) -> io::Result<()> {
+    loop {
+        match wrapped.flush() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            flushed => return flushed,
+        }
+    }
+}

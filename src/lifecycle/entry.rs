@@ -1,0 +1,331 @@
+//! One connection's state, shared by its thread and the registry.
+//!
+//! 1. A request changes this state under the entry's own lock, and never takes the registry's. So
+//!    requests on different connections do not meet.
+//! 2. The first cut wins: it decides the reason for the end and fires the cancel token, once.
+//!
+//! Lock order: the registry's lock, then an entry's. Nothing is called while an entry's is held.
+
+use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event};
+use super::super::proto::Head;
+use super::super::sys::sync::{has_passed, lock, wait_while};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How long a connection that has not spoken may take to begin, before it makes room and during a
+/// drain: its request may be on its way.
+pub(crate) const SILENT_GRACE: Duration = Duration::from_secs(1);
+
+/// How much longer than its timeout a call into a transport may take. By then, the socket's own
+/// timeout should have ended the call.
+const WATCHDOG_GRACE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Entry {
+    pub(crate) id: ConnectionId,
+    pub(crate) peer: Option<SocketAddr>,
+    /// Whether the client came while every place was taken, and only gets a 503. Written under the
+    /// registry's lock.
+    is_refused: AtomicBool,
+    /// Whether the end of a response is being written, so that the connection may make room soon.
+    ends_response: AtomicBool,
+    /// Whether the connection has been cut. Written under the entry's lock, so that a token can be
+    /// asked without it.
+    is_cut: AtomicBool,
+    state: Mutex<EntryState>,
+    /// Notified when the connection is cut or the server stops, for those who sleep on a token.
+    ended: Condvar,
+}
+
+struct EntryState {
+    info: ConnectionInfo,
+    /// The head of the request that is being answered.
+    head: Option<Arc<Head>>,
+    /// Why a stop ends the connection. A drain's reason is no cut: it ends the reading side only.
+    end_reason: Option<CloseReason>,
+    /// By when a call into the connection's transport must have returned.
+    watchdog_deadline: Option<Instant>,
+    /// How many threads sleep on a token.
+    sleepers: usize,
+    /// Whether the connection's thread has begun. Until then, the silence is not the client's.
+    thread_started: bool,
+}
+
+/// Whether the client has spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// A request has begun.
+    Spoken,
+    /// None has begun, and one may still come.
+    Waiting,
+    /// None has begun for as long as a drain waits.
+    Expired,
+}
+
+impl Entry {
+    pub(crate) fn new(id: ConnectionId, peer: Option<SocketAddr>, is_refused: bool) -> Entry {
+        let opened = Instant::now();
+        let info = ConnectionInfo {
+            id,
+            peer,
+            opened,
+            state: ConnectionState::New,
+            since: opened,
+            requests: 0,
+            received: 0,
+            sent: 0,
+            method: None,
+            path: None,
+        };
+        let state = EntryState {
+            info,
+            head: None,
+            end_reason: None,
+            watchdog_deadline: None,
+            sleepers: 0,
+            thread_started: false,
+        };
+        Entry {
+            id,
+            peer,
+            is_refused: AtomicBool::new(is_refused),
+            ends_response: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
+            state: Mutex::new(state),
+            ended: Condvar::new(),
+        }
+    }
+
+    // One copy of this is enough, as of `end_if` and `watch`: a lock is taken in many places.
+    #[inline(never)]
+    fn lock(&self) -> MutexGuard<'_, EntryState> {
+        lock(&self.state)
+    }
+
+    /// Locks the state of a connection that has not been cut. Fails with the reason if it has.
+    fn lock_uncut(&self) -> Result<MutexGuard<'_, EntryState>, CloseReason> {
+        let entry = self.lock();
+        match entry.end_reason {
+            Some(reason) if self.is_cut() => Err(reason),
+            Some(_) | None => Ok(entry),
+        }
+    }
+
+    /// Records what the connection does from now on. Fails with the reason if it has been cut.
+    pub(crate) fn enter(&self, state: ConnectionState) -> Result<(), CloseReason> {
+        self.enter_at(Instant::now(), state)
+    }
+
+    /// Records what the connection does since `since`. Fails with the reason if it has been cut.
+    pub(crate) fn enter_at(
+        &self,
+        since: Instant,
+        state: ConnectionState,
+    ) -> Result<(), CloseReason> {
+        let mut entry = self.lock_uncut()?;
+        entry.enter_at(since, state);
+        if state.is_evictable() {
+            entry.head = None;
+        }
+        self.ends_response.store(false, SeqCst);
+        Ok(())
+    }
+
+    /// Records that the connection handles a request. Fails with the reason if it has been cut.
+    pub(crate) fn begin_request(
+        &self,
+        since: Instant,
+        head: &Arc<Head>,
+    ) -> Result<(), CloseReason> {
+        let mut entry = self.lock_uncut()?;
+        entry.enter_at(since, ConnectionState::Handling);
+        entry.info.requests += 1;
+        entry.head = Some(Arc::clone(head));
+        self.ends_response.store(false, SeqCst);
+        Ok(())
+    }
+
+    /// Adds to the bytes that have been read.
+    pub(crate) fn count_received(&self, bytes: usize) {
+        let info = &mut self.lock().info;
+        info.received = info.received.saturating_add(to_u64(bytes));
+    }
+
+    /// Adds to the bytes that have been written.
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        let info = &mut self.lock().info;
+        info.sent = info.sent.saturating_add(to_u64(bytes));
+    }
+
+    /// Makes the event that reports the connection's end.
+    pub(crate) fn closed_event(&self, reason: CloseReason) -> Event {
+        let entry = self.lock();
+        Event::Closed {
+            id: self.id,
+            reason,
+            requests: entry.info.requests,
+            received: entry.info.received,
+            sent: entry.info.sent,
+            duration: entry.info.opened.elapsed(),
+        }
+    }
+
+    /// Has the accept loop cut the connection if the result is not dropped in time.
+    #[inline(never)]
+    pub(crate) fn watch(&self, timeout: Option<Duration>) -> Watchdog<'_> {
+        let time = timeout.map(|timeout| timeout.saturating_add(WATCHDOG_GRACE));
+        self.lock().watchdog_deadline = time.and_then(|time| Instant::now().checked_add(time));
+        Watchdog(self)
+    }
+
+    /// Returns the reason to cut the connection, if a call into its transport has taken too long.
+    pub(crate) fn overdue(&self) -> Option<CloseReason> {
+        let entry = self.lock();
+        if !has_passed(entry.watchdog_deadline) {
+            return None;
+        }
+        match entry.info.state {
+            ConnectionState::New | ConnectionState::Idle => Some(CloseReason::IdleTimeout),
+            ConnectionState::Handshake | ConnectionState::Head => Some(CloseReason::HeadTimeout),
+            ConnectionState::Handling => Some(CloseReason::BodyTimeout),
+            ConnectionState::Responding | ConnectionState::Closing => {
+                Some(CloseReason::WriteTimeout)
+            }
+            // The timeouts of an upgraded stream are its user's.
+            ConnectionState::Upgraded => None,
+        }
+    }
+
+    pub(crate) fn silence(&self) -> Silence {
+        let entry = self.lock();
+        if !entry.info.state.precedes_first_request() {
+            Silence::Spoken
+        } else if entry.thread_started && entry.info.since.elapsed() >= SILENT_GRACE {
+            Silence::Expired
+        } else {
+            Silence::Waiting
+        }
+    }
+
+    /// Gives the connection a reason to end, unless it has been cut or `applies` says no to its
+    /// state. Returns whether it did: then the caller shuts the socket down next.
+    ///
+    /// Every reason but `Drained` is a cut. Wakes those who sleep on a token in any case.
+    #[inline(never)]
+    pub(crate) fn end_if(&self, reason: CloseReason, applies: fn(ConnectionState) -> bool) -> bool {
+        let mut entry = self.lock();
+        let ends = !self.is_cut() && applies(entry.info.state);
+        if ends {
+            entry.end_reason = Some(reason);
+            self.is_cut.store(reason != CloseReason::Drained, SeqCst);
+        }
+        if entry.sleepers > 0 {
+            self.ended.notify_all();
+        }
+        ends
+    }
+
+    pub(crate) fn is(&self, state: ConnectionState) -> bool {
+        self.lock().info.state == state
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(SeqCst)
+    }
+
+    /// Returns why a stop ends the connection, if one does.
+    pub(crate) fn end_reason(&self) -> Option<CloseReason> {
+        self.lock().end_reason
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused.load(SeqCst)
+    }
+
+    /// Gives a refused connection a place after all. Called under the registry's lock.
+    pub(super) fn admit(&self) {
+        self.is_refused.store(false, SeqCst);
+    }
+
+    /// Returns whether the connection counts as one that is served.
+    pub(super) fn holds_place(&self) -> bool {
+        !self.is_refused() && self.end_reason().is_none()
+    }
+
+    /// Called before the end of a response is written. The next [`enter`](Entry::enter) ends this.
+    pub(crate) fn begin_end_of_response(&self) {
+        self.ends_response.store(true, SeqCst);
+    }
+
+    pub(super) fn is_ending_response(&self) -> bool {
+        self.ends_response.load(SeqCst)
+    }
+
+    /// Returns by what connections that may be cut to make room are ordered, the first one first.
+    /// `None` if this one may not.
+    pub(super) fn eviction_key(&self) -> Option<(u8, Instant)> {
+        let entry = self.lock();
+        let rank = entry.info.state.eviction_rank()?;
+        if self.is_cut() {
+            return None;
+        }
+        // A new connection's request, or the rest of a head, may be on its way.
+        let may_speak = !matches!(
+            entry.info.state,
+            ConnectionState::Idle | ConnectionState::Closing
+        );
+        if may_speak && entry.info.since.elapsed() < SILENT_GRACE {
+            return None;
+        }
+        Some((rank, entry.info.since))
+    }
+
+    /// Returns what a list of connections says of this one. `None` if it is as good as gone: it was
+    /// cut, and no handler runs.
+    pub(super) fn info(&self) -> Option<ConnectionInfo> {
+        let entry = self.lock();
+        if self.is_cut() && entry.info.state.is_evictable() {
+            return None;
+        }
+        let mut info = entry.info.clone();
+        if let Some(head) = &entry.head {
+            info.method = Some(head.method.clone());
+            info.path = Some(head.path.clone());
+        }
+        Some(info)
+    }
+
+    /// Sleeps for at most `timeout`. Returns whether the connection has been cut or `is_stopped`
+    /// holds.
+    pub(super) fn sleep(&self, timeout: Duration, is_stopped: impl Fn() -> bool) -> bool {
+        let goes_on = || !self.is_cut() && !is_stopped();
+        let mut entry = self.lock();
+        entry.sleepers += 1;
+        entry = wait_while(&self.ended, entry, timeout, |_| goes_on());
+        entry.sleepers -= 1;
+        !goes_on()
+    }
+}
+
+impl EntryState {
+    fn enter_at(&mut self, since: Instant, state: ConnectionState) {
+        self.thread_started = true;
+        self.info.state = state;
+        self.info.since = since;
+    }
+}
+
+/// A call into a transport is in progress. Dropping this ends the watch.
+#[must_use = "dropping it ends the watch"]
+pub(crate) struct Watchdog<'a>(&'a Entry);
+
+impl Drop for Watchdog<'_> {
+    fn drop(&mut self) {
+        self.0.lock().watchdog_deadline = None;
+    }
+}
+
+fn to_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

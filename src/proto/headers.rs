@@ -1,0 +1,98 @@
+//! The header fields of a request.
+
+use super::chars::eq_ignore_case;
+use std::fmt;
+
+/// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
+#[derive(Clone, Default)]
+pub struct Headers {
+    /// All names and values, one after the other.
+    bytes: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+/// The positions of one field in [`Headers::bytes`].
+#[derive(Clone, Copy)]
+struct Field {
+    start: usize,
+    /// The end of the name, and the start of the value.
+    middle: usize,
+    end: usize,
+}
+
+impl Headers {
+    /// Returns the first value of that name, if it is UTF-8.
+    ///
+    /// A value that is not UTF-8 is found by [`get_bytes`](Headers::get_bytes) only.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get_bytes(name)?).ok()
+    }
+
+    /// Returns the first value of that name, without the white space around it.
+    ///
+    /// It may hold any byte above 127.
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        for (each, value) in self.iter_bytes() {
+            if eq_ignore_case(each, name) {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// Returns every name with its value, in the order in which they were sent.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
+        // A name is a token, and so it is always UTF-8.
+        self.iter_bytes()
+            .map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// Returns every name with its value, without checking again that names are UTF-8.
+    pub(crate) fn iter_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> + '_ {
+        self.fields.iter().map(|field| {
+            let name = self.bytes.get(field.start..field.middle);
+            let value = self.bytes.get(field.middle..field.end);
+            (name.unwrap_or_default(), value.unwrap_or_default())
+        })
+    }
+
+    /// Returns the number of fields.
+    pub(super) fn count(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Returns how many bytes of names and values fit without another allocation.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Removes all fields, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.fields.clear();
+    }
+
+    /// Adds a field behind the others.
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let end = self.bytes.len();
+        self.fields.push(Field { start, middle, end });
+    }
+}
+
+/// Prints a map of names and values. What is not UTF-8 in a value is replaced.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value) in self.iter() {
+            map.entry(&name, &String::from_utf8_lossy(value));
+        }
+        map.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! Lines: those of a head, of trailers, and between the data of chunks.
+//!
+//! Lines end with CRLF and nothing else. A bare CR, a bare LF or another control byte is refused as
+//! soon as it arrives. RFC 9112 §2.2 would allow more, but then two readers could disagree on where
+//! a line ends.
+
+use super::chars::{position_of_control, split_token, trim_ows};
+use super::refusal::{bail, Refusal};
+
+/// The number of bytes that end a line.
+pub(super) const CRLF_LEN: usize = 2;
+
+/// Finds the CRLF that ends a line. Returns `None` if more has to be read.
+///
+/// The search starts at `scanned`, and moves it up to the first byte that could end the line. So no
+/// byte is looked at twice, however small the pieces are in which they arrive.
+pub(super) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
+    let unscanned = bytes.get(*scanned..).unwrap_or_default();
+    let plain = position_of_control(unscanned).unwrap_or(unscanned.len());
+    *scanned = scanned.saturating_add(plain);
+    match unscanned.get(plain..).unwrap_or_default() {
+        [] | [b'\r'] => Ok(None),
+        [b'\r', b'\n', ..] => Ok(Some(*scanned)),
+        [b'\r', ..] => bail(400, "a CR without its LF"),
+        [b'\n', ..] => bail(400, "a line that ends with LF instead of CRLF"),
+        _ => bail(400, "a control byte in a line"),
+    }
+}
+
+/// Parses a field line, `name: value`, into its name and its value.
+pub(super) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    // RFC 9112 §5.1 and §5.2: white space before the colon, and lines that continue the one before
+    // them, have smuggled requests past proxies. Both fail here, since neither is part of a token.
+    match split_token(line) {
+        Some((name, [b':', value @ ..])) => Ok((name, trim_ows(value))),
+        _ => bail(400, "a field line that is not `name: value`"),
+    }
+}

@@ -1,0 +1,141 @@
+//! The target of a request: its forms, its path, and the authority that it shares with `Host`.
+
+use super::chars::{eq_ignore_case, split_before, ByteSet};
+use super::refusal::{bail, ensure, Refusal};
+use super::urlencoded::{decode, encoded_byte};
+use std::net::Ipv6Addr;
+
+/// The bytes of a host name, which may also be percent-encoded (RFC 3986 §3.2.2).
+static HOST: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
+
+/// The bytes of a path (RFC 3986 §3.3), and those that browsers leave unencoded in it.
+///
+/// None of these additions can end a target or a line.
+static PATH: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=:@/[]|^");
+
+/// The bytes of a query (RFC 3986 §3.4), and those that browsers leave unencoded, as in `?ids[]=1`.
+static QUERY: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=:@/?[]{}|\\^`");
+
+/// A target in absolute form (RFC 9112 §3.2.2) with the scheme `http` or `https`.
+pub(super) struct AbsoluteForm<'a> {
+    is_https: bool,
+    pub(super) authority: &'a str,
+    path_and_query: &'a str,
+}
+
+impl<'a> AbsoluteForm<'a> {
+    /// Splits a target in absolute form. Returns `None` if it has another form or another scheme.
+    pub(super) fn parse(target: &'a str) -> Option<AbsoluteForm<'a>> {
+        let (scheme, rest) = split_before(target, b":/");
+        let is_https = eq_ignore_case(scheme.as_bytes(), "https");
+        if !is_https && !eq_ignore_case(scheme.as_bytes(), "http") {
+            return None;
+        }
+        let (authority, path_and_query) = split_before(rest.strip_prefix("://")?, b"/?");
+        Some(AbsoluteForm {
+            is_https,
+            authority,
+            path_and_query,
+        })
+    }
+}
+
+/// Checks a target, and returns its path, still encoded.
+pub(super) fn encoded_path<'a>(
+    method: &str,
+    target: &'a str,
+    serves_https: bool,
+) -> Result<&'a str, Refusal> {
+    let path_and_query = path_and_query(method, target, serves_https)?;
+    let (path, query) = split_before(path_and_query, b"?");
+    if !is_encoded(path, &PATH) || !is_encoded(query, &QUERY) {
+        return bail(400, "a byte in the target (perhaps a `%`) is not encoded");
+    }
+    if !path.is_empty() {
+        Ok(path)
+    } else if method == "OPTIONS" && query.is_empty() {
+        // RFC 9112 §3.2.4: `OPTIONS http://host` asks about the server as `OPTIONS *` does.
+        Ok("*")
+    } else {
+        Ok("/")
+    }
+}
+
+/// Checks the form of a target (RFC 9112 §3.2), and returns what follows its authority.
+fn path_and_query<'a>(
+    method: &str,
+    target: &'a str,
+    serves_https: bool,
+) -> Result<&'a str, Refusal> {
+    // RFC 9112 §3.2.3: the target of a CONNECT is an authority.
+    if method == "CONNECT" {
+        return bail(501, "this is no proxy");
+    }
+    if let Some(absolute) = AbsoluteForm::parse(target) {
+        // RFC 9110 §7.4: what comes without TLS must not be served as if it had come with it.
+        if absolute.is_https && !serves_https {
+            return bail(421, "https is not served here");
+        }
+        // RFC 9110 §4.2.4: user information is invalid here.
+        if !is_authority(absolute.authority) {
+            return bail(400, "the target's authority is not `host[:port]`");
+        }
+        return Ok(absolute.path_and_query);
+    }
+    let is_about_server = method == "OPTIONS" && target == "*";
+    if !is_about_server && !target.starts_with('/') {
+        return bail(400, "the target is not a path");
+    }
+    Ok(target)
+}
+
+/// Decodes a path into `path`, which must be empty.
+pub(super) fn decode_path(encoded: &str, path: &mut String) -> Result<(), Refusal> {
+    if encoded.contains('%') {
+        *path = decode(encoded.as_bytes(), false);
+    } else {
+        path.push_str(encoded);
+    }
+    // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
+    let has_control = path.bytes().any(|byte| byte.is_ascii_control());
+    let reason = "a control byte in the path, percent-encoded";
+    ensure(!has_control, 400, reason)
+}
+
+/// Returns whether the text is `host [ ":" port ]` (RFC 9110 §7.2).
+pub(super) fn is_authority(text: &str) -> bool {
+    if let Some(rest) = text.strip_prefix('[') {
+        return match rest.split_once(']') {
+            Some((address, port)) => address.parse::<Ipv6Addr>().is_ok() && is_port(port),
+            None => false,
+        };
+    }
+    let (name, port) = split_before(text, b":");
+    // RFC 9110 §4.2.1: the host of an http URI is not empty.
+    !name.is_empty() && is_encoded(name, &HOST) && is_port(port)
+}
+
+/// Returns whether the text may follow a host: it is empty, or a colon and an optional number.
+fn is_port(text: &str) -> bool {
+    match text.strip_prefix(':') {
+        None => text.is_empty(),
+        Some("") => true,
+        // Parsing alone would accept a `+`.
+        Some(digits) => !digits.starts_with('+') && digits.parse::<u16>().is_ok(),
+    }
+}
+
+/// Returns whether every byte is allowed, or part of a whole percent-encoding (RFC 3986 §2.1).
+fn is_encoded(text: &str, allowed: &ByteSet) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| !allowed.contains(*byte)) {
+        match rest.get(at..).and_then(encoded_byte) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

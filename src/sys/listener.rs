@@ -1,0 +1,99 @@
+//! The listening socket: a TCP port, or on Unix a socket in the file system.
+//!
+//! On Linux, a listener can be given a receive timeout through the conversion to a `TcpStream`, so
+//! that `accept` can wait in the kernel for a bounded time. A shutdown through the same conversion
+//! ends that wait at once. Both act on every clone of the socket, in whatever process. So a listener
+//! that others may share is only polled.
+
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+/// How long one `accept` waits in the kernel.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// An accepted client and its address, which a Unix socket's clients do not have.
+pub(crate) type Accepted = (TcpStream, Option<SocketAddr>);
+
+pub(crate) trait Accept: Send + Sync {
+    fn accept(&self) -> io::Result<Accepted>;
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()>;
+
+    /// Removes the socket's file, so that nobody else connects. Clients that are already in the
+    /// accept queue stay there. A port has no such step.
+    fn unlink(&self) {}
+
+    /// Clones the socket as a stream, on systems where that is of use.
+    fn clone_as_stream(&self) -> io::Result<TcpStream> {
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
+impl Accept for TcpListener {
+    fn accept(&self) -> io::Result<Accepted> {
+        let (stream, peer) = TcpListener::accept(self)?;
+        Ok((stream, Some(peer)))
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        TcpListener::set_nonblocking(self, nonblocking)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn clone_as_stream(&self) -> io::Result<TcpStream> {
+        Ok(TcpStream::from(std::os::unix::io::OwnedFd::from(
+            self.try_clone()?,
+        )))
+    }
+}
+
+pub(crate) struct Listener {
+    socket: Box<dyn Accept>,
+    /// The same socket as a stream, where `accept` may wait in the kernel.
+    stream: Option<TcpStream>,
+}
+
+impl Listener {
+    /// Makes the socket nonblocking. One that is shared is never waited on in the kernel.
+    pub(crate) fn new(socket: Box<dyn Accept>, is_shared: bool) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        let mut stream = None;
+        if !is_shared {
+            stream = stream_with_timeout(&*socket).ok();
+        }
+        Ok(Listener { socket, stream })
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<Accepted> {
+        self.socket.accept()
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking)
+    }
+
+    /// Clones the socket to hold a descriptor in reserve, if `accept` may wait in the kernel.
+    pub(crate) fn spare_descriptor(&self) -> Option<TcpStream> {
+        self.stream.as_ref()?.try_clone().ok()
+    }
+
+    /// Removes a Unix socket's file. May block.
+    pub(crate) fn unlink(&self) {
+        self.socket.unlink();
+    }
+
+    /// Ends an `accept` that waits, and has clients refused, also while a child process that is
+    /// being started still holds a copy of the socket. Does not block.
+    pub(crate) fn shut_down(&self) {
+        if let Some(stream) = &self.stream {
+            let _ = stream.shutdown(Shutdown::Both); // if it fails, the wait ends by its timeout
+        }
+    }
+}
+
+fn stream_with_timeout(socket: &dyn Accept) -> io::Result<TcpStream> {
+    let stream = socket.clone_as_stream()?;
+    stream.set_read_timeout(Some(LONGEST_WAIT))?;
+    Ok(stream)
+}

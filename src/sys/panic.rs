@@ -1,0 +1,36 @@
+//! Panics of the user's code, and calls that may panic themselves.
+
+use std::any::Any;
+use std::mem;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::thread::{self, ThreadId};
+
+/// Calls the user's code. Returns the text of its panic if it panics.
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    // Whatever a panic leaves half-done belongs to the user, or is dropped with the connection.
+    catch_unwind(AssertUnwindSafe(call)).map_err(panic_message)
+}
+
+/// Returns the text of a panic, or an empty one if it has none.
+fn panic_message(panic: Box<dyn Any + Send>) -> String {
+    let panic = match panic.downcast::<&str>() {
+        Ok(text) => return String::from(*text),
+        Err(panic) => panic,
+    };
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => {
+            // Dropping it would run the user's code, which could panic again. So it is leaked.
+            mem::forget(panic);
+            String::new()
+        }
+    }
+}
+
+/// Returns the id of this thread, if it can be found out.
+///
+/// Until Rust 1.84, `thread::current` panics in the destructor of a thread-local once std has
+/// dropped its own. Then nothing can tell that the thread is one of the server's.
+pub(crate) fn current_thread_id() -> Option<ThreadId> {
+    catch_unwind(|| thread::current().id()).ok()
+}

@@ -1,0 +1,131 @@
+//! One connection's socket: its modes, reading, writing and ending it.
+//!
+//! On Windows, a shutdown does not wake a call that is already blocked (rust-lang/rust#121594). So
+//! no call blocks there for longer than a tick, and between two ticks `is_stopped` is asked.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a read blocks at most on Windows.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a write sleeps at most on Windows when the system takes nothing.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
+
+/// Prepares an accepted socket: it blocks, and small writes leave at once.
+pub(crate) fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    // On Linux, an accepted socket is blocking. Elsewhere it may inherit the listener's mode.
+    if cfg!(not(target_os = "linux")) {
+        tcp.set_nonblocking(false)?;
+    }
+    let _ = tcp.set_nodelay(true); // without it, only speed is lost
+    Ok(())
+}
+
+/// Ends one direction, or both.
+///
+/// After `Shutdown::Read`, Linux still delivers what it has queued. Windows would reset the
+/// connection: there, this does nothing, and a blocked read learns of the stop by its tick.
+pub(crate) fn shut_down(tcp: &TcpStream, how: Shutdown) {
+    if cfg!(windows) && how == Shutdown::Read {
+        return;
+    }
+    let _ = tcp.shutdown(how); // the peer may already be gone
+}
+
+/// Returns whether a read or write failed because its timeout was over.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    // Unix says the former, Windows the latter.
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Sets the read timeout for [`read`]. `None` waits for ever.
+pub(crate) fn set_read_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
+    if cfg!(windows) {
+        let tick = timeout.map_or(TICK, |timeout| timeout.min(TICK));
+        return tcp.set_read_timeout(Some(tick));
+    }
+    tcp.set_read_timeout(timeout)
+}
+
+/// Prepares a socket for the user, with the read timeout itself instead of the tick.
+pub(crate) fn give_away(tcp: &TcpStream, read_timeout: Option<Duration>) {
+    if cfg!(windows) {
+        let _ = tcp.set_read_timeout(read_timeout); // the user may set another one
+    }
+}
+
+/// Reads once, within the timeout that was set. On Windows, ends when `is_stopped` says so.
+pub(crate) fn read(
+    mut tcp: &TcpStream,
+    buf: &mut [u8],
+    timeout: Option<Duration>,
+    is_stopped: impl Fn() -> bool,
+) -> io::Result<usize> {
+    if cfg!(windows) {
+        // A read that times out there may have lost bytes, a peek has not.
+        return retry_until(timeout, is_stopped, |_| {
+            tcp.peek(&mut [0])?;
+            tcp.read(buf)
+        });
+    }
+    tcp.read(buf)
+}
+
+/// Writes once, within the write timeout of the socket. On Windows, ends when `is_stopped` says so.
+pub(crate) fn write(
+    mut tcp: &TcpStream,
+    bytes: &[u8],
+    timeout: Option<Duration>,
+    is_stopped: impl Fn() -> bool,
+) -> io::Result<usize> {
+    if cfg!(windows) {
+        return retry_until(timeout, is_stopped, |began| {
+            write_nonblocking(tcp, bytes, began)
+        });
+    }
+    tcp.write(bytes)
+}
+
+/// Reads or writes through a transport. On Windows: again after each tick, until something moves,
+/// the timeout is over, or `is_stopped` says so, which is reported as the end.
+pub(crate) fn retry_until(
+    timeout: Option<Duration>,
+    is_stopped: impl Fn() -> bool,
+    mut attempt: impl FnMut(Instant) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let began = Instant::now();
+    loop {
+        // Asked before the last attempt, so that what has come by then is taken.
+        let is_last = is_stopped();
+        let error = match attempt(began) {
+            Ok(n) => return Ok(n),
+            Err(error) => error,
+        };
+        if !cfg!(windows) || !is_timeout(&error) {
+            return Err(error);
+        }
+        if is_last {
+            return Ok(0);
+        }
+        if timeout.map_or(false, |timeout| began.elapsed() >= timeout) {
+            return Err(error);
+        }
+    }
+}
+
+/// Writes what the system takes now, or sleeps for a moment.
+///
+/// On Windows, a write that times out may have sent a part of its bytes without saying how many.
+fn write_nonblocking(mut tcp: &TcpStream, bytes: &[u8], began: Instant) -> io::Result<usize> {
+    tcp.set_nonblocking(true)?;
+    let written = tcp.write(bytes);
+    tcp.set_nonblocking(false)?;
+    if written.is_err() {
+        // The sleep doubles with the time that the write has waited.
+        thread::sleep(began.elapsed().min(LONGEST_NAP));
+    }
+    written
+}
