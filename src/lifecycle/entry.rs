@@ -253,6 +253,11 @@ impl Entry {
         !self.is_refused() && self.end_reason().is_none()
     }
 
+    /// Returns whether the connection has been cut while no handler runs, so that its thread ends.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_cut() && self.lock().info.state.is_evictable()
+    }
+
     /// Called before the end of a response is written. The next [`enter`](Entry::enter) ends this.
     pub(crate) fn begin_end_of_response(&self) {
         self.ends_response.store(true, SeqCst);

@@ -111,10 +111,12 @@ impl State {
     }
 
     /// Returns how many places may be free in a moment: as many as responses are ending, or, if it is
-    /// a thread that is missing, as many as `Closed` hooks run.
+    /// a thread that is missing, as many as connections are about to be gone.
     fn places_soon_free(&self, max_connections: usize) -> usize {
         if !self.has_thread_left(max_connections) {
-            return self.entries.len().saturating_sub(self.streams.len());
+            let in_hook = self.entries.len().saturating_sub(self.streams.len());
+            let leaving = self.open().filter(|(entry, _)| entry.is_leaving());
+            return in_hook + leaving.count();
         }
         let is_ending = |entry: &Entry| entry.holds_place() && entry.is_ending_response();
         self.open().filter(|(entry, _)| is_ending(entry)).count()
