@@ -46,7 +46,6 @@
 // These lints stand here and not in Cargo.toml, so that they travel with a vendored copy and do not bind the integration
 // tests and the examples.
 #![warn(
-    clippy::allow_attributes_without_reason,
     clippy::expect_used,
     clippy::incompatible_msrv,
     clippy::indexing_slicing,

@@ -153,7 +153,10 @@ impl Site {
 
     /// Waits for the end, and checks that every connection has had its own, for this reason.
     fn assert_ends(&self, connections: usize, why: CloseReason) {
-        assert!(self.running.handle().wait_timeout(SOON), "a connection is left");
+        assert!(
+            self.running.handle().wait_timeout(SOON),
+            "a connection is left"
+        );
         assert!(self.running.join());
         let facts = self.facts.so_far();
         for id in 1..=connections as u64 {
