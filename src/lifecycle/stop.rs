@@ -102,7 +102,7 @@ impl Registry {
         drop(discarded);
     }
 
-    fn begin_drain(self: &Arc<Registry>, state: &mut State) -> Option<ListenerUse<'_>> {
+    fn begin_drain<'a>(self: &'a Arc<Registry>, state: &mut State) -> Option<ListenerUse<'a>> {
         // Idle connections end first, as they leave their places to the accept queue.
         let is_idle = |state| state == ConnectionState::Idle;
         state.end_each(&|_| Some(CloseReason::Drained), is_idle);
