@@ -1,5 +1,6 @@
-//! Run `cargo run --example access_log`, then `curl 127.0.0.1:8080/there`: each answer is a line in the combined log
-//! format. `curl 127.0.0.1:8080/endless | head` breaks one off. Enter ends it. Copy what follows `main`.
+//! Run `cargo run --example access_log`, then `curl 127.0.0.1:8080/there`: each answer is a line in
+//! the combined log format. `curl 127.0.0.1:8080/endless | head` breaks one off. Enter ends it.
+//! Copy what follows `main`.
 
 use hardstop::{ConnectionId, Event, Response, Server, Version};
 use std::io::{self, Write};
@@ -21,8 +22,9 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `host - - [date] "request" status bytes "referer" "user-agent"` for each response. A request that was refused
-/// before its handler could be called is `"-"`; a response that broke off has neither status nor bytes.
+/// Writes `host - - [date] "request" status bytes "referer" "user-agent"` for each response. A
+/// request that was refused before its handler could be called is `"-"`; a response that broke off
+/// has neither status nor bytes.
 pub(crate) fn access_log(out: impl Write + Send + 'static) -> impl Fn(&Event) + Send + Sync {
     // The hosts of the open connections, with the parts of a line that are known before the result.
     let open: HashMap<ConnectionId, (String, Option<[String; 2]>)> = HashMap::new();

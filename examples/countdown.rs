@@ -1,5 +1,6 @@
-//! Run `cargo run --example countdown`, open http://127.0.0.1:4000/ in a browser, and watch: the server is
-//! destroyed at 0 with every connection that is open, and the program goes on. `-- --help` tells the options.
+//! Run `cargo run --example countdown`, open http://127.0.0.1:4000/ in a browser, and watch: the
+//! server is destroyed at 0 with every connection that is open, and the program goes on.
+//! `-- --help` lists the options.
 
 use hardstop::{CloseReason, Event, Server};
 use std::net::TcpListener;

@@ -1,5 +1,6 @@
-//! Run `cargo run --example dashboard`, open http://127.0.0.1:4001/ in a few tabs, and press "Destroy": every connection
-//! is cut, the program goes on, three seconds later it serves again, and the pages come back. Enter here ends it.
+//! Run `cargo run --example dashboard`, open http://127.0.0.1:4001/ in a few tabs, and press
+//! "Destroy": every connection is cut, the program goes on, three seconds later it serves again,
+//! and the pages come back. Enter here ends it.
 
 use hardstop::{
     ConnectionId, ConnectionInfo, ConnectionState, Error, Handle, Request, Response, Server,
@@ -29,10 +30,12 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses what a foreign page asks for: any page that the user has open can send requests to 127.0.0.1.
+/// Refuses what a foreign page asks for: any page that the user has open can send requests to
+/// 127.0.0.1.
 pub(crate) fn refuse_foreign_pages(req: &Request<'_>) -> Result<(), Error> {
-    // DNS rebinding: a foreign page can have its own name lead here, and then read the answers. The port is
-    // not compared, because through `ssh -L` or `docker -p` the browser asks for another one.
+    // DNS rebinding: a foreign page can have its own name lead here, and then read the answers. The
+    // port is not compared, because through `ssh -L` or `docker -p` the browser asks for another
+    // one.
     let host = req.header("Host").unwrap_or_default();
     let name = host
         .trim_end_matches(|c: char| c.is_ascii_digit())
@@ -45,8 +48,9 @@ pub(crate) fn refuse_foreign_pages(req: &Request<'_>) -> Result<(), Error> {
     {
         return Err(Error::new(421, "this server has another name"));
     }
-    // A browser names its page's origin (scheme, host and port) with each form, each WebSocket, and each script's
-    // request to another origin. It leaves it out only of a plain GET or HEAD, which must not change anything.
+    // A browser names its page's origin (scheme, host and port) with each form, each WebSocket, and
+    // each script's request to another origin. It leaves it out only of a plain GET or HEAD, which
+    // must not change anything.
     match req.header("Origin") {
         Some(origin) if origin.eq_ignore_ascii_case(&format!("http://{host}")) => Ok(()),
         None if matches!(req.method(), "GET" | "HEAD") => Ok(()),
@@ -89,7 +93,8 @@ fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Respons
     })
 }
 
-/// Does what a button says, once the answer is there (but within a second): afterwards there may be no connection for it.
+/// Does what a button says, once the answer is there (but within a second): afterwards there may be
+/// no connection for it.
 fn press(path: &str, handle: &Handle, by: ConnectionId) {
     let answers = || {
         handle
@@ -117,7 +122,8 @@ fn press(path: &str, handle: &Handle, by: ConnectionId) {
     }
 }
 
-/// The table's rows. What clients have chosen in them is method and path: that must not become markup.
+/// The table's rows. What clients have chosen in them is method and path: that must not become
+/// markup.
 fn rows(handle: &Handle) -> String {
     let row = |it: ConnectionInfo| {
         let (id, state, age, requests) =

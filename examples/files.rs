@@ -1,10 +1,12 @@
-//! Run `cargo run --example files -- DIR`, then open http://127.0.0.1:4002/: the files in DIR, or here, with conditional
-//! requests and ranges. Another address may follow DIR. Enter ends it. Copy what follows `main`.
+//! Run `cargo run --example files -- DIR`, then open http://127.0.0.1:4002/: the files in DIR, or
+//! here, with conditional requests and ranges. Another address may follow DIR. Enter ends it. Copy
+//! what follows `main`.
 //!
-//! Not served: hidden files, symbolic links, what is no file or directory, and names that are no UTF-8 or that Windows
-//! would read as something else, such as `a:b` and `a~`. Each part of a path is looked at before it is used, which std
-//! can do by name only. So whoever may rename things in DIR can win a race and have another file of yours served, or a
-//! pipe be waited for: serve no directory in which somebody else may write.
+//! Not served: hidden files, symbolic links, what is no file or directory, and names that are no
+//! UTF-8 or that Windows would read as something else, such as `a:b` and `a~`. Each part of a path
+//! is looked at before it is used, which std can do by name only. So whoever may rename things in
+//! DIR can win a race and have another file of yours served, or a pipe be waited for: serve no
+//! directory in which somebody else may write.
 
 use hardstop::{http_date, Error, Request, Response, Server, StatusCode};
 use std::fs::{self, File, Metadata};
@@ -44,24 +46,25 @@ fn answer(root: &Path, addr: SocketAddr, req: &Request<'_>) -> Result<Response, 
     let response = match (metadata.is_dir(), req.path().ends_with('/')) {
         (false, false) => send(req, &place)?,
         (false, true) => return Err(missing()),
-        // It begins with one slash, as no part of the path is empty: with two, it would name another host.
+        // It begins with one slash, as no part of the path is empty: with two, it would name
+        // another host.
         (true, false) => Response::redirect(encode(req.path()) + "/").with_status(307),
         (true, true) => match find(root, &format!("{}index.html", req.path())) {
             Ok((index, metadata)) if metadata.is_file() => send(req, &index)?,
             _ => list(&place, req.path())?,
         },
     };
-    // A browser must ask again each time, must not take a text for a script, and must not give a foreign page any of
-    // it: as a script or a style sheet, that page could make out what is in it.
+    // A browser must ask again each time, must not take a text for a script, and must not give a
+    // foreign page any of it: as a script or a style sheet, that page could make out what is in it.
     let response = response
         .with_header("Cache-Control", "no-cache")
         .with_header("X-Content-Type-Options", "nosniff");
     Ok(response.with_header("Cross-Origin-Resource-Policy", "same-origin"))
 }
 
-/// Whether a browser that sends this `Host` means this server. A foreign page can have its own name lead here (DNS
-/// rebinding) and then read the answers, but its name is none of these. The port is not compared, because through
-/// `ssh -L` or `docker -p` the browser asks for another one.
+/// Whether a browser that sends this `Host` means this server. A foreign page can have its own name
+/// lead here (DNS rebinding) and then read the answers, but its name is none of these. The port is
+/// not compared, because through `ssh -L` or `docker -p` the browser asks for another one.
 fn is_meant(host: &str, addr: SocketAddr) -> bool {
     let name = host
         .trim_end_matches(|c: char| c.is_ascii_digit())
@@ -98,8 +101,9 @@ fn find(root: &Path, path: &str) -> Result<(PathBuf, Metadata), Error> {
     Ok((place, metadata))
 }
 
-/// Whether a name is served: not if it is hidden (as `..` is), nor if Windows takes it for something else: for a path, a
-/// drive or a stream (`:`), the short name of a hidden file (`~`), a device, or a name without its end.
+/// Whether a name is served: not if it is hidden (as `..` is), nor if Windows takes it for
+/// something else: for a path, a drive or a stream (`:`), the short name of a hidden file (`~`), a
+/// device, or a name without its end.
 fn is_plain(name: &str) -> bool {
     let stem = name
         .split('.')
@@ -195,8 +199,8 @@ fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
     Ok(response.with_header("Accept-Ranges", "bytes"))
 }
 
-/// What a `Range` asks for (RFC 9110 §14.1.2), empty if the file has none of it. `None` is the whole file: for other
-/// units, several ranges, what is malformed, and an empty file.
+/// What a `Range` asks for (RFC 9110 §14.1.2), empty if the file has none of it. `None` is the
+/// whole file: for other units, several ranges, what is malformed, and an empty file.
 fn part(range: &str, length: u64) -> Option<Range<u64>> {
     let (unit, range) = range.split_once('=')?;
     let is_number =
@@ -285,7 +289,8 @@ const TYPES: &str = "html text/html; charset=utf-8, css text/css; charset=utf-8,
     mjs text/javascript; charset=utf-8, wasm application/wasm, woff2 font/woff2, svg image/svg+xml, png image/png, \
     jpg image/jpeg, jpeg image/jpeg, gif image/gif, webp image/webp, ico image/x-icon, mp4 video/mp4";
 
-/// What orders dates as `http_date` makes them; `None` for anything else, also for the two forms that went out of use by 1995.
+/// What orders dates as `http_date` makes them; `None` for anything else, also for the two forms
+/// that went out of use by 1995.
 fn order(date: &str) -> Option<(&str, usize, &str, &str)> {
     let is = |byte: u8, form| {
         byte.is_ascii_digit() && form == b'0' || byte.is_ascii_alphabetic() && form == b'a'

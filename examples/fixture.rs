@@ -1,5 +1,5 @@
-//! Run `cargo test --example fixture`: each test asks a server of its own, on a port that the system chooses, which is
-//! gone with the test. `cargo run --example fixture` shows the same once.
+//! Run `cargo test --example fixture`: each test asks a server of its own, on a port that the
+//! system chooses, which is gone with the test. `cargo run --example fixture` shows the same once.
 
 use hardstop::Server;
 use std::io::{self, ErrorKind, Read, Write};

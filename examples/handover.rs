@@ -1,6 +1,7 @@
-//! Run `cargo run --example handover`, `curl 127.0.0.1:8080/`, `curl --unix-socket control.1 -X POST http://x/successor`,
-//! and the first again: another process answers, and nobody was refused. It takes its commands at `control.2`:
-//! `curl --unix-socket control.2 -X POST http://x/stop` ends it.
+//! Run `cargo run --example handover`, `curl 127.0.0.1:8080/`, `curl --unix-socket control.1 -X
+//! POST http://x/successor`, and the first again: another process answers, and nobody was refused.
+//! It takes its commands at `control.2`: `curl --unix-socket control.2 -X POST http://x/stop` ends
+//! it.
 
 #[cfg(unix)]
 use {
@@ -16,7 +17,8 @@ use {
 
 #[cfg(unix)]
 fn main() -> io::Result<()> {
-    /// Whether each response is its connection's last: its client comes back to whoever accepts then.
+    /// Whether each response is its connection's last: its client comes back to whoever accepts
+    /// then.
     static LEAVING: AtomicBool = AtomicBool::new(false);
 
     let program = env::current_exe()?; // asked for now: a newer program may take this file's place
@@ -31,8 +33,9 @@ fn main() -> io::Result<()> {
     let listener = inherited().map_or_else(|| TcpListener::bind(addr), Ok)?;
     let to_pass_on = listener.try_clone()?;
 
-    // Commands come over a socket of their own. Over the port, any client could send them, and any page in a browser on
-    // this machine. Each generation has one, as the predecessor needs its own until the successor serves.
+    // Commands come over a socket of their own. Over the port, any client could send them, and any
+    // page in a browser on this machine. Each generation has one, as the predecessor needs its own
+    // until the successor serves.
     let control = Server::builder()
         .socket_mode(0o600)
         .bind_unix(format!("{control}.{generation}"))?;
@@ -101,7 +104,8 @@ fn inherited() -> Option<TcpListener> {
     listens.then(|| OwnedFd::from(stdin).into())
 }
 
-/// Starts it with the listener as its stdin, and waits for its first line, which says that it serves.
+/// Starts it with the listener as its stdin, and waits for its first line, which says that it
+/// serves.
 #[cfg(unix)]
 fn successor(mut next: Command, listener: &TcpListener) -> io::Result<String> {
     next.stdin(OwnedFd::from(listener.try_clone()?));

@@ -1,5 +1,6 @@
-//! Run `cargo run --example metrics`, then `curl 127.0.0.1:8080/` and `curl 127.0.0.1:8080/metrics`: the server's own
-//! figures, in the text format that Prometheus reads. Enter ends it. Copy what follows `main`.
+//! Run `cargo run --example metrics`, then `curl 127.0.0.1:8080/` and `curl
+//! 127.0.0.1:8080/metrics`: the server's own figures, in the text format that Prometheus reads.
+//! Enter ends it. Copy what follows `main`.
 
 use hardstop::{Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;
@@ -27,8 +28,9 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the request is for an address or `localhost`. A foreign page can have its own name lead here and then read the
-/// answers (DNS rebinding), but not one of these. If Prometheus asks for another name, compare with that.
+/// Whether the request is for an address or `localhost`. A foreign page can have its own name lead
+/// here and then read the answers (DNS rebinding), but not one of these. If Prometheus asks for
+/// another name, compare with that.
 fn names_address(req: &Request<'_>) -> bool {
     let host = req.header("Host").unwrap_or_default();
     let name = host

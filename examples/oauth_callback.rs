@@ -1,5 +1,6 @@
-//! Run `cargo run --example oauth_callback`, open the address that it prints, and see: the browser has its page, the
-//! program has the code, and the server is gone. `-- 60 https://id.example/authorize` waits for 60 s, and asks there.
+//! Run `cargo run --example oauth_callback`, open the address that it prints, and see: the browser
+//! has its page, the program has the code, and the server is gone. `-- 60
+//! https://id.example/authorize` waits for 60 s, and asks there.
 
 use hardstop::{Error, Request, Response, Server};
 use std::collections::hash_map::RandomState;
@@ -40,8 +41,9 @@ fn main() -> ExitCode {
     ))
 }
 
-/// Has the user asked, in a browser, and returns the code. Fails with `PermissionDenied` if the answer was no, and with
-/// `TimedOut` if none came. The rest is the tool's: PKCE's challenge in the address, and a token for the code.
+/// Has the user asked, in a browser, and returns the code. Fails with `PermissionDenied` if the
+/// answer was no, and with `TimedOut` if none came. The rest is the tool's: PKCE's challenge in the
+/// address, and a token for the code.
 fn authorize(endpoint: Option<&str>, timeout: Duration) -> io::Result<String> {
     let server = Server::bind("127.0.0.1:0")?; // RFC 8252 §8.3: not `localhost`, which may be something else
     let (addr, state, (tell, told)) = (server.local_addr(), unguessable(), mpsc::sync_channel(1));
@@ -94,8 +96,9 @@ fn answer(
         _ if (req.method(), req.path()) != ("GET", "/callback") => {
             return error(404, "there is no such page")
         }
-        // Any page that the user has open may guess the port. What it sends is no answer: taken for one, it would sign
-        // the user in as somebody else (RFC 6749 §10.12), and if it ended the wait, it could prevent the real one.
+        // Any page that the user has open may guess the port. What it sends is no answer: taken for
+        // one, it would sign the user in as somebody else (RFC 6749 §10.12), and if it ended the
+        // wait, it could prevent the real one.
         _ if value("state").as_deref() != Some(state) => {
             return error(400, "this is no answer to what was asked")
         }
@@ -110,8 +113,8 @@ fn answer(
         .with_header("Referrer-Policy", "no-referrer"))
 }
 
-/// 128 bits that nobody can guess. Std has the system's randomness only as keys for its hash maps; a tool takes it from
-/// the crate for cryptography that it needs for PKCE.
+/// 128 bits that nobody can guess. Std has the system's randomness only as keys for its hash maps;
+/// a tool takes it from the crate for cryptography that it needs for PKCE.
 fn unguessable() -> String {
     let half = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", half(), half())

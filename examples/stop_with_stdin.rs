@@ -1,6 +1,7 @@
-//! Run `cargo run --example stop_with_stdin`, then `curl 127.0.0.1:8080/slow`, and press Ctrl-D meanwhile (on Windows,
-//! Ctrl-Z and Enter): no new client gets in, that answer still comes, then the program ends. With the line `destroy`
-//! it does not wait. A program that starts it with a pipe as its stdin takes it along, however that one ends.
+//! Run `cargo run --example stop_with_stdin`, then `curl 127.0.0.1:8080/slow`, and press Ctrl-D
+//! meanwhile (on Windows, Ctrl-Z and Enter): no new client gets in, that answer still comes, then
+//! the program ends. With the line `destroy` it does not wait. A program that starts it with a pipe
+//! as its stdin takes it along, however that one ends.
 
 use hardstop::{Handle, Response, Server};
 use std::io::{self, Write};
@@ -22,8 +23,9 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for the end of stdin. A pipe ends when the last process that could write to it does, killed or not. Not for a
-/// program that is started without a stdin, such as a service: `/dev/null` ends at once.
+/// Waits for the end of stdin. A pipe ends when the last process that could write to it does,
+/// killed or not. Not for a program that is started without a stdin, such as a service: `/dev/null`
+/// ends at once.
 fn stop_with_stdin(handle: &Handle) {
     for line in io::stdin().lines() {
         match line.as_deref() {

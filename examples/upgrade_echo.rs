@@ -1,6 +1,7 @@
-//! Run `cargo run --example upgrade_echo`, and in another terminal
-//! `(printf 'GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n'; cat) | nc 127.0.0.1 8080`:
-//! each line that you type comes back. `curl 127.0.0.1:8080` tells so, too. Press Enter here: the echo says good-bye.
+//! Run `cargo run --example upgrade_echo`, and in another terminal `(printf 'GET /
+//! HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n'; cat) | nc 127.0.0.1 8080`:
+//! each line that you type comes back. `curl 127.0.0.1:8080` tells so, too. Press Enter here: the
+//! echo says good-bye.
 
 use hardstop::{CancelToken, Error, Response, Server, Upgraded};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -21,8 +22,9 @@ fn main() -> io::Result<()> {
     let addr = std::env::args().nth(1);
     let server = Server::bind(addr.as_deref().unwrap_or("127.0.0.1:8080"))?;
     let running = server.spawn(|request| {
-        // Any page that the user has open can ask 127.0.0.1 for a WebSocket. Browsers then name the page's origin, and
-        // this is not for pages. A protocol that is compares it with its own: see `examples/dashboard.rs`.
+        // Any page that the user has open can ask 127.0.0.1 for a WebSocket. Browsers then name the
+        // page's origin, and this is not for pages. A protocol that is compares it with its own:
+        // see `examples/dashboard.rs`.
         if request.header("Origin").is_some() {
             return Error::new(403, "this is not for pages").into();
         }
@@ -46,11 +48,12 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Sends each line back, until the client ends, the server drains, or something fails: a stop that waits no longer
-/// makes every read and write fail.
+/// Sends each line back, until the client ends, the server drains, or something fails: a stop that
+/// waits no longer makes every read and write fail.
 fn echo(stream: Upgraded, token: &CancelToken) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    // Nothing else bounds them now, and a read that waited for ever would not see that the server drains.
+    // Nothing else bounds them now, and a read that waited for ever would not see that the server
+    // drains.
     let write_timeout = Duration::from_secs(30);
     stream
         .get_mut()

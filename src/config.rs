@@ -74,8 +74,8 @@ settings! {
     /// descriptors.
     ///
     /// When every place is taken, a new client takes the place of the connection that has waited
-    /// longest for a request, else of the one whose request head has taken longest, else of one that
-    /// lingers after its last response. New connections and heads are spared for a second. A
+    /// longest for a request, else of the one whose request head has taken longest, else of one
+    /// that lingers after its last response. New connections and heads are spared for a second. A
     /// connection whose response has not left yet is never cut to make room.
     ///
     /// If every connection has a handler, the new client gets a 503 with `Retry-After`. Eight more
@@ -107,8 +107,8 @@ settings! {
     /// that response, so slow handlers, long polls and server-sent events are not affected. A
     /// transfer may fall behind by 5 s, and by up to 30 s once it has been faster.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
-    /// Sets how large a request head may be: 16 KiB by default. Beyond it, the client gets a 431, or
-    /// a 414 if the request line alone does not fit.
+    /// Sets how large a request head may be: 16 KiB by default. Beyond it, the client gets a 431,
+    /// or a 414 if the request line alone does not fit.
     max_head_bytes(usize): usize = 16 * 1024;
     /// Sets how many headers a request may have: 100 by default. Beyond it, the client gets a 431.
     max_headers(usize): usize = 100;
@@ -129,10 +129,10 @@ settings! {
     /// Sets the permissions of the file that [`bind_unix`](Builder::bind_unix) makes, such as
     /// `0o600`. By default they are those that the process gives to new files.
     ///
-    /// To connect, a client must be allowed to write to the file. Nobody can connect before the file
-    /// has these permissions: the socket is made in a new directory of mode 0700 beside the path,
-    /// named `.hs` and eight digits, and gets its name with a hard link; then the directory is
-    /// removed. This has consequences:
+    /// To connect, a client must be allowed to write to the file. Nobody can connect before the
+    /// file has these permissions: the socket is made in a new directory of mode 0700 beside the
+    /// path, named `.hs` and eight digits, and gets its name with a hard link; then the directory
+    /// is removed. This has consequences:
     ///
     /// - The process must be allowed to make that directory.
     /// - The path may be some bytes shorter than without a mode.
@@ -145,19 +145,20 @@ impl Builder {
     /// Sets the hook that receives every [`Event`].
     ///
     /// The hook is called on the thread where the event occurs, which waits for it. No lock is held
-    /// meanwhile, so the hook may call every method of [`Handle`](super::Handle). A hook that keeps a
-    /// handle keeps the memory of both: drop that handle when the server has ended.
+    /// meanwhile, so the hook may call every method of [`Handle`](super::Handle). A hook that keeps
+    /// a handle keeps the memory of both: drop that handle when the server has ended.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
         self.config.on_event = Some(Box::new(hook));
         self
     }
 
     /// Wraps each connection's socket, mainly for https. `examples/https` does it with rustls:
-    /// `builder.transport(move |tcp, _id| Ok(StreamOwned::new(ServerConnection::new(config.clone())?, tcp)))`.
+    /// `builder.transport(move |tcp, _id|
+    /// Ok(StreamOwned::new(ServerConnection::new(config.clone())?, tcp)))`.
     ///
-    /// The hook is called on the connection's own thread. Then the result is flushed, so that a lazy
-    /// transport makes its handshake. Both must be done within `header_timeout`. If they fail, the
-    /// connection ends, with an event. Every write is flushed.
+    /// The hook is called on the connection's own thread. Then the result is flushed, so that a
+    /// lazy transport makes its handshake. Both must be done within `header_timeout`. If they fail,
+    /// the connection ends, with an event. Every write is flushed.
     ///
     /// At an orderly end, the transport is dropped before the socket is, so that its `Drop` can say
     /// goodbye (`close_notify`). A stop cuts the socket itself, whatever the transport is doing.

@@ -1,7 +1,7 @@
 //! What a request fails with.
 //!
-//! An [`Error`] travels inside an [`io::Error`] wherever a body is used as a plain [`io::Read`], and
-//! comes out again whole: `io::copy(req.body(), ..)?` answers with the right status code.
+//! An [`Error`] travels inside an [`io::Error`] wherever a body is used as a plain [`io::Read`],
+//! and comes out again whole: `io::copy(req.body(), ..)?` answers with the right status code.
 
 use super::proto::{Refusal, StatusCode};
 use std::borrow::Cow;

@@ -124,7 +124,8 @@ pub enum CloseReason {
     HeadTimeout,
     /// A request body made no progress for `body_timeout`, or came slower than `min_rate`.
     BodyTimeout,
-    /// The client took nothing of a response for `write_timeout`, or took it slower than `min_rate`.
+    /// The client took nothing of a response for `write_timeout`, or took it slower than
+    /// `min_rate`.
     WriteTimeout,
     /// A request was refused with this status code, or reading its body failed with it.
     Refused(StatusCode),

@@ -1,5 +1,6 @@
-//! A synchronous HTTP/1.1 server that can be **destroyed**: the port is closed and every connection is cut at once,
-//! while the host process keeps running. It uses std alone: no dependency, no `unsafe`, no async.
+//! A synchronous HTTP/1.1 server that can be **destroyed**: the port is closed and every connection
+//! is cut at once, while the host process keeps running. It uses std alone: no dependency, no
+//! `unsafe`, no async.
 //!
 //! ```
 //! let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
@@ -7,22 +8,23 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread. [`Server::spawn`] returns a
-//! [`Running`], whose drop destroys the server. A [`Handle`] stops it from any thread:
+//! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread. [`Server::spawn`]
+//! returns a [`Running`], whose drop destroys the server. A [`Handle`] stops it from any thread:
 //!
 //! ```text
 //! bind ─ run, spawn ─▶ Accepting ─ drain, shutdown ─▶ Draining ─ the last connection ends ─▶ wait and join return
 //!                          └─────── destroy ──────────────┴─▶ Destroyed ─ the last handler ends ─┘
 //! ```
 //!
-//! Each connection has a thread. On it, the handler is called with a [`Request`], and returns a value that converts into
-//! a [`Response`]. A handler that takes long asks its [`CancelToken`]. [`Builder`] has the settings, and the hook that
-//! receives every [`Event`].
+//! Each connection has a thread. On it, the handler is called with a [`Request`], and returns a
+//! value that converts into a [`Response`]. A handler that takes long asks its [`CancelToken`].
+//! [`Builder`] has the settings, and the hook that receives every [`Event`].
 //!
 //! # Guide
-//! [Stopping](guide::stopping) · [promises](guide::promises), with the tests that check them · [limits](guide::limits) ·
-//! [recipes](guide::recipes) · [platforms](guide::platforms) · [restarts](guide::restarts) ·
-//! [security](guide::security) · [coming from tiny_http](guide::from_tiny_http)
+//! [Stopping](guide::stopping) · [promises](guide::promises), with the tests that check them ·
+//! [limits](guide::limits) · [recipes](guide::recipes) · [platforms](guide::platforms) ·
+//! [restarts](guide::restarts) · [security](guide::security) · [coming from
+//! tiny_http](guide::from_tiny_http)
 //!
 //! # Reading the source
 //!
@@ -43,8 +45,8 @@
 #![forbid(unsafe_code)]
 #![deny(unused_must_use)]
 #![warn(missing_docs, missing_debug_implementations)]
-// These lints stand here and not in Cargo.toml, so that they travel with a vendored copy and do not bind the integration
-// tests and the examples.
+// These lints stand here and not in Cargo.toml, so that they travel with a vendored copy and do not
+// bind the integration tests and the examples.
 #![warn(
     clippy::expect_used,
     clippy::incompatible_msrv,
@@ -93,8 +95,8 @@ mod sys;
 
 /// The guide: pages of documentation, and no code.
 ///
-/// They are Markdown files in `src/guide`, where links between them name files. `links.md` comes before each page and
-/// makes the same links lead to modules.
+/// They are Markdown files in `src/guide`, where links between them name files. `links.md` comes
+/// before each page and makes the same links lead to modules.
 #[cfg(doc)]
 pub mod guide {
     #[doc = include_str!("guide/links.md")]

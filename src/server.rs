@@ -45,13 +45,13 @@ impl Builder {
     /// A stop closes this listener. It does not close a clone of it, nor the copy that a child
     /// process holds until it runs its program.
     ///
-    /// Each connection inherits the listener's options. With `SO_LINGER`, closing a connection blocks
-    /// its own thread until the client has taken everything, for at most the time that was set.
-    /// Only [`Handle::wait`], [`Handle::shutdown`] and [`Running::join`] wait for that; and accepting,
-    /// once it happens in twice `max_connections` and eight connections at a time.
+    /// Each connection inherits the listener's options. With `SO_LINGER`, closing a connection
+    /// blocks its own thread until the client has taken everything, for at most the time that was
+    /// set. Only [`Handle::wait`], [`Handle::shutdown`] and [`Running::join`] wait for that; and
+    /// accepting, once it happens in twice `max_connections` and eight connections at a time.
     ///
-    /// As others may share the listener, the server does not wait for clients in the kernel. It looks
-    /// for them every 0.5 to 10 ms.
+    /// As others may share the listener, the server does not wait for clients in the kernel. It
+    /// looks for them every 0.5 to 10 ms.
     ///
     /// # Errors
     /// Fails if a setting is invalid or the listener cannot be made nonblocking.
@@ -60,13 +60,13 @@ impl Builder {
         self.serve_port(listener, true)
     }
 
-    /// Listens on a Unix socket at this path. [`Server::local_addr`] is then `0.0.0.0:0`, as there is
-    /// no other.
+    /// Listens on a Unix socket at this path. [`Server::local_addr`] is then `0.0.0.0:0`, as there
+    /// is no other.
     ///
-    /// A socket that is already there is replaced if nobody listens on it any more, as after a crash.
-    /// Any other file is never replaced. (Of two servers that replace it at the same moment, one may
-    /// be left without a file.) When the server stops accepting, the file is removed, unless another
-    /// one has taken its place.
+    /// A socket that is already there is replaced if nobody listens on it any more, as after a
+    /// crash. Any other file is never replaced. (Of two servers that replace it at the same moment,
+    /// one may be left without a file.) When the server stops accepting, the file is removed,
+    /// unless another one has taken its place.
     ///
     /// ```no_run
     /// let server = hardstop::Server::builder().socket_mode(0o600).bind_unix("/run/me/admin.sock")?;
@@ -126,8 +126,8 @@ impl Server {
         Builder::default()
     }
 
-    /// Returns the address that the server listens on, with the port that the system chose if it was
-    /// asked for port 0.
+    /// Returns the address that the server listens on, with the port that the system chose if it
+    /// was asked for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.registry.local_addr
     }
@@ -139,12 +139,13 @@ impl Server {
 
     /// Serves on this thread, until the server has been stopped and every connection is gone.
     ///
-    /// Each connection has a thread. The handler is called there for one request after the other, and
-    /// the thread may serve another connection afterwards. The handler may borrow from the caller. If
-    /// it panics, the client gets a 500 and the server goes on, unless panics abort the process.
+    /// Each connection has a thread. The handler is called there for one request after the other,
+    /// and the thread may serve another connection afterwards. The handler may borrow from the
+    /// caller. If it panics, the client gets a 500 and the server goes on, unless panics abort the
+    /// process.
     ///
-    /// When this returns, the handler has been dropped, and no thread and no descriptor of the server
-    /// is left. Handlers that ignore their [`CancelToken`](super::CancelToken) hold it back.
+    /// When this returns, the handler has been dropped, and no thread and no descriptor of the
+    /// server is left. Handlers that ignore their [`CancelToken`](super::CancelToken) hold it back.
     pub fn run<F, R>(self, handler: F)
     where
         F: Fn(&mut Request<'_>) -> R + Sync,
@@ -222,8 +223,8 @@ impl Running {
         self.handle.shutdown(grace)
     }
 
-    /// Waits until the server has been stopped and has no thread and no descriptor left. It does not
-    /// stop the server.
+    /// Waits until the server has been stopped and has no thread and no descriptor left. It does
+    /// not stop the server.
     ///
     /// Returns `false` at once on one of the server's own threads, and `true` otherwise.
     pub fn join(&self) -> bool {

@@ -1,7 +1,8 @@
 //! The memory that a byte from outside takes: `src/guide/security.md` has the table. The limits are
 //! raised, so that the measured growth stands out.
 //!
-//! Each test needs a process of its own: it measures the largest size that the process has ever had.
+//! Each test needs a process of its own: it measures the largest size that the process has ever
+//! had.
 
 #![cfg(target_os = "linux")]
 

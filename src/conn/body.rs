@@ -57,10 +57,11 @@ impl Exchange {
         self.directives.keep_alive && self.failure.is_none()
     }
 
-    /// Returns whether the rest of the body should be received, of which `received` bytes have been.
+    /// Returns whether the rest of the body should be received, of which `received` bytes have
+    /// been.
     fn wants_rest(&self, received: u64) -> bool {
-        // A client whose `Expect` was not answered may send the body or leave it out. Nobody can tell
-        // which.
+        // A client whose `Expect` was not answered may send the body or leave it out. Nobody can
+        // tell which.
         if !self.may_go_on() || self.directives.expects_continue {
             return false;
         }
@@ -75,8 +76,8 @@ impl Exchange {
 /// A request's body, read from the client as the handler reads it.
 ///
 /// As a [`Read`], it ends where the body ends, and fails with an [`io::Error`] that carries an
-/// [`Error`]. In a handler that returns `Result<_, Error>`, `?` takes it out again, so that the client
-/// gets the right status code. After a failure, every read fails.
+/// [`Error`]. In a handler that returns `Result<_, Error>`, `?` takes it out again, so that the
+/// client gets the right status code. After a failure, every read fails.
 ///
 /// If the client waits for a `100 Continue`, it is sent when the first read has to wait.
 ///
@@ -107,8 +108,8 @@ impl Body<'_> {
         self.len() == Some(0)
     }
 
-    /// Replaces [`Builder::max_body_bytes`](super::super::Builder::max_body_bytes) for this body, for example
-    /// of an upload.
+    /// Replaces [`Builder::max_body_bytes`](super::super::Builder::max_body_bytes) for this body,
+    /// for example of an upload.
     pub fn set_limit(&mut self, bytes: u64) {
         self.exchange.limit = bytes;
     }
@@ -139,8 +140,8 @@ impl Body<'_> {
     /// # Errors
     /// As for [`read_to_vec`](Body::read_to_vec); 415 if the content type is not
     /// `application/x-www-form-urlencoded`; and 413 if there are more fields than
-    /// [`Builder::max_form_fields`](super::super::Builder::max_form_fields) allows. The fields are counted
-    /// before memory is taken for them.
+    /// [`Builder::max_form_fields`](super::super::Builder::max_form_fields) allows. The fields are
+    /// counted before memory is taken for them.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
         if !self.exchange.directives.is_form {
             return Err(Error::new(415, "the content type is not that of a form"));
@@ -178,7 +179,8 @@ impl Body<'_> {
         Ok(n)
     }
 
-    /// Reads what stands before the next data. Returns how much data there is, or `None` at the end.
+    /// Reads what stands before the next data. Returns how much data there is, or `None` at the
+    /// end.
     fn rest_of_data(&mut self) -> Result<Option<u64>, Error> {
         loop {
             if self.stream.entry.is_cut() {

@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind, Read, Write};
 
 /// Where the closure of [`Response::stream`](super::Response::stream) writes its body.
 ///
-/// Small writes are collected. [`flush`](Write::flush) puts them on the wire at once, as server-sent
-/// events need it. Every write fails once the connection is cut, or once the client is gone or takes
-/// the data too slowly.
+/// Small writes are collected. [`flush`](Write::flush) puts them on the wire at once, as
+/// server-sent events need it. Every write fails once the connection is cut, or once the client is
+/// gone or takes the data too slowly.
 #[doc(alias = "sse")]
 pub struct BodyWriter<'a> {
     stream: &'a mut Stream,
@@ -64,8 +64,8 @@ impl<'a> BodyWriter<'a> {
         self.check()
     }
 
-    /// Copies a reader, as [`std::io::copy`] does, with a larger buffer, and no further than the body
-    /// goes.
+    /// Copies a reader, as [`std::io::copy`] does, with a larger buffer, and no further than the
+    /// body goes.
     pub(super) fn copy(&mut self, reader: &mut dyn Read) -> io::Result<()> {
         // One byte more than is due, to see whether there is more.
         let due = self.rest.unwrap_or(u64::MAX).saturating_add(1);

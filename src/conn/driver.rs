@@ -11,12 +11,13 @@
 //! 2. A body that has not been read is never parsed as the next request: it is received to its end,
 //!    or the connection ends.
 //! 3. No response without `Connection: close` is on the wire before its request has been received
-//!    whole. Whoever shares the connection with others, as a proxy does, might send the next request
-//!    instead of the rest.
-//! 4. While anything of a response is in the output buffer, the connection is in no state that makes
-//!    room for others.
-//! 5. After a last response, the connection lingers (RFC 9112 §9.6). If the client has sent anything
-//!    more, closing at once would reset the connection and destroy the response on its way.
+//!    whole. Whoever shares the connection with others, as a proxy does, might send the next
+//!    request instead of the rest.
+//! 4. While anything of a response is in the output buffer, the connection is in no state that
+//!    makes room for others.
+//! 5. After a last response, the connection lingers (RFC 9112 §9.6). If the client has sent
+//!    anything more, closing at once would reset the connection and destroy the response on its
+//!    way.
 
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event, Phase};
@@ -163,7 +164,8 @@ impl Connection<'_> {
         }
         self.become_evictable(began, state)?;
         self.reset_head();
-        // An empty line, which some clients send after a body, begins nothing and renews no timeout.
+        // An empty line, which some clients send after a body, begins nothing and renews no
+        // timeout.
         while !has_request(self.stream.buffered()) {
             self.stream.shrink();
             if state == ConnectionState::Idle {
@@ -184,8 +186,8 @@ impl Connection<'_> {
         Ok(Step::ReadHead)
     }
 
-    /// Ends the reading side of an idle connection in a drain. The drain has not found it idle, as it
-    /// became so later. A new connection has its second instead.
+    /// Ends the reading side of an idle connection in a drain. The drain has not found it idle, as
+    /// it became so later. A new connection has its second instead.
     fn end_if_draining(&mut self) {
         if self.is_draining() && self.entry().end_if(CloseReason::Drained, |_| true) {
             self.stream.transport.shut_down(Shutdown::Read);
@@ -278,7 +280,8 @@ impl Connection<'_> {
         }
     }
 
-    /// Makes room for the next head, in the memory of the last one unless somebody still holds that.
+    /// Makes room for the next head, in the memory of the last one unless somebody still holds
+    /// that.
     fn reset_head(&mut self) {
         match Arc::get_mut(&mut self.head) {
             Some(head) => head.clear(),

@@ -1,8 +1,8 @@
 //! The least rate at which a body or a response must move.
 //!
-//! A clock for each read or write alone would start anew with every byte. So every byte earns a part
-//! of a second, and the time in which the connection is blocked spends it. A handler's own time is
-//! free.
+//! A clock for each read or write alone would start anew with every byte. So every byte earns a
+//! part of a second, and the time in which the connection is blocked spends it. A handler's own
+//! time is free.
 
 use std::time::{Duration, Instant};
 

@@ -24,9 +24,9 @@ impl<'a> Request<'a> {
 
     /// Returns the target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`.
     ///
-    /// A target that RFC 3986 does not allow is refused with 400, except for bytes that browsers leave
-    /// unencoded: `[]|^`, and `` {}\` `` in a query. One with `https` is refused with 421 (RFC 9110
-    /// §7.4), unless there is a [`transport`](super::super::Builder::transport).
+    /// A target that RFC 3986 does not allow is refused with 400, except for bytes that browsers
+    /// leave unencoded: `[]|^`, and `` {}\` `` in a query. One with `https` is refused with 421
+    /// (RFC 9110 §7.4), unless there is a [`transport`](super::super::Builder::transport).
     #[doc(alias("url", "uri"))]
     pub fn target(&self) -> &'a str {
         &self.head.target
@@ -80,7 +80,8 @@ impl<'a> Request<'a> {
         self.head.headers.get(name)
     }
 
-    /// Returns the client's address, as the system reported it on accepting; `None` on a Unix socket.
+    /// Returns the client's address, as the system reported it on accepting; `None` on a Unix
+    /// socket.
     #[doc(alias = "remote_addr")]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.registration.entry.peer
@@ -100,11 +101,11 @@ impl<'a> Request<'a> {
 
     /// Returns the body. A handler need not read it.
     ///
-    /// If the client wants the connection to go on, what the handler has left is received before the
-    /// response is sent: at most 256 KiB, within `body_timeout`. If there is more, if it does not come
-    /// in time, or if the client still waits for a `100 Continue`, the response says
-    /// `Connection: close` and ends the connection (RFC 9112 §9.3). It does so as well in a drain, and
-    /// when another client waits for a place.
+    /// If the client wants the connection to go on, what the handler has left is received before
+    /// the response is sent: at most 256 KiB, within `body_timeout`. If there is more, if it does
+    /// not come in time, or if the client still waits for a `100 Continue`, the response says
+    /// `Connection: close` and ends the connection (RFC 9112 §9.3). It does so as well in a drain,
+    /// and when another client waits for a place.
     pub fn body(&mut self) -> &mut Body<'a> {
         &mut self.body
     }

@@ -203,15 +203,16 @@ impl Connection<'_> {
             sent = replaced.and(sent);
         }
         if let Err(reason) = sent {
-            // Earlier responses may stand before this one, and the client sees that it is cut short.
+            // Earlier responses may stand before this one, and the client sees that it is cut
+            // short.
             self.linger()?;
             return Err(reason);
         }
         Ok(keep_alive)
     }
 
-    /// Replaces a response that cannot be sent as it was made by a 500. Fails if its body panics when
-    /// it is dropped.
+    /// Replaces a response that cannot be sent as it was made by a 500. Fails if its body panics
+    /// when it is dropped.
     fn replace_invalid(&mut self, response: &mut Response) -> Result<(), CloseReason> {
         if !(200..=599).contains(&response.status.as_u16()) && response.invalid.is_none() {
             response.invalid = Some("the status code is not from 200 to 599");

@@ -83,12 +83,12 @@ impl Response {
         Response::with_payload("", payload).with_header("Content-Type", content_type)
     }
 
-    /// Sends a file from its present position to its end, as `application/octet-stream`, with status
-    /// 200.
+    /// Sends a file from its present position to its end, as `application/octet-stream`, with
+    /// status 200.
     ///
     /// The length of a regular file is taken now. If the file shrinks before it has been sent, the
-    /// connection is cut, so that the client can tell. Anything else that can be read, such as a pipe
-    /// or a file in `/proc`, is sent in chunks.
+    /// connection is cut, so that the client can tell. Anything else that can be read, such as a
+    /// pipe or a file in `/proc`, is sent in chunks.
     ///
     /// # Errors
     /// Fails if the file's length or position cannot be had, or if it is a directory.
@@ -111,8 +111,8 @@ impl Response {
     /// With a length, exactly that many bytes are sent. If the reader fails or ends early, the
     /// connection is cut, so that the client can tell. What goes beyond the length is left out.
     ///
-    /// Without a length, the body is sent in chunks. A client of HTTP/1.0 gets it until the connection
-    /// closes, and cannot tell whether it is whole.
+    /// Without a length, the body is sent in chunks. A client of HTTP/1.0 gets it until the
+    /// connection closes, and cannot tell whether it is whole.
     ///
     /// The reader is read on the connection's thread. For a `HEAD` request it is not read.
     pub fn reader(
@@ -132,8 +132,8 @@ impl Response {
     /// cannot tell whether it is whole.
     ///
     /// The closure runs on the connection's thread after the handler. For a `HEAD` request it does
-    /// not run. If it fails, the connection is cut, so that the client can tell. A long one should ask
-    /// its [`CancelToken`](super::super::CancelToken) now and then.
+    /// not run. If it fails, the connection is cut, so that the client can tell. A long one should
+    /// ask its [`CancelToken`](super::super::CancelToken) now and then.
     ///
     /// ```
     /// use std::io::Write;
@@ -146,16 +146,16 @@ impl Response {
         Response::with_writer(None, write)
     }
 
-    /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream, including
-    /// what the client has already sent.
+    /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream,
+    /// including what the client has already sent.
     ///
-    /// For a WebSocket, the handler adds its headers with [`with_header`](Response::with_header). Any
-    /// page in a browser can open one, so check `Origin` first.
+    /// For a WebSocket, the handler adds its headers with [`with_header`](Response::with_header).
+    /// Any page in a browser can open one, so check `Origin` first.
     ///
-    /// The closure runs on the connection's thread, and may move the stream to another one. The client
-    /// must have offered the protocol (whatever its case) in an HTTP/1.1 request, and the handler must
-    /// have read its body. Otherwise the client gets a 400 instead, or a 503 while the server drains.
-    /// With another status code it gets a 500.
+    /// The closure runs on the connection's thread, and may move the stream to another one. The
+    /// client must have offered the protocol (whatever its case) in an HTTP/1.1 request, and the
+    /// handler must have read its body. Otherwise the client gets a 400 instead, or a 503 while the
+    /// server drains. With another status code it gets a 500.
     ///
     /// ```
     /// use std::io::Write;
@@ -174,7 +174,8 @@ impl Response {
 
     /// Sends the client to another place, which it asks for with `GET`.
     ///
-    /// The status is 303 (See Other), unless [`with_status`](Response::with_status) sets another one.
+    /// The status is 303 (See Other), unless [`with_status`](Response::with_status) sets another
+    /// one.
     pub fn redirect(location: impl AsRef<[u8]>) -> Response {
         Response::new(StatusCode::SEE_OTHER).with_header("Location", location)
     }
@@ -194,8 +195,8 @@ impl Response {
     /// `Keep-Alive`, `TE`, `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are
     /// the library's own, and are left out.
     ///
-    /// A name that is not a token, or a value with a control byte (a line end, above all), cannot be
-    /// sent. The response then leaves as a 500, and
+    /// A name that is not a token, or a value with a control byte (a line end, above all), cannot
+    /// be sent. The response then leaves as a 500, and
     /// [`Event::RequestFailed`](super::super::Event::RequestFailed) says why.
     #[doc(alias("cookie", "set_header"))]
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {

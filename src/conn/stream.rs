@@ -1,7 +1,7 @@
 //! A connection's bytes: one buffer in each direction, and the clocks that bound every wait.
 //!
-//! 1. Output is collected, and leaves before anything waits for input. So the responses to pipelined
-//!    requests leave together, and one may still be here while the next handler runs.
+//! 1. Output is collected, and leaves before anything waits for input. So the responses to
+//!    pipelined requests leave together, and one may still be here while the next handler runs.
 //! 2. A socket's timeout is set only when it changes. A request that comes in one piece costs one
 //!    read and one write.
 //! 3. What has been read too far stays in the buffer, and is read next.
@@ -27,7 +27,8 @@ pub(super) const PIECE_BYTES: usize = 128 * 1024;
 /// How much output memory an idle connection keeps.
 const IDLE_OUTPUT_BYTES: usize = 1024;
 
-/// Why a read or a write has moved nothing. The public reason is decided by the connection's driver.
+/// Why a read or a write has moved nothing. The public reason is decided by the connection's
+/// driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IoEnd {
     /// No byte came within the timeout, or they came more slowly than the least rate.
@@ -175,9 +176,9 @@ impl Stream {
         self.read_rate.is_exhausted()
     }
 
-    /// Returns the output buffer, for a response head. Writes what it holds first if that is as much
-    /// as may be: the heads of responses without a body would pile up otherwise, one for each request
-    /// that has been read.
+    /// Returns the output buffer, for a response head. Writes what it holds first if that is as
+    /// much as may be: the heads of responses without a body would pile up otherwise, one for each
+    /// request that has been read.
     pub(super) fn output_for_head(&mut self) -> Result<&mut Vec<u8>, IoEnd> {
         if self.output.len() >= OUTPUT_BYTES {
             self.flush()?;
@@ -192,9 +193,9 @@ impl Stream {
             self.output.extend_from_slice(bytes);
             return Ok(());
         }
-        // A response head leaves with the beginning of its body, not in a packet of its own. The rest
-        // goes without a copy. (One write of two buffers would be `writev`, which std does not keep
-        // from raising SIGPIPE.)
+        // A response head leaves with the beginning of its body, not in a packet of its own. The
+        // rest goes without a copy. (One write of two buffers would be `writev`, which std does not
+        // keep from raising SIGPIPE.)
         let first_bytes = if self.output.is_empty() { 0 } else { free };
         let (first, rest) = bytes.split_at(first_bytes);
         self.output.extend_from_slice(first);

@@ -2,8 +2,8 @@
 //!
 //! 1. The socket stays in the registry whatever is wrapped around it. A stop cuts the socket, and
 //!    every call into the transport ends.
-//! 2. A socket's timeout does not bound a call that reads or writes more than once, as TLS does for a
-//!    record. So the accept loop watches such calls, and cuts a connection whose call has not
+//! 2. A socket's timeout does not bound a call that reads or writes more than once, as TLS does for
+//!    a record. So the accept loop watches such calls, and cuts a connection whose call has not
 //!    returned in time.
 
 use super::super::config::{TransportHook, Wrapped};
@@ -36,8 +36,8 @@ pub(crate) trait Transport: Send {
 
 pub(crate) struct Socket {
     tcp: TcpStream,
-    /// The user's transport. Dropping it says goodbye; what the client sends after that is read from
-    /// the socket, and discarded.
+    /// The user's transport. Dropping it says goodbye; what the client sends after that is read
+    /// from the socket, and discarded.
     wrapped: Option<Box<dyn Wrapped>>,
     entry: Arc<Entry>,
     read_timeout: Option<Duration>,

@@ -17,11 +17,11 @@ use std::time::Duration;
 /// timeouts and rates apply. The stream may be moved to another thread.
 ///
 /// Until it is dropped, which ends the connection, it counts as one of the server's connections:
-/// - [`destroy`](super::super::Handle::destroy) and [`close`](super::super::Handle::close) cut it, so that its reads
-///   and writes fail.
+/// - [`destroy`](super::super::Handle::destroy) and [`close`](super::super::Handle::close) cut it,
+///   so that its reads and writes fail.
 /// - [`shutdown`](super::super::Handle::shutdown) gives it until the deadline.
-/// - [`wait`](super::super::Handle::wait) waits for it. So the thread that holds it must not wait, and a
-///   handler that collects streams must drop them at a stop.
+/// - [`wait`](super::super::Handle::wait) waits for it. So the thread that holds it must not wait,
+///   and a handler that collects streams must drop them at a stop.
 ///
 /// The [`cancel_token`](super::Request::cancel_token) of its request keeps reporting a cut, and a
 /// drain, at which the stream should come to its end.
@@ -69,8 +69,8 @@ impl Upgraded {
     /// already blocked on the socket: give it timeouts there, and ask the token.
     ///
     /// # Errors
-    /// Returns the stream over a [`transport`](super::super::Builder::transport), where the bytes are not
-    /// those of the socket.
+    /// Returns the stream over a [`transport`](super::super::Builder::transport), where the bytes
+    /// are not those of the socket.
     pub fn into_tcp(self) -> Result<(TcpStream, Vec<u8>, Lease), Upgraded> {
         match self.transport.into_tcp() {
             Ok(tcp) => Ok((tcp, self.unread, self.lease)),
@@ -130,8 +130,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // The connection's thread may still run the closure of the upgrade, and keeps the connection
-        // registered until that has returned. The socket ends now.
+        // The connection's thread may still run the closure of the upgrade, and keeps the
+        // connection registered until that has returned. The socket ends now.
         self.registration.shut_down(Shutdown::Both);
     }
 }

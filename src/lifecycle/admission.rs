@@ -145,7 +145,8 @@ impl Registry {
         }
     }
 
-    /// Makes the listener ready for a wait in the kernel, unless there is something else to do first.
+    /// Makes the listener ready for a wait in the kernel, unless there is something else to do
+    /// first.
     fn begin_wait(&self, state: &mut State) -> Option<ListenerUse<'_>> {
         // An event that is to be reported would wait as well.
         if !state.reports.is_empty() {
@@ -207,7 +208,8 @@ impl Registry {
 }
 
 impl State {
-    /// Ends a client that is not registered. Its socket is closed without the lock, as that may block.
+    /// Ends a client that is not registered. Its socket is closed without the lock, as that may
+    /// block.
     fn discard(&mut self, stream: TcpStream) {
         shut_down(&stream, Shutdown::Both);
         self.discarded.push(stream);

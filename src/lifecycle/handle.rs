@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 /// It is cheap to clone, and every clone stands for the same server. A handle does not keep the
 /// server alive.
 ///
-/// Every method can be called from any thread at any time, including from handlers and from the event
-/// hook. Methods that wait ([`wait`](Handle::wait), [`wait_timeout`](Handle::wait_timeout) and
-/// [`shutdown`](Handle::shutdown)) return at once on the server's own threads.
+/// Every method can be called from any thread at any time, including from handlers and from the
+/// event hook. Methods that wait ([`wait`](Handle::wait), [`wait_timeout`](Handle::wait_timeout)
+/// and [`shutdown`](Handle::shutdown)) return at once on the server's own threads.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) registry: Arc<Registry>,
@@ -32,9 +32,9 @@ impl Handle {
     ///
     /// Calling it again does nothing and returns 0.
     ///
-    /// It does not wait for running handlers, which cannot be killed: use [`wait`](Handle::wait) for
-    /// that. Their responses go nowhere. Bytes that the system has already taken may still reach
-    /// their clients.
+    /// It does not wait for running handlers, which cannot be killed: use [`wait`](Handle::wait)
+    /// for that. Their responses go nowhere. Bytes that the system has already taken may still
+    /// reach their clients.
     #[doc(alias("stop", "kill", "abort"))]
     pub fn destroy(&self) -> usize {
         self.registry.destroy()
@@ -44,8 +44,8 @@ impl Handle {
     ///
     /// When this returns, the port is closed. Clients that have connected are served, including
     /// those in the system's accept queue. Each response says `Connection: close`. Connections that
-    /// wait for a next request end at once. Those that have never spoken have one second to begin, or
-    /// to complete their handshake. If there are more than `max_connections`, they are served in
+    /// wait for a next request end at once. Those that have never spoken have one second to begin,
+    /// or to complete their handshake. If there are more than `max_connections`, they are served in
     /// turns.
     ///
     /// It does not bound the time that all of this takes: [`shutdown`](Handle::shutdown) does.
@@ -87,18 +87,19 @@ impl Handle {
         self.registry.cut_one(id, CloseReason::ClosedByHandle)
     }
 
-    /// Waits until the server has been stopped and has ended: every connection's thread has finished
-    /// with the handler, the handler has been dropped, and the last `Closed` event has been
-    /// delivered.
+    /// Waits until the server has been stopped and has ended: every connection's thread has
+    /// finished with the handler, the handler has been dropped, and the last `Closed` event has
+    /// been delivered.
     ///
-    /// Returns `true` then, also if that was long ago. Returns `false` at once on one of the server's
-    /// own threads, because a handler or a hook would wait for itself. It does not stop the server.
+    /// Returns `true` then, also if that was long ago. Returns `false` at once on one of the
+    /// server's own threads, because a handler or a hook would wait for itself. It does not stop
+    /// the server.
     pub fn wait(&self) -> bool {
         self.wait_timeout(Duration::MAX)
     }
 
-    /// Does the same as [`wait`](Handle::wait), for at most `timeout`. Returns `false` if the server
-    /// has not ended by then.
+    /// Does the same as [`wait`](Handle::wait), for at most `timeout`. Returns `false` if the
+    /// server has not ended by then.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.registry.await_end(timeout)
     }

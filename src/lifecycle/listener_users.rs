@@ -8,8 +8,8 @@ use std::time::Duration;
 /// Counts those who use the listener without the registry's lock: an accept loop that waits in the
 /// kernel, and a stop that closes the port.
 ///
-/// So a stop can wait until the port is closed without taking the registry's lock, for which it would
-/// queue behind the threads of all the connections that it has cut.
+/// So a stop can wait until the port is closed without taking the registry's lock, for which it
+/// would queue behind the threads of all the connections that it has cut.
 #[derive(Default)]
 pub(super) struct ListenerUsers {
     count: Mutex<usize>,

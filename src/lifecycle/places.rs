@@ -1,9 +1,10 @@
 //! Who makes room when every place is taken, and who is refused.
 //!
-//! 1. A connection makes room only in a state in which nothing of a response is left in the library.
-//! 2. A client that finds no place waits for the end of a response that is being written. Its client
-//!    may have it already, and be the one that comes: it must not be refused by a server that serves
-//!    nobody else.
+//! 1. A connection makes room only in a state in which nothing of a response is left in the
+//!    library.
+//! 2. A client that finds no place waits for the end of a response that is being written. Its
+//!    client may have it already, and be the one that comes: it must not be refused by a server
+//!    that serves nobody else.
 
 use super::super::event::{CloseReason, ConnectionState};
 use super::super::sys::sync::wait_while;
@@ -30,8 +31,8 @@ impl Registry {
     /// Called when a connection has entered a state in which it may make room.
     pub(crate) fn offer_place(&self) {
         // The connection has changed its state before this. Those who look for a place are counted
-        // before they look at the states. So one of the two sees the other. They look and wait under
-        // the lock, and are not missed.
+        // before they look at the states. So one of the two sees the other. They look and wait
+        // under the lock, and are not missed.
         if self.is_place_sought() {
             let _state = self.lock();
             self.place_freed.notify_all();
@@ -110,8 +111,8 @@ impl State {
         }
     }
 
-    /// Returns how many places may be free in a moment: as many as responses are ending, or, if it is
-    /// a thread that is missing, as many as connections are about to be gone.
+    /// Returns how many places may be free in a moment: as many as responses are ending, or, if it
+    /// is a thread that is missing, as many as connections are about to be gone.
     fn places_soon_free(&self, max_connections: usize) -> usize {
         if !self.has_thread_left(max_connections) {
             let in_hook = self.entries.len().saturating_sub(self.streams.len());

@@ -1,7 +1,7 @@
 //! Which thread serves which connection.
 //!
-//! 1. A connection is queued when it is registered. Each thread takes the connection that has waited
-//!    longest.
+//! 1. A connection is queued when it is registered. Each thread takes the connection that has
+//!    waited longest.
 //! 2. `spawning` counts the threads on their way to the queue: those that are being started, and
 //!    parked ones that have been claimed. So no connection gets two threads.
 //! 3. `serving` counts the threads that have been started and not been told to end. What the accept
@@ -25,8 +25,8 @@ impl Pool {
 }
 
 impl State {
-    /// Returns whether a connection in the queue should get a thread. It should at once, except that
-    /// in a drain it waits for a place.
+    /// Returns whether a connection in the queue should get a thread. It should at once, except
+    /// that in a drain it waits for a place.
     pub(super) fn needs_thread(&self, max_connections: usize) -> bool {
         debug_assert!(self.pool.spawning <= self.pool.queue.len() || self.is_destroyed());
         let waiting = self.pool.queue.len().saturating_sub(self.pool.spawning);

@@ -8,17 +8,17 @@
 //!    the stop flag: it moves under the lock only, and only forward. An accept loop that waits in
 //!    the kernel holds the listener as well, so a stop waits until it has come out. What it has
 //!    accepted by then, it registers under the lock or shuts down.
-//! 3. Only dropping a `Registration` removes an entry. It shuts the socket down under the lock. So a
-//!    stop finds every socket that still carries bytes, and an empty map means that no connection is
-//!    left.
-//! 4. A stop first moves the stage, then looks at each connection. A connection first changes its own
-//!    state, then looks at the stage. So one of the two sees the other.
+//! 3. Only dropping a `Registration` removes an entry. It shuts the socket down under the lock. So
+//!    a stop finds every socket that still carries bytes, and an empty map means that no connection
+//!    is left.
+//! 4. A stop first moves the stage, then looks at each connection. A connection first changes its
+//!    own state, then looks at the stage. So one of the two sees the other.
 //! 5. Nothing of the user's is called under the lock. Events that arise there are queued in
 //!    `reports`.
 //! 6. Nothing that may block is called under the lock. Shutting a socket down does not block, but
-//!    closing one may: with `SO_LINGER`, which a socket inherits from its listener, until the client
-//!    has taken everything. So sockets are closed, and the files of Unix sockets removed, after the
-//!    lock has been released.
+//!    closing one may: with `SO_LINGER`, which a socket inherits from its listener, until the
+//!    client has taken everything. So sockets are closed, and the files of Unix sockets removed,
+//!    after the lock has been released.
 //!
 //! # Lock order
 //!
@@ -322,8 +322,9 @@ impl State {
 
     /// Ends the connections that have a reason to and whose state `applies`. Returns their number.
     ///
-    /// A drain ends the reading side only. Linux still delivers what it has queued, so that a request
-    /// which had arrived is served. A handshake may wait to write as well, so it is ended whole.
+    /// A drain ends the reading side only. Linux still delivers what it has queued, so that a
+    /// request which had arrived is served. A handshake may wait to write as well, so it is ended
+    /// whole.
     pub(super) fn end_each(
         &self,
         reason: &dyn Fn(&Entry) -> Option<CloseReason>,

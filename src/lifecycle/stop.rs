@@ -58,8 +58,8 @@ impl Registry {
                 state.stop.cut = Some(cut);
             }
         }
-        // No thread will come for the connections in the queue. Dropping them takes the lock, and may
-        // block. An accept loop does that, if there is one.
+        // No thread will come for the connections in the queue. Dropping them takes the lock, and
+        // may block. An accept loop does that, if there is one.
         let mut unserved = VecDeque::new();
         if state.runner == Runner::Nobody {
             unserved = std::mem::take(&mut state.pool.queue);
@@ -166,8 +166,8 @@ impl Registry {
 
     /// Starts a thread that keeps the deadline, unless there is one.
     ///
-    /// The accept loop looks at the deadline as well, but it may be held up: by the event hook, or by
-    /// a thread-local's destructor on a thread that it joins.
+    /// The accept loop looks at the deadline as well, but it may be held up: by the event hook, or
+    /// by a thread-local's destructor on a thread that it joins.
     fn start_clock(self: &Arc<Registry>) {
         let mut state = self.lock();
         if state.stop.has_clock || state.stop.deadline.is_none() {

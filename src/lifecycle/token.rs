@@ -8,9 +8,10 @@ use std::time::Duration;
 
 /// Tells a handler that its connection was cut or that the server is stopping.
 ///
-/// It fires on [`Handle::destroy`](super::Handle::destroy), on [`Handle::close`](super::Handle::close)
-/// of its connection, at the end of a grace period, and when the connection has ended. While a
-/// handler runs, only reading or writing reveals that the client has gone away.
+/// It fires on [`Handle::destroy`](super::Handle::destroy), on
+/// [`Handle::close`](super::Handle::close) of its connection, at the end of a grace period, and
+/// when the connection has ended. While a handler runs, only reading or writing reveals that the
+/// client has gone away.
 ///
 /// ```
 /// use std::time::Duration;

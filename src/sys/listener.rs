@@ -2,8 +2,8 @@
 //!
 //! On Linux, a listener can be given a receive timeout through the conversion to a `TcpStream`, so
 //! that `accept` can wait in the kernel for a bounded time. A shutdown through the same conversion
-//! ends that wait at once. Both act on every clone of the socket, in whatever process. So a listener
-//! that others may share is only polled.
+//! ends that wait at once. Both act on every clone of the socket, in whatever process. So a
+//! listener that others may share is only polled.
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,5 @@
-//! The operating system as the rest of the library sees it. Whatever differs between systems stands here.
+//! The operating system as the rest of the library sees it. Whatever differs between systems stands
+//! here.
 
 pub(crate) mod listener;
 pub(crate) mod panic;

@@ -18,7 +18,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// A socket in the file system. Dropping it removes the file, unless another one has taken its place.
+/// A socket in the file system. Dropping it removes the file, unless another one has taken its
+/// place.
 pub(crate) struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
@@ -35,9 +36,11 @@ impl UnixSocket {
     ///
     /// With a mode, the socket has it from the first moment in which anybody else can reach it.
     pub(crate) fn bind(path: &Path, mode: Option<u32>) -> io::Result<UnixSocket> {
-        // The system takes only short addresses, and the path from the root may be too long for one.
+        // The system takes only short addresses, and the path from the root may be too long for
+        // one.
         let near = Path::new(".").join(path);
-        // The file is removed by its path from the root: the working directory may be another one by then.
+        // The file is removed by its path from the root: the working directory may be another one
+        // by then.
         let whole = match std::env::current_dir() {
             Ok(dir) => dir.join(path),
             Err(_) => near.clone(),
@@ -95,18 +98,22 @@ impl Drop for UnixSocket {
 
 /// Binds a socket that has this mode as soon as it has its name.
 ///
-/// `bind` gives a new socket the permissions that the process gives new files, and std's listens at once. A client
-/// that connects before the mode is set stays connected afterwards. So the socket is made where nobody can reach it:
+/// `bind` gives a new socket the permissions that the process gives new files, and std's listens at
+/// once. A client that connects before the mode is set stays connected afterwards. So the socket is
+/// made where nobody can reach it:
 ///
 /// 1. A directory of mode 0700 is made beside the path.
 /// 2. The socket is bound in it, and gets its mode.
-/// 3. A hard link gives it its name. Unlike a rename, this fails if the name is taken, whatever has taken it.
+/// 3. A hard link gives it its name. Unlike a rename, this fails if the name is taken, whatever has
+///    taken it.
 /// 4. The directory is removed, with the socket's first name.
 ///
-/// OpenSSH names its ControlMaster's sockets by a hard link, too, on Linux, macOS and the BSDs. Where there are none
-/// (some network file systems, apps on Android), this fails: the old way would be a weaker one, silently.
+/// OpenSSH names its ControlMaster's sockets by a hard link, too, on Linux, macOS and the BSDs.
+/// Where there are none (some network file systems, apps on Android), this fails: the old way would
+/// be a weaker one, silently.
 fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    // A link could have a name that is too long for an address, and then nobody could connect to it.
+    // A link could have a name that is too long for an address, and then nobody could connect to
+    // it.
     SocketAddr::from_pathname(path)?;
     let directory = PrivateDirectory::create_in(path.parent().unwrap_or(path))?;
     let socket = directory.socket();
@@ -129,7 +136,8 @@ const NO_LINK: &str = "socket_mode needs a hard link, which cannot be made here:
 
 /// A directory that nobody else may enter, with a socket in it. Dropping it removes both.
 ///
-/// A process that is killed in between leaves them. They are harmless, and nothing but a person removes them.
+/// A process that is killed in between leaves them. They are harmless, and nothing but a person
+/// removes them.
 struct PrivateDirectory(PathBuf);
 
 impl PrivateDirectory {
@@ -149,7 +157,8 @@ impl PrivateDirectory {
         Ok(directory)
     }
 
-    /// Undoes what a umask has taken from the owner. The bit stays that hands the directory's group on.
+    /// Undoes what a umask has taken from the owner. The bit stays that hands the directory's group
+    /// on.
     fn give_owner_all_rights(&self) -> io::Result<()> {
         let mode = fs::symlink_metadata(&self.0)?.permissions().mode();
         if mode & 0o700 == 0o700 {
@@ -165,17 +174,21 @@ impl PrivateDirectory {
 
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
-        // Neither is there to be removed if binding has failed; and what cannot be removed does no harm.
+        // Neither is there to be removed if binding has failed; and what cannot be removed does no
+        // harm.
         let _ = fs::remove_file(self.socket());
         let _ = fs::remove_dir(&self.0);
     }
 }
 
-/// Makes a directory of mode 0700, with a new name. Never uses one that is there already: it might be a stranger's.
+/// Makes a directory of mode 0700, with a new name. Never uses one that is there already: it might
+/// be a stranger's.
 fn create_directory_in(parent: &Path) -> io::Result<PathBuf> {
-    // A name is taken by chance once in 2^32 times, and eight in a row only if somebody has filled the directory.
+    // A name is taken by chance once in 2^32 times, and eight in a row only if somebody has filled
+    // the directory.
     for _ in 0..8 {
-        // std seeds its maps with the system's random numbers. A short name leaves room for a long path.
+        // std seeds its maps with the system's random numbers. A short name leaves room for a long
+        // path.
         let random = RandomState::new().build_hasher().finish();
         let path = parent.join(format!(".hs{:08x}", random >> 32));
         match DirBuilder::new().mode(0o700).create(&path) {
@@ -187,7 +200,8 @@ fn create_directory_in(parent: &Path) -> io::Result<PathBuf> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Makes something at a path: once more if the first try fails and a stale socket was there, which is removed.
+/// Makes something at a path: once more if the first try fails and a stale socket was there, which
+/// is removed.
 fn replacing_stale<T>(path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let error = match make() {
         Ok(made) => return Ok(made),
@@ -223,8 +237,9 @@ fn socket_file(path: &Path) -> Option<FileId> {
     Some((file.dev(), file.ino()))
 }
 
-/// Returns the identity of the socket at a path, if nobody listens there any more. A datagram socket asks: to one that
-/// is in use it is of the wrong type, and it makes no connection and never waits.
+/// Returns the identity of the socket at a path, if nobody listens there any more. A datagram
+/// socket asks: to one that is in use it is of the wrong type, and it makes no connection and never
+/// waits.
 fn stale(path: &Path) -> Option<FileId> {
     let file = socket_file(path)?;
     let asked = UnixDatagram::unbound().and_then(|probe| probe.connect(path));

@@ -400,8 +400,8 @@ impl Drop for Lasting {
     }
 }
 
-/// A server with one place whose connections are slow to close, and clients up to the first one that is not answered in
-/// time, which is the last of them.
+/// A server with one place whose connections are slow to close, and clients up to the first one
+/// that is not answered in time, which is the last of them.
 fn fill_with_slowly_closing(gate: Gate) -> (Running, Vec<Client>) {
     let gate = Arc::new(gate);
     let builder = Server::builder().max_connections(1);
@@ -432,7 +432,8 @@ fn fill_with_slowly_closing(gate: Gate) -> (Running, Vec<Client>) {
     panic!("there are more threads than there may be");
 }
 
-/// Regression: a client that was refused because of the limit on threads found a place all the same.
+/// Regression: a client that was refused because of the limit on threads found a place all the
+/// same.
 #[test]
 fn slowly_closing_connections_do_not_exceed_the_thread_limit() {
     let (gate, _arrivals, open) = Gate::new();

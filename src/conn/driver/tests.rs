@@ -13,7 +13,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a test and its transport share: what the client says, what it has got, and which call will fail.
+/// What a test and its transport share: what the client says, what it has got, and which call will
+/// fail.
 #[derive(Default)]
 struct Wire {
     input: Vec<&'static [u8]>,

@@ -18,8 +18,8 @@ fn poisoned() -> Arc<(Mutex<bool>, Condvar)> {
     shared
 }
 
-/// Regression: `Condvar::wait_timeout_while` returns as soon as the lock is found poisoned, so `Handle::wait` could
-/// have said that nobody was left while somebody was.
+/// Regression: `Condvar::wait_timeout_while` returns as soon as the lock is found poisoned, so
+/// `Handle::wait` could have said that nobody was left while somebody was.
 #[test]
 fn a_wait_on_a_poisoned_lock_goes_on_while_its_condition_holds() {
     let shared = poisoned();
