@@ -154,7 +154,7 @@ fn converse(failing: usize, error: Option<ErrorKind>) -> (String, CloseReason, u
 }
 
 #[test]
-fn whichever_call_to_the_system_fails_the_connection_ends_once_and_says_nothing_wrong() {
+fn any_failing_io_call_ends_the_connection_exactly_once() {
     let (whole, reason, calls) = converse(0, None);
     assert_eq!(reason, CloseReason::Completed);
     assert_eq!(whole.matches("HTTP/1.1 200 OK\r\n").count(), 4);
@@ -184,7 +184,7 @@ fn whichever_call_to_the_system_fails_the_connection_ends_once_and_says_nothing_
 }
 
 #[test]
-fn an_interrupted_read_or_write_is_made_again() {
+fn an_interrupted_read_or_write_is_retried() {
     let (whole, _, calls) = converse(0, None);
     for failing in 1..=calls {
         let (said, reason, _) = converse(failing, Some(ErrorKind::Interrupted));
@@ -194,7 +194,7 @@ fn an_interrupted_read_or_write_is_made_again() {
 
 /// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
 #[test]
-fn an_empty_line_does_not_make_a_connection_wait_anew() {
+fn an_empty_line_does_not_renew_the_idle_timeout() {
     let (wire, reason) = serve_wire(Wire {
         input: vec![b"\r\n"],
         ..Wire::default()
@@ -210,7 +210,7 @@ fn an_empty_line_does_not_make_a_connection_wait_anew() {
 }
 
 #[test]
-fn the_head_of_a_large_response_leaves_with_the_beginning_of_its_body() {
+fn a_large_response_leaves_with_its_head_in_one_write() {
     let target = "a".repeat(59);
     let request =
         format!("GET /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes();

@@ -15,7 +15,7 @@ fn goes_on(rate: u32, steps: &[Step]) -> Vec<bool> {
 }
 
 #[test]
-fn a_drip_may_last_for_5_s_and_after_a_burst_for_30_s() {
+fn a_slow_transfer_has_5_s_of_credit_and_30_s_after_a_burst() {
     let table: [(u32, &[Step], &[bool]); 7] = [
         (240, &[(1, 2), (1, 2), (1, 2)], &[true, true, false]),
         (240, &[(240, 1), (240, 1), (2400, 10)], &[true; 3]),

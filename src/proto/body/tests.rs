@@ -92,7 +92,7 @@ fn decode(length: BodyLength, pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, usize
 }
 
 #[test]
-fn it_does_not_matter_in_which_pieces_a_body_comes() {
+fn a_body_decodes_the_same_in_any_pieces() {
     let whole = |data: &[u8], used| Ok(Some((data.to_vec(), used)));
     let table: [(BodyLength, &[u8], Result<_, u16>); 13] = [
         (Known(0), b"next", whole(b"", 0)),
@@ -125,7 +125,7 @@ fn it_does_not_matter_in_which_pieces_a_body_comes() {
 }
 
 #[test]
-fn extensions_and_trailers_are_bounded_all_in_all() {
+fn extensions_and_trailers_have_one_limit() {
     let long = |n: usize| "e".repeat(n);
     let table = [
         (

@@ -175,7 +175,7 @@ fn a_head_is_parsed_or_refused_with_a_reason() {
 }
 
 #[test]
-fn it_does_not_matter_in_which_pieces_a_head_comes() {
+fn a_head_parses_the_same_in_any_pieces() {
     for (bytes, want) in TABLE {
         for first in 0..=bytes.len() {
             for second in first..=bytes.len() {
