@@ -246,6 +246,7 @@ impl Config {
 
 /// Calls the hook. Returns the text of its panic if it panics, also while it drops the event: an
 /// error in there is of the user's own type.
+#[inline(never)] // it is called in two places
 fn call_hook(hook: &EventHook, event: Event) -> Result<(), String> {
     panic::catch(move || hook(&event))
 }

@@ -27,6 +27,7 @@ impl Pool {
 impl State {
     /// Returns whether a connection in the queue should get a thread. It should at once, except
     /// that in a drain it waits for a place.
+    #[inline(never)] // it is called in three places
     pub(super) fn needs_thread(&self, max_connections: usize) -> bool {
         debug_assert!(self.pool.spawning <= self.pool.queue.len() || self.is_destroyed());
         let waiting = self.pool.queue.len().saturating_sub(self.pool.spawning);

@@ -312,10 +312,16 @@ impl State {
         deadline_in.min(silence_ends_in).min(watch_in)
     }
 
+    /// Returns the socket of a connection, if that is open.
+    #[inline(never)] // the hashing is not small, and this is called in many places
+    fn stream(&self, id: ConnectionId) -> Option<&TcpStream> {
+        self.streams.get(&id.0)
+    }
+
     /// Returns the connections whose sockets are open.
     pub(super) fn open(&self) -> impl Iterator<Item = (&Entry, &TcpStream)> {
         self.entries.iter().filter_map(move |entry| {
-            let stream = self.streams.get(&entry.id.0)?;
+            let stream = self.stream(entry.id)?;
             Some((&**entry, stream))
         })
     }
@@ -384,7 +390,7 @@ impl Registration {
     /// Shuts the socket down, unless the connection has ended.
     pub(crate) fn shut_down(&self, how: Shutdown) {
         let state = self.registry.lock();
-        if let Some(stream) = state.streams.get(&self.entry.id.0) {
+        if let Some(stream) = state.stream(self.entry.id) {
             shut_down(stream, how);
         }
     }

@@ -71,35 +71,36 @@ pub(crate) struct ResponseHead<'a> {
 impl ResponseHead<'_> {
     /// Adds the head to the output.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"HTTP/1.1 ");
+        push_all(out, &[b"HTTP/1.1 "]);
         push_decimal(out, self.status.as_u16().into());
         // RFC 9112 §4: the space before the reason phrase stands even if there is no phrase.
-        out.extend_from_slice(b" ");
-        out.extend_from_slice(self.status.reason().as_bytes());
-        out.extend_from_slice(b"\r\nDate: ");
-        out.extend_from_slice(self.date.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        let reason = self.status.reason().as_bytes();
+        push_all(out, &[b" ", reason, b"\r\nDate: ", self.date.as_bytes()]);
         match self.framing {
             BodyFraming::None | BodyFraming::UntilClose => {}
             BodyFraming::Length(length) => {
-                out.extend_from_slice(b"Content-Length: ");
+                push_all(out, &[b"\r\nContent-Length: "]);
                 push_decimal(out, length);
-                out.extend_from_slice(b"\r\n");
             }
-            BodyFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            BodyFraming::Chunked => push_all(out, &[b"\r\nTransfer-Encoding: chunked"]),
         }
         if !self.content_type.is_empty() && self.framing != BodyFraming::None {
-            out.extend_from_slice(b"Content-Type: ");
-            out.extend_from_slice(self.content_type);
-            out.extend_from_slice(b"\r\n");
+            push_all(out, &[b"\r\nContent-Type: ", self.content_type]);
         }
-        match self.connection {
-            ConnectionField::None => {}
-            ConnectionField::Close => out.extend_from_slice(b"Connection: close\r\n"),
-            ConnectionField::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        }
-        out.extend_from_slice(self.fields);
-        out.extend_from_slice(b"\r\n");
+        let connection: &[u8] = match self.connection {
+            ConnectionField::None => b"",
+            ConnectionField::Close => b"Connection: close\r\n",
+            ConnectionField::KeepAlive => b"Connection: keep-alive\r\n",
+        };
+        push_all(out, &[b"\r\n", connection, self.fields, b"\r\n"]);
+    }
+}
+
+/// Adds parts to the output. One copy of this is enough for the many that add something.
+#[inline(never)]
+fn push_all(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Waits until the condition variable is notified, for at most `timeout`. May return early.
+// One copy of this, and of `time_until`, is enough: nobody calls them often.
+#[inline(never)]
 pub(crate) fn wait<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
@@ -42,6 +44,7 @@ pub(crate) fn wait_while<'a, T>(
 }
 
 /// Returns the time until `deadline`: zero if it has passed, and for ever if there is none.
+#[inline(never)]
 pub(crate) fn time_until(deadline: Option<Instant>) -> Duration {
     match deadline {
         Some(deadline) => deadline.saturating_duration_since(Instant::now()),
