@@ -174,7 +174,7 @@ impl Body<'_> {
         self.before_wait();
         let read = self.read_at_rate(target);
         let n = self.after_wait(read)?;
-        self.exchange.received = self.exchange.received.saturating_add(to_u64(n));
+        self.exchange.received += to_u64(n);
         self.exchange.decoder.consume_data(to_u64(n));
         Ok(n)
     }
@@ -256,7 +256,7 @@ impl Body<'_> {
         let mut received: u64 = 0;
         while self.exchange.wants_rest(received) {
             match self.discard_buffered()? {
-                Discarded::Bytes(n) => received = received.saturating_add(n),
+                Discarded::Bytes(n) => received += n,
                 Discarded::NeedsMore if is_hurried() => break,
                 Discarded::NeedsMore => self.fill_before(deadline)?,
             }

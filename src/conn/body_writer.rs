@@ -125,7 +125,7 @@ impl Write for BodyWriter<'_> {
         self.check()?;
         let rest = usize::try_from(self.rest.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let (data, beyond) = bytes.split_at(rest.min(bytes.len()));
-        if self.pending.len().saturating_add(data.len()) > OUTPUT_BYTES {
+        if self.pending.len() + data.len() > OUTPUT_BYTES {
             self.send_pending()?;
         }
         let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
@@ -138,8 +138,8 @@ impl Write for BodyWriter<'_> {
         } else {
             self.pending.extend_from_slice(data);
         }
-        self.written = self.written.saturating_add(taken);
-        self.rest = self.rest.map(|rest| rest.saturating_sub(taken));
+        self.written += taken;
+        self.rest = self.rest.map(|rest| rest - taken);
         if beyond.is_empty() {
             return Ok(data.len());
         }

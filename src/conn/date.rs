@@ -27,7 +27,7 @@ impl DateCache {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         self.text = proto::imf_fixdate(date.as_secs());
-        let rest = 1_000_000_000_u32.saturating_sub(date.subsec_nanos());
+        let rest = 1_000_000_000 - date.subsec_nanos();
         self.expires = now.checked_add(Duration::from_nanos(rest.into()));
     }
 }

@@ -341,7 +341,7 @@ impl Connection<'_> {
             self.stream.consume(usize::MAX);
             match self.stream.fill(Some(time)) {
                 Ok(0) | Err(_) => break,
-                Ok(n) => discarded = discarded.saturating_add(n),
+                Ok(n) => discarded += n,
             }
         }
         Ok(())

@@ -113,9 +113,7 @@ fn make_transport(
     flush(&mut *wrapped)?;
     // A transport may not report that a read has timed out. rustls does not, in some cases.
     if let Some(limit) = registration.registry.config.header_timeout {
-        let limit = limit
-            .max(CLOCK_TICK.saturating_mul(2))
-            .saturating_sub(CLOCK_TICK);
+        let limit = limit.max(CLOCK_TICK * 2) - CLOCK_TICK;
         if began.elapsed() >= limit {
             return Err(io::Error::from(ErrorKind::TimedOut).into());
         }

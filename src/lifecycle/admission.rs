@@ -34,7 +34,7 @@ impl Acceptor {
     /// Returns how long to sleep now, at most `longest`.
     fn next_nap(&mut self, longest: Duration) -> Duration {
         let nap = self.nap.clamp(SHORTEST_NAP, longest);
-        self.nap = nap.saturating_mul(2);
+        self.nap = nap * 2;
         nap
     }
 }

@@ -148,14 +148,12 @@ impl Entry {
 
     /// Adds to the bytes that have been read.
     pub(crate) fn count_received(&self, bytes: usize) {
-        let info = &mut self.lock().info;
-        info.received = info.received.saturating_add(to_u64(bytes));
+        self.lock().info.received += to_u64(bytes);
     }
 
     /// Adds to the bytes that have been written.
     pub(crate) fn count_sent(&self, bytes: usize) {
-        let info = &mut self.lock().info;
-        info.sent = info.sent.saturating_add(to_u64(bytes));
+        self.lock().info.sent += to_u64(bytes);
     }
 
     /// Makes the event that reports the connection's end.

@@ -115,7 +115,7 @@ impl State {
     /// is a thread that is missing, as many as connections are about to be gone.
     fn places_soon_free(&self, max_connections: usize) -> usize {
         if !self.has_thread_left(max_connections) {
-            let in_hook = self.entries.len().saturating_sub(self.streams.len());
+            let in_hook = self.entries.len() - self.streams.len();
             let leaving = self.open().filter(|(entry, _)| entry.is_leaving());
             return in_hook + leaving.count();
         }

@@ -17,6 +17,7 @@ mod http;
 mod layers;
 mod limits;
 mod places;
+mod refusals;
 mod regressions;
 mod responses;
 mod stop_destroy;
