@@ -6,6 +6,12 @@ use super::event::Event;
 use super::lifecycle::{Handle, Work};
 use std::io;
 use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+/// How often a thread is tried to be started while another one is about to end, and how long the
+/// accept loop waits in between.
+const SPAWN_RETRIES: usize = 50;
+const SPAWN_RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Serves until the server has stopped and every connection is gone.
 pub(crate) fn run(server: &Handle, handler: &conn::Handler<'_>) {
@@ -48,12 +54,21 @@ fn spawn<'scope>(
             .stack_size(server.registry.config.stack_size)
             .spawn_scoped(scope, move || conn::serve(server, handler))
     };
-    if let Ok(thread) = spawn_once() {
-        return Ok(thread);
+    let mut spawned = spawn_once();
+    // The stacks of threads that have ended may be what this one needs. On a busy machine, a thread
+    // that has been told to end may take a moment to do so.
+    for _ in 0..SPAWN_RETRIES {
+        if spawned.is_ok() {
+            break;
+        }
+        join_ended(threads);
+        spawned = spawn_once();
+        if spawned.is_ok() || !server.registry.has_ending_threads(threads.len()) {
+            break;
+        }
+        thread::sleep(SPAWN_RETRY_INTERVAL);
     }
-    // The stacks of threads that have ended may be what this one needs.
-    join_ended(threads);
-    spawn_once()
+    spawned
 }
 
 /// Joins the threads that have ended, which gives their stacks back to the system.

@@ -17,7 +17,7 @@ use support::{until, GET, SOON};
 #[test]
 fn a_server_without_threads_reports_it_and_keeps_serving() {
     let name = "a_server_without_threads_reports_it_and_keeps_serving";
-    if !is_alone(name, "ulimit -v 1000000") {
+    if !is_alone(name, "export MALLOC_ARENA_MAX=1 && ulimit -v 1000000") {
         return;
     }
     // Fewer than ten such stacks fit, and the rest of the address space is enough for everything
@@ -101,7 +101,7 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
 #[test]
 fn an_ended_thread_frees_its_place() {
     let name = "an_ended_thread_frees_its_place";
-    if !is_alone(name, "ulimit -v 1500000") {
+    if !is_alone(name, "export MALLOC_ARENA_MAX=1 && ulimit -v 1500000") {
         return;
     }
     // Forty stacks fit, and there are never more than 24 connections.

@@ -107,6 +107,12 @@ impl Registry {
         None
     }
 
+    /// Returns whether some of these threads have been told to end. Called while one more is being
+    /// started, which counts as serving already.
+    pub(crate) fn has_ending_threads(&self, threads: usize) -> bool {
+        threads + 1 > self.lock().pool.serving
+    }
+
     /// Returns the connection for a thread that could not be started.
     pub(crate) fn job_without_thread(&self) -> Option<Job> {
         let mut state = self.lock();

@@ -281,6 +281,8 @@ fn a_predecessor_finishes_its_requests_and_takes_no_more_commands() {
 fn only_a_listener_as_stdin_is_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
+    // Kept, as systemd does, so that no server gets this port by chance.
+    let _kept = listener.try_clone().unwrap();
     let client = TcpStream::connect(addr).unwrap();
     let (server, _) = listener.accept().unwrap();
     let (pair, _other) = UnixStream::pair().unwrap();
