@@ -50,17 +50,22 @@ fn a_stream_dropped_in_a_panic_is_reported_once_by_the_accept_thread() {
         Response::upgrade("echo", move |stream| send.send(stream).unwrap())
     });
     let running = running.unwrap();
-    let mut client = upgraded(running.local_addr());
-    let stream = streams.recv_timeout(SOON).unwrap();
-    let panics = thread::spawn(move || {
-        let _stream = stream;
-        panic!("on purpose");
+    let is_reported = (0..20).any(|_| {
+        let mut client = upgraded(running.local_addr());
+        let stream = streams.recv_timeout(SOON).unwrap();
+        let panics = thread::spawn(move || {
+            let _stream = stream;
+            panic!("on purpose");
+        });
+        panics.join().unwrap_err();
+        client.expect_end();
+        let (reason, name) = told.recv_timeout(SOON).unwrap();
+        assert_eq!(reason, CloseReason::Completed);
+        // On a busy machine, the connection's own thread may be the last to have it.
+        assert!(["hardstop-accept", "hardstop"].contains(&name.as_deref().unwrap()));
+        name.as_deref() == Some("hardstop-accept")
     });
-    panics.join().unwrap_err();
-    client.expect_end();
-    let (reason, name) = told.recv_timeout(SOON).unwrap();
-    assert_eq!(reason, CloseReason::Completed);
-    assert_eq!(name.as_deref(), Some("hardstop-accept"));
+    assert!(is_reported);
     running.handle().drain();
     assert_ends(&running);
     told.try_recv().unwrap_err();
