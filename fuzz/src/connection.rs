@@ -123,7 +123,8 @@ fn server() -> &'static Server {
     })
 }
 
-/// A transport that limits reads to these sizes and writes to sixteen times these sizes. Each call may be interrupted once.
+/// A transport that limits reads to these sizes, and writes to sixteen times these sizes. Each call may be interrupted
+/// once.
 struct Wire {
     input: Vec<u8>,
     sizes: Vec<usize>,

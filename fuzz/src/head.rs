@@ -1,5 +1,5 @@
-//! A request head. The result and the end of the head do not depend on the pieces in which it arrives, and they agree with
-//! the naive parser. No part of the head is lost, changed or added.
+//! A request head. The result and the end of the head do not depend on the pieces in which it arrives. They agree with the
+//! naive parser. No part of the head is lost, changed or added.
 
 use crate::hardstop::proto::{directives, BodyLength, Directives, Head, HeadLimits, Refusal};
 use crate::hardstop::Version;
