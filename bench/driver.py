@@ -578,10 +578,10 @@ def main():
 
     begin = time.monotonic()
     names = prepare(OPTIONS.subjects.split(","))
-    told = facts()
+    run_facts = facts()
     figures = measure(names, [rows[row] for row in OPTIONS.rows.split(",")])
-    told.append(f"the run took {(time.monotonic() - begin) / 60:.0f} minutes")
-    found = {"names": names, "figures": figures, "facts": told, "notes": NOTES}
+    run_facts.append(f"the run took {(time.monotonic() - begin) / 60:.0f} minutes")
+    found = {"names": names, "figures": figures, "facts": run_facts, "notes": NOTES}
     with open(f"{OPTIONS.output}/results.json", "w") as raw:
         json.dump(found, raw, indent=1)
     with open(f"{OPTIONS.output}/RESULTS.md", "w") as page:

@@ -42,7 +42,7 @@ pub fn connection(input: &[u8]) {
 struct Run {
     calls: Vec<Call>,
     answers: Vec<Answer>,
-    told: Vec<String>,
+    reported: Vec<String>,
     reason: CloseReason,
 }
 
@@ -63,7 +63,7 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
         entry: Arc::new(Entry::new(ConnectionId(1), None, false)),
         reported: Reported::Nothing,
     };
-    TOLD.lock().unwrap().clear();
+    REPORTED.lock().unwrap().clear();
     let calls = Mutex::new(Vec::new());
     let handler = |request: &mut Request<'_>| handle(request, &calls);
     let open =
@@ -71,25 +71,28 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     serve_over(open, registration, &handler);
 
     let (calls, output) = (calls.into_inner().unwrap(), output.lock().unwrap());
-    let (told, reasons): (Vec<_>, Vec<_>) = TOLD.lock().unwrap().drain(..).unzip();
+    let (reported, reasons): (Vec<_>, Vec<_>) = REPORTED.lock().unwrap().drain(..).unzip();
     let reasons: Vec<_> = reasons.into_iter().flatten().collect();
     let [reason] = reasons[..] else {
-        panic!("there must be one `Closed` event: {told:?}");
+        panic!("there must be one `Closed` event: {reported:?}");
     };
-    let opened = told.iter().filter(|it| it.starts_with("Opened"));
-    assert_eq!(opened.count(), 1, "{told:?}");
-    assert!(told[0].starts_with("Opened"), "{told:?}");
-    assert!(told[told.len() - 1].starts_with("Closed"), "{told:?}");
+    let opened = reported.iter().filter(|it| it.starts_with("Opened"));
+    assert_eq!(opened.count(), 1, "{reported:?}");
+    assert!(reported[0].starts_with("Opened"), "{reported:?}");
+    assert!(
+        reported[reported.len() - 1].starts_with("Closed"),
+        "{reported:?}"
+    );
     Run {
         answers: answers(&output.bytes, &calls),
         calls,
-        told,
+        reported,
         reason,
     }
 }
 
 /// The events that the server reported, with the reason of a `Closed` event. libFuzzer calls a target on one thread.
-static TOLD: Mutex<Vec<(String, Option<CloseReason>)>> = Mutex::new(Vec::new());
+static REPORTED: Mutex<Vec<(String, Option<CloseReason>)>> = Mutex::new(Vec::new());
 
 /// Returns a server that is bound once and never run.
 fn server() -> &'static Server {
@@ -105,7 +108,7 @@ fn server() -> &'static Server {
                     _ => None,
                 };
                 // Durations, and the bytes of a `100 Continue`, differ from run to run.
-                let told = match event {
+                let reported = match event {
                     Event::Responded { status, bytes, .. } => format!("Responded {status} {bytes}"),
                     Event::Closed {
                         reason,
@@ -117,7 +120,7 @@ fn server() -> &'static Server {
                     }
                     event => format!("{event:?}"),
                 };
-                TOLD.lock().unwrap().push((told, reason));
+                REPORTED.lock().unwrap().push((reported, reason));
             });
         server.bind("127.0.0.1:0").unwrap()
     })
@@ -264,7 +267,12 @@ fn check(run: &Run, bytes: &[u8]) {
     for answer in run.answers.iter().rev().skip(1) {
         assert!(answer.is_whole && !answer.closes, "not the last: {run:?}");
     }
-    let count = |name: &str| run.told.iter().filter(|it| it.starts_with(name)).count();
+    let count = |name: &str| {
+        run.reported
+            .iter()
+            .filter(|it| it.starts_with(name))
+            .count()
+    };
     assert_eq!(count("Request {"), run.calls.len(), "{run:?}");
     let wholes = run.answers.iter().filter(|answer| answer.is_whole);
     match run.reason {
