@@ -1,8 +1,8 @@
-//! What .ci/extra/linger runs: a server over a listener with `SO_LINGER`, which std cannot set and which every accepted
-//! socket inherits. Closing such a socket blocks until its client has taken everything, for at most the 5 s that the
-//! script has set. No call of a handle, no other client and no destroy may wait for that.
+//! The program that .ci/extra/linger runs: a server over a listener with `SO_LINGER`. std cannot set that option, and
+//! every accepted socket inherits it. Closing such a socket blocks until its client has received everything, for at most
+//! the 5 s that the script sets. No handle call, no other client and no destroy may wait for that.
 
-use hardstop::{ConnectionState, Event, Response, Server};
+use hardstop::{ConnectionState, Event, Handle, Response, Server};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::io::{AsFd, OwnedFd};
@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
-/// A tenth of the time for which closing blocks.
+/// A tenth of the time for which a close blocks.
 const SOON: Duration = Duration::from_millis(500);
 
 fn main() -> io::Result<()> {
@@ -36,23 +36,20 @@ fn main() -> io::Result<()> {
 
     let _first = stalled(addr)?;
     let _second = stalled(addr)?;
-    while handle
-        .connections()
-        .iter()
-        .filter(|info| info.state == ConnectionState::Responding)
-        .count()
-        < 2
-    {
+    while responding(&handle) < 2 {
         thread::sleep(Duration::from_millis(1));
     }
-    thread::sleep(Duration::from_millis(200)); // both have filled what their clients' systems take
+    // By then, both responses have filled the buffers of their clients.
+    thread::sleep(Duration::from_millis(200));
 
     let began = Instant::now();
     let first = handle.connections()[0].id;
     assert!(handle.close(first));
     while began.elapsed() < 2 * SOON {
         within("counting connections", || handle.connection_count());
-        within("another client", || hello(addr).expect("it is served"));
+        within("another client", || {
+            hello(addr).expect("the client is served")
+        });
         thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(within("a destroy", || handle.destroy()), 1);
@@ -61,7 +58,7 @@ fn main() -> io::Result<()> {
     });
     assert!(server.join());
     let ends: Vec<Instant> = closed.try_iter().collect();
-    assert_eq!(ends.len(), 2, "each has its end");
+    assert_eq!(ends.len(), 2, "both connections report their end");
     let lasted = ends
         .iter()
         .map(|at| at.duration_since(began))
@@ -69,13 +66,22 @@ fn main() -> io::Result<()> {
         .unwrap_or_default();
     println!("the ends were reported after {lasted:?}");
     if lasted < 2 * SOON {
-        println!("skipped: closing did not block, so this has shown nothing");
+        println!("skipped: the close did not block, so nothing was tested");
         process::exit(77);
     }
     Ok(())
 }
 
-/// A client that asks for much and reads none of it.
+/// Returns the number of connections that are sending a response.
+fn responding(handle: &Handle) -> usize {
+    let connections = handle.connections();
+    let responding = connections
+        .iter()
+        .filter(|info| info.state == ConnectionState::Responding);
+    responding.count()
+}
+
+/// Connects a client that requests a large response and does not read it.
 fn stalled(addr: SocketAddr) -> io::Result<TcpStream> {
     let mut client = TcpStream::connect(addr)?;
     client.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")?;

@@ -1,6 +1,6 @@
-//! The server that scripts in `.ci/extra` put to the test: it reads every body and answers with its length, `/large`
-//! sends 8 MB, and `/report` tells what became of the connections since the last report, and what the process holds.
-//! If it is given a path, it listens on a Unix socket there.
+//! The server that scripts in `.ci/extra` test. It reads every body and answers with its length. `/large` sends 8 MB.
+//! `/report` counts how connections have ended since the last report, and the resources that the process uses.
+//! With a path as its argument, the server listens on a Unix socket at that path.
 
 use hardstop::{Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;
@@ -17,14 +17,15 @@ static TALLY: Mutex<Tally> = Mutex::new(Tally {
 struct Tally {
     open: u64,
     most: u64,
-    /// How many connections ended for which reason, and how often something else happened that should be rare.
+    /// The number of connections that ended for each reason, and the number of each rare event.
     counts: BTreeMap<String, u64>,
 }
 
 fn main() -> io::Result<()> {
     let builder = Server::builder()
         .max_body_bytes(100_000_000)
-        .write_timeout(Duration::from_secs(4)) // three times the default of 30 s would be too long to watch
+        // A test cannot wait for three times the default of 30 s.
+        .write_timeout(Duration::from_secs(4))
         .on_event(|event| with_tally(|tally| tally.note(event)));
     let server = match env::args_os().nth(1) {
         Some(path) => builder.bind_unix(path)?,
@@ -69,7 +70,8 @@ impl Tally {
     }
 }
 
-/// One `name value` a line: `open` and `most` count connections, this one included; memory is in KiB, `VmHWM` its most.
+/// Returns one `name value` on each line. `open` and `most` count connections, including the one of this request.
+/// Memory is in KiB, and `VmHWM` is its maximum.
 fn report() -> io::Result<String> {
     let mut report = with_tally(|tally| {
         let (open, most) = (tally.open, std::mem::replace(&mut tally.most, tally.open));

@@ -1,7 +1,8 @@
-# What the scripts in .ci/extra share. They source it from the repository's root.
+# Functions that the scripts in .ci/extra share. The scripts source this file from the repository's root.
 # shellcheck shell=bash
 
-# Installs what is missing of these packages, as `package` or `package:command`, or ends with 77, "skipped".
+# Installs the missing ones of these packages, given as `package` or `package:command`. Exits with 77, "skipped", if it
+# cannot.
 need() {
     local each missing=()
     for each in "$@"; do
@@ -9,7 +10,7 @@ need() {
     done
     if [ ${#missing[@]} = 0 ]; then return; fi
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "skipped: ${missing[*]} is missing, and only root can install it, with apt"
+        echo "skipped: ${missing[*]} cannot be installed: that takes root and apt"
         exit 77
     fi
     export DEBIAN_FRONTEND=noninteractive
@@ -17,19 +18,19 @@ need() {
     apt-get -qq install --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Waits for at most 10 s until the command succeeds.
+# Waits up to 10 s until the command succeeds.
 until_it() {
     for _ in {1..100}; do
         if "$@"; then return; fi
         sleep 0.1
     done
-    echo "waited in vain: $*"
+    echo "timed out waiting for: $*"
     return 1
 }
 
 listening() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Builds .ci/server.rs in $temp, starts it as one of the $jobs, and sets $address to where it listens.
+# Builds .ci/server.rs in $temp, starts it, adds it to $jobs, and sets $address to its address.
 start_server() {
     local build=(rustc --edition 2021 -O -D warnings -L "$temp" --out-dir "$temp")
     "${build[@]}" --crate-type rlib --crate-name hardstop src/lib.rs
@@ -37,6 +38,6 @@ start_server() {
     "$temp/server" >"$temp/address" &
     jobs+=($!)
     until_it test -s "$temp/address"
-    # shellcheck disable=SC2034 # it is for the caller
+    # shellcheck disable=SC2034 # the caller uses it
     address=$(<"$temp/address")
 }

@@ -1,6 +1,6 @@
-//! The tests that .ci/extra/windows runs: those of tests/it, but neither what needs ureq
-//! (`ureq_client`) or looks at the repository (`tidy`), nor what says how bytes are parsed, which
-//! no system changes (`cases`, `generated`).
+//! The tests that .ci/extra/windows runs. They are those of tests/it, except for tests that need
+//! ureq (`ureq_client`), that read the repository (`tidy`), or that cover parsing, which does not
+//! depend on the operating system (`cases`, `generated`).
 
 #[path = "../tests/support/mod.rs"]
 mod support;

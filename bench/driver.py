@@ -1,7 +1,7 @@
-"""Measures the subjects row by row, in rounds in which each has its turn, and writes tables of what came.
+"""Measures the subjects row by row, in rounds in which they take turns, and writes tables of the results.
 
-Each function in ROWS is given the name of a subject and yields lines of the tables with their figures. A figure that
-cannot be had (no such call, too few descriptors, a wrong answer) is left out, and the page says so.
+Each function in ROWS takes the name of a subject and yields lines of the tables with their figures. A figure that is not
+available (no such call, too few descriptors, a wrong response) is left out, and the page reports that.
 """
 
 import argparse, contextlib, html, json, math, os, platform, re, resource, shutil, socket, statistics, subprocess
@@ -13,7 +13,7 @@ REQUEST = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORES, CLIENT_CORES = CORES[: len(CORES) // 2] or CORES, CORES[len(CORES) // 2 :]
 
-# What is started, and the feature that it is built with.
+# The command of each subject, and the cargo feature that builds it.
 SUBJECTS = {
     "hardstop": (["hardstop"], "hardstop"),
     "bare": (["bare"], "bare"),
@@ -26,13 +26,13 @@ SUBJECTS = {
     "go": (["go"], None),
     "node": (["node"], None),
 }
-STOPS = ["hardstop", "bare", "axum-server", "go", "node"]  # what the others have leaves idle connections open
-STOP_ONLY = ["axum-server"]  # as it is hyper in all else
+STOPS = ["hardstop", "bare", "axum-server", "go", "node"]  # the stop calls of the others leave idle connections open
+STOP_ONLY = ["axum-server"]  # in every other row it would measure hyper again
 TRANSFERS = ["hardstop", "bare", "tiny_http", "khttp", "http-net", "hyper", "go", "node"]
 SIZE = 256 << 20
 
-# What is asked of hardstop: of which lines, to which of the others (the best of them counts), and at least or at most
-# how many times their figure.
+# The targets for hardstop: a pattern of lines, and the minimum or maximum ratio of its figure to that of a group of
+# subjects, of which the best one counts.
 GROUPS = {name: [name] for name in SUBJECTS}
 GROUPS["synchronous peer"] = ["tiny_http", "khttp", "khttp-epoll", "http-net"]
 GROUPS["peer"] = [*GROUPS["synchronous peer"], "hyper", "go", "node"]
@@ -55,7 +55,7 @@ ASKED = [
 
 
 class Server:
-    """A subject that runs, on a port of its own, until the `with` is left."""
+    """A running subject with a port of its own, which is stopped when its `with` block ends."""
 
     def __init__(self, name, pinned=False, args=(), prefix=""):
         self.name, self.warm, (words, _) = name, False, SUBJECTS[name]
@@ -72,7 +72,7 @@ class Server:
                 return self.connect().close()
             except OSError:
                 time.sleep(0.01)
-        raise RuntimeError(f"{name} does not listen")
+        raise RuntimeError(f"{name} does not accept connections")
 
     def __enter__(self):
         return self
@@ -87,11 +87,11 @@ class Server:
         return stream
 
     def idle(self, count):
-        """That many connections, each of which has had a response."""
+        """Returns that many connections, each of which has received a response."""
         return [ask(self.connect()) for _ in range(count)]
 
     def cpu(self):
-        """Microseconds that all its threads have used, those that have ended included."""
+        """Returns the CPU time of all threads in microseconds, including threads that have ended."""
         with open(f"{self.proc}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
@@ -101,7 +101,7 @@ class Server:
             return int(re.search(r"^Rss: +(\d+)", maps.read(), re.M)[1]) * 1024
 
     def quiet(self):
-        """Microseconds of CPU and wake-ups of the threads that there are, finer than `cpu`."""
+        """Returns the CPU time in microseconds, more finely than `cpu`, and the wake-ups of the current threads."""
         used = woken = 0
         for task in os.listdir(f"{self.proc}/task"):
             with open(f"{self.proc}/task/{task}/schedstat") as times:
@@ -111,7 +111,7 @@ class Server:
         return used, woken
 
     def stop(self, held):
-        """Microseconds of the call, until everything has ended, and until all clients have seen it."""
+        """Returns the microseconds until the call returns, everything has ended, and all clients have seen it."""
         start = time.perf_counter()
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
@@ -123,16 +123,16 @@ class Server:
 
 
 def ask(stream, request=REQUEST, answers=1):
-    """Sends the request and reads that many answers, which must be right."""
+    """Sends the request, reads that many responses and checks them."""
     stream.sendall(request)
     got = b""
     while got.count(b"Hello world!") < answers:
         piece = stream.recv(65536)
         if not piece:
-            raise ConnectionError("the answer ended early")
+            raise ConnectionError("the response ended early")
         got += piece
     if not got.startswith(b"HTTP/1.1 200 OK\r\n") or got.count(b"HTTP/1.1 200") != answers:
-        raise ConnectionError(f"a wrong answer: {got[:200]}")
+        raise ConnectionError(f"a wrong response: {got[:200]}")
     return stream
 
 
@@ -148,7 +148,7 @@ def quantiles(times):
 
 
 def wrk(server, connections, pinned, *options):
-    """Requests a second, and the server's CPU for each, once it has been warmed up."""
+    """Warms the server up, then returns its requests a second and its CPU time per request."""
     threads = min(connections, len(CLIENT_CORES if pinned else CORES))
     command = ["wrk", f"-t{threads}", f"-c{connections}", *options, f"http://127.0.0.1:{server.port}/hello"]
     if pinned:
@@ -166,7 +166,7 @@ def wrk(server, connections, pinned, *options):
 
 
 def kept(name):
-    """requests a second on connections that are kept alive"""
+    """requests a second over keep-alive connections"""
     for pinned, how in ((True, "pinned"), (False, "unpinned")):
         with Server(name, pinned) as server:
             ask(server.connect()).close()
@@ -186,7 +186,7 @@ def pipelined(name):
 
 
 def churn(name):
-    """a connection for each request"""
+    """one connection per request"""
     with Server(name, True, ["once"] if name == "bare" else []) as server:
         rate, cpu = wrk(server, 16, True, "-H", "Connection: close")
     yield "a connection per request, 16 at a time, requests/s ↑", rate
@@ -194,21 +194,22 @@ def churn(name):
 
 
 def silent(name):
-    """an ordinary request while others are held that say nothing"""
+    """a request beside silent connections"""
     with Server(name, True) as server, pinned_client():
         held, stream = [], ask(server.connect())
         for count in COUNTS:
             while len(held) < count:
                 held.append(server.connect())
                 if len(held) % 64 == 0:
-                    ask(server.connect()).close()  # by now those before it are accepted: no backlog overflows
+                    # A response means that earlier connections are accepted, so the accept queue does not overflow.
+                    ask(server.connect()).close()
             times = [took(lambda: ask(stream)) for _ in range(600)][100:]
             yield f"a request beside {count} silent connections, p50 µs ↓", quantiles(times)[0]
             yield f"a request beside {count} silent connections, p99 µs ↓", quantiles(times)[1]
 
 
 def idle(name):
-    """memory of idle connections, and a stop call that cuts them"""
+    """the memory of idle connections, and a stop call that cuts them"""
     few = [count for count in COUNTS if count < 5000]
     many = [count for count in COUNTS if count >= min(1000, COUNTS[-1])]
     for count in [*few, *few, *COUNTS] if name in STOPS else many:
@@ -227,7 +228,7 @@ def idle(name):
 
 
 def size(name):
-    """the program, the crates in its tree, and its build from nothing, in three rounds"""
+    """the size of the program, the crates in its tree, and a cold build, in three rounds"""
     feature = SUBJECTS[name][1]
     if feature is None or name == "khttp-epoll":
         return
@@ -237,12 +238,12 @@ def size(name):
         yield "size of hello, stripped, bytes ↓", os.path.getsize(stripped)
         tree = ["cargo", "tree", "--locked", "--features", feature, "--prefix", "none", "--edges", "normal"]
         crates = {line.split()[0] for line in output(*tree).splitlines()}
-        yield "crates in the tree ↓", len(crates) - 1  # without the bench itself
+        yield "crates in the tree ↓", len(crates) - 1  # without the benchmark itself
         yield "cold build, s ↓", took(lambda: build(feature, temp)) / 1e6
 
 
 def transfer(name):
-    """256 MiB up and down"""
+    """downloads and uploads of 256 MiB"""
     if name not in TRANSFERS:
         return
     piece = b"%x\r\n%b\r\n" % (65536, b"x" * 65536)
@@ -259,7 +260,7 @@ def transfer(name):
             runs += [(f"download, {target}, chunked", down, f"{target}-chunked") for target in ("memory", "file")]
             runs += [(f"upload, {target}", fixed, target) for target in ("memory", "file")]
             runs += [(f"upload, {target}, chunked", chunked, target) for target in ("memory", "file")]
-            fixed("file")  # the pages of the file are there from now on
+            fixed("file")  # allocates the pages of the file
             for line, call, target in runs:
                 yield f"256 MiB, {line}, MB/s ↑", SIZE / took(lambda: call(target))
 
@@ -281,7 +282,7 @@ def download(server, target):
             head += stream.recv(4096) or b"\r\n\r\n"
         head, _, last = head.partition(b"\r\n\r\n")
         if b" 200 " not in head or (b"transfer-encoding: chunked" in head.lower()) != chunked:
-            raise ConnectionError(f"a wrong answer: {head[:200]}")
+            raise ConnectionError(f"a wrong response: {head[:200]}")
         total = len(last)
         while (not last.endswith(b"\r\n0\r\n\r\n")) if chunked else total < SIZE:
             n = stream.recv_into(buffer)
@@ -304,12 +305,12 @@ def upload(server, target, framing, piece):
         while str(SIZE).encode() not in got:
             more = stream.recv(65536)
             if not more:
-                raise ConnectionError(f"a wrong answer: {got[:200]}")
+                raise ConnectionError(f"a wrong response: {got[:200]}")
             got += more
 
 
 def together(names, seconds, what):
-    """Starts all, and lets `what` wait for the given time in which nobody asks; for each in a round of its own."""
+    """Starts all subjects. In each round, `what` measures them after the given time without requests."""
     with contextlib.ExitStack() as stack:
         servers = {name: stack.enter_context(Server(name, True)) for name in names if name not in STOP_ONLY}
         stack.enter_context(pinned_client())
@@ -320,13 +321,13 @@ def together(names, seconds, what):
 
 
 def first(names):
-    """a new connection's request after 2 s in which nobody came"""
+    """the first request over a new connection after 2 s without requests"""
 
     def each(servers, seconds):
         times = {name: [] for name in servers}
         for _ in range(OPTIONS.samples):
             for name, server in servers.items():
-                time.sleep(seconds / len(servers))  # so that each comes after the same quiet
+                time.sleep(seconds / len(servers))  # so that each follows the same idle time
                 times[name].append(took(lambda: ask(server.connect()).close()))
         for name in servers:
             yield name, f"first request after {seconds} s of idleness, p50 µs ↓", quantiles(times[name])[0]
@@ -336,13 +337,13 @@ def first(names):
 
 
 def quiet(names):
-    """CPU and wake-ups of a server that nobody asks"""
+    """CPU time and wake-ups of an idle server"""
 
     def each(servers, seconds):
         before = {name: server.quiet() for name, server in servers.items()}
         time.sleep(seconds)
         for name, server in servers.items():
-            # A thread that has ended meanwhile takes its past along: less than nothing is nothing.
+            # A thread that has ended no longer counts, so a difference may be negative: treat it as zero.
             used, woken = (max(now - then, 0) for now, then in zip(server.quiet(), before[name]))
             yield name, f"CPU in {seconds} s of idleness, µs ↓", used
             yield name, "wake-ups a second while idle ↓", woken / seconds
@@ -350,7 +351,7 @@ def quiet(names):
     return together(names, 5, each)
 
 
-WAITING = [first, quiet]  # measured with all subjects at a time
+WAITING = [first, quiet]  # measured with all subjects running
 ROWS = [kept, pipelined, churn, *WAITING, silent, idle, transfer, size]  # builds come last: they heat the machine
 
 
@@ -367,7 +368,7 @@ def build(feature, target, prefix=""):
 
 
 def prepare(names):
-    """Builds the programs, and returns the names of those that there are."""
+    """Builds the programs and returns the names of the available subjects."""
     ready = []
     for name in names:
         feature = SUBJECTS[name][1]
@@ -376,7 +377,7 @@ def prepare(names):
             if name in TRANSFERS:
                 build(feature, f"{HERE}/target", "transfer-")
         elif not shutil.which(name):
-            print(f"{name} is not installed, and left out")
+            print(f"{name} is not installed and is left out")
             continue
         elif name == "go":
             subprocess.run(["go", "build", "-o", f"{BIN}/go", f"{HERE}/subjects/go.go"], check=True)
@@ -413,7 +414,7 @@ def short(figure):
 
 
 def asked(medians):
-    """The rows of the table of what is asked, each with what came of it."""
+    """Yields the rows of the table of targets, each with its result."""
     for line, middle in medians.items():
         wanted = next((wanted for pattern, wanted in ASKED if re.match(pattern, line)), [])
         for how, limit, group, *more in wanted if "hardstop" in middle else []:
@@ -448,24 +449,24 @@ def tables(found):
     wanted = list(asked(medians))
     reached = sum(row.endswith(" yes |") for row in wanted)
     parts = [
-        "# What was measured",
-        "Written by `bench/run`. ↑: more is better; ↓: less is better. Plots of how it grows are in [plots](plots).",
+        "# Results",
+        "Written by `bench/run`. ↑: more is better; ↓: less is better. Plots by the number of connections are in [plots](plots).",
         "\n".join(f"- {fact}" for fact in found["facts"]),
-        "## What was asked for, and what came",
-        f"{reached} of {len(wanted)} are reached. Each is a ratio of medians, of hardstop's to the other's.",
-        "\n".join(["| | asked | came | reached |", "|---|---|--:|---|", *wanted]),
+        "## Targets",
+        f"{reached} of {len(wanted)} are met. Each is the ratio of hardstop's median to the other's.",
+        "\n".join(["| | target | result | met |", "|---|---|--:|---|", *wanted]),
         "## Ratios of medians (hardstop = 1.00)",
         "\n".join(ratios),
-        "## Medians (least–most)",
+        "## Medians (minimum–maximum)",
         "\n".join(ranges),
     ]
     if found["notes"]:
-        parts += ["## What went wrong", "\n".join(f"- {note}" for note in dict.fromkeys(found["notes"]))]
+        parts += ["## Problems", "\n".join(f"- {note}" for note in dict.fromkeys(found["notes"]))]
     return "\n\n".join(parts) + "\n"
 
 
 COLOURS = "#d33 #888 #27a #2a5 #7c4 #a6c #e90 #b73 #0ab #262".split()
-PLOTS = {  # lines that differ in the number N of connections only
+PLOTS = {  # lines that differ only in the number N of connections
     "requests": r"kept alive, pinned, connections: (\d+), requests/s ↑",
     "cpu": r"kept alive, pinned, connections: (\d+), CPU µs per request ↓",
     "memory": r"memory of one of (\d+) idle connections, bytes ↓",
@@ -476,7 +477,7 @@ PLOTS = {  # lines that differ in the number N of connections only
 
 
 def plots(found, folder):
-    """How some figures grow with the connections, whose axis is logarithmic."""
+    """Plots some figures by the number of connections, on a logarithmic axis."""
     os.makedirs(folder, exist_ok=True)
     for slug, pattern in PLOTS.items():
         series = {}
@@ -493,7 +494,7 @@ def plots(found, folder):
 def plot(title, series, names):
     xs = sorted({x for points in series.values() for x, _ in points})
     ys = [y for points in series.values() for _, y in points]
-    if max(ys) < 100 * min(ys):  # from nothing, with four to ten steps
+    if max(ys) < 100 * min(ys):  # from zero, in four to ten steps
         step = 10 ** math.floor(math.log10(max(ys)))
         step /= 5 if max(ys) < 2 * step else 2 if max(ys) < 5 * step else 1
         ticks = [step * n for n in range(math.ceil(max(ys) / step) + 1)]
@@ -505,7 +506,7 @@ def plot(title, series, names):
     across = lambda x: 80 + 470 * math.log(x / xs[0]) / math.log(xs[-1] / xs[0])
     down = lambda y: 340 - 300 * up(y)
     text = lambda x, y, said, more: f'<text x="{x:.0f}" y="{y:.0f}" {more}>{html.escape(said)}</text>'
-    # The ground is white, so that it can be read on a dark page, too.
+    # A white background keeps the plot readable on a dark page.
     parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 370" font-family="sans-serif" font-size="12">']
     parts += ['<rect width="700" height="370" rx="6" fill="#fff"/>', text(80, 22, title, 'font-size="14"')]
     for tick in ticks:
@@ -527,23 +528,23 @@ def facts():
         cpu = re.search(r"^model name\s*: (.*)", info.read(), re.M)
     with open(f"{HERE}/Cargo.lock") as lock:
         crates = dict(re.findall(r'name = "([^"]+)"\nversion = "([^"]+)"', lock.read()))
-    dirty = " and changes" if output("git", "status", "--porcelain", "--", "../src", ".", missing="") else ""
+    dirty = " with uncommitted changes" if output("git", "status", "--porcelain", "--", "../src", ".", missing="") else ""
     peers = ["tiny_http", "khttp", "http-net", "hyper", "tokio", "axum-server"]
     tools = [output("rustc", "-V"), output("go", "version", missing=""), "node " + output("node", "-v")]
     return [
         f"machine: {cpu[1] if cpu else platform.machine()}, {len(CORES)} cores, {platform.system()} {platform.release()};"
-        f" load when it began: {os.getloadavg()[0]:.2f}",
+        f" load at the start: {os.getloadavg()[0]:.2f}",
         f"commit: {output('git', 'rev-parse', '--short', 'HEAD')}{dirty}",
         "versions: " + ", ".join([*(f"{name} {crates.get(name)}" for name in peers), *filter(None, tools)]),
-        f"{OPTIONS.rounds} rounds, in which the subjects take turns and a different one begins each time; the cold build"
-        f" has at most 3; {OPTIONS.seconds} s for each run of wrk, after one of 1 s to warm up",
-        f"pinned: server on cores {SERVER_CORES}, client on cores {CLIENT_CORES}; so are transfers and single requests",
-        "unpinned, with one connection, it is chance whether the system has client and server on one core or on two, and"
-        " the figures are of two kinds",
+        f"{OPTIONS.rounds} rounds, in which the subjects take turns and a different one begins each time; at most 3 rounds"
+        f" of the cold build; {OPTIONS.seconds} s for each run of wrk, after 1 s to warm up",
+        f"pinned: server on cores {SERVER_CORES}, client on cores {CLIENT_CORES}; the same for transfers and single requests",
+        "unpinned, with one connection: the system runs client and server on one core or on two by chance, so the"
+        " figures fall into two groups",
         f"at most {COUNTS[-1]:,} connections"
-        + (f": a process may have {LIMIT:,} descriptors here, and hardstop takes two for each" * (COUNTS[-1] < 10_000)),
+        + (f": a process may have {LIMIT:,} descriptors here, and hardstop uses two per connection" * (COUNTS[-1] < 10_000)),
         "a stop: the call is `destroy`, a loop of `shutdown`, `Close`, `closeAllConnections`, `shutdown`; all have ended"
-        " when their threads are gone (hardstop, bare), their goroutines (go), or their connections (the others)",
+        " when the threads (hardstop, bare), the goroutines (go) or the connections (the others) are gone",
         "bare: accept, a thread, read until a blank line, a fixed answer; no parsing, no limits, no timeouts",
     ]
 
@@ -553,23 +554,23 @@ def main():
     rows = {row.__name__: row for row in ROWS}
     described = "; ".join(f"{name}: {row.__doc__}" for name, row in rows.items())
     parser = argparse.ArgumentParser(description=f"Rows: {described}.")
-    parser.add_argument("--rows", default=",".join(rows), help="with commas between; all unless given")
-    parser.add_argument("--subjects", default=",".join(SUBJECTS), help="the same")
+    parser.add_argument("--rows", default=",".join(rows), help="comma-separated (default: all)")
+    parser.add_argument("--subjects", default=",".join(SUBJECTS), help="comma-separated (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="of each run of wrk")
-    parser.add_argument("--most", type=int, default=10_000, help="connections that are held")
-    parser.add_argument("--samples", type=int, default=12, help="first requests in each round")
+    parser.add_argument("--seconds", type=int, default=2, help="duration of each run of wrk (default: 2)")
+    parser.add_argument("--most", type=int, default=10_000, help="the largest number of connections (default: 10000)")
+    parser.add_argument("--samples", type=int, default=12, help="first requests in each round (default: 12)")
     parser.add_argument("--output", default=HERE, help="the directory for RESULTS.md, results.json and plots")
     OPTIONS = parser.parse_args()
     for asked_for, known in ((OPTIONS.rows, rows), (OPTIONS.subjects, SUBJECTS)):
         if unknown := set(asked_for.split(",")) - set(known):
-            parser.error(f"{', '.join(unknown)}: there are {', '.join(known)}")
+            parser.error(f"{', '.join(unknown)}: unknown, choose from {', '.join(known)}")
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     LIMIT = 20_100
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT if 0 <= hard < LIMIT else hard))
-    except (OSError, ValueError):  # only root may raise it, and a container's may not
+    except (OSError, ValueError):  # only root may raise the limit, and in some containers not even root
         LIMIT = hard
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most = min(OPTIONS.most, (LIMIT - 100) // 200 * 100)
@@ -577,17 +578,17 @@ def main():
 
     begin = time.monotonic()
     names = prepare(OPTIONS.subjects.split(","))
-    told = facts()
+    run_facts = facts()
     figures = measure(names, [rows[row] for row in OPTIONS.rows.split(",")])
-    told.append(f"it took {(time.monotonic() - begin) / 60:.0f} minutes")
-    found = {"names": names, "figures": figures, "facts": told, "notes": NOTES}
+    run_facts.append(f"the run took {(time.monotonic() - begin) / 60:.0f} minutes")
+    found = {"names": names, "figures": figures, "facts": run_facts, "notes": NOTES}
     with open(f"{OPTIONS.output}/results.json", "w") as raw:
         json.dump(found, raw, indent=1)
     with open(f"{OPTIONS.output}/RESULTS.md", "w") as page:
         page.write(tables(found))
     plots(found, f"{OPTIONS.output}/plots")
     print(*NOTES, f"written to {OPTIONS.output}", sep="\n")
-    # What the others cannot do is theirs.
+    # Only problems of hardstop and bare count as a failure.
     sys.exit(any(note.startswith(("hardstop", "bare")) for note in NOTES))
 
 

@@ -1,141 +1,169 @@
-//! Run `cargo run --example dashboard`, open http://127.0.0.1:4001/ in a few tabs, and press
-//! "Destroy": every connection is cut, the program goes on, three seconds later it serves again,
-//! and the pages come back. Enter here ends it.
+//! Run `cargo run --example dashboard`, open http://127.0.0.1:4001/ in a few tabs and press
+//! "Destroy": every connection is cut and the program keeps running. Three seconds later it serves
+//! again, and the pages reconnect. Press Enter to exit.
 
 use hardstop::{
     ConnectionId, ConnectionInfo, ConnectionState, Error, Handle, Request, Response, Server,
 };
-use std::{env, io, io::Write, process, thread, time::Duration};
+use std::io::{self, Write};
+use std::time::Duration;
+use std::{env, process, thread};
 
 fn main() -> io::Result<()> {
-    let mut addr = env::args()
-        .nth(1)
-        .unwrap_or_else(|| String::from("127.0.0.1:4001"));
+    let addr = env::args().nth(1);
+    let mut addr = addr.unwrap_or_else(|| String::from("127.0.0.1:4001"));
     thread::spawn(|| {
-        io::stdin()
-            .read_line(&mut String::new())
-            .map(|_| process::exit(0))
+        if io::stdin().read_line(&mut String::new()).is_ok() {
+            process::exit(0);
+        }
     });
     for generation in 1_u32.. {
         let server = Server::bind(&addr)?;
         let handle = server.handle();
-        addr = server.local_addr().to_string(); // if it was port 0, the next one takes the same
+        // If the port was 0, the next generation takes the port that the system chose.
+        addr = server.local_addr().to_string();
         println!("listening on http://{addr}");
         server.run(|req| answer(req, generation, &handle));
         println!(
-            "generation {generation} is gone, with its threads and sockets; the program goes on"
+            "generation {generation} is gone, with its threads and sockets; the program keeps running"
         );
         thread::sleep(Duration::from_secs(3));
     }
     Ok(())
 }
 
-/// Refuses what a foreign page asks for: any page that the user has open can send requests to
-/// 127.0.0.1.
+/// Refuses requests that come from the pages of other sites. Any page that the user has open can
+/// send requests to 127.0.0.1.
 pub(crate) fn refuse_foreign_pages(req: &Request<'_>) -> Result<(), Error> {
-    // DNS rebinding: a foreign page can have its own name lead here, and then read the answers. The
-    // port is not compared, because through `ssh -L` or `docker -p` the browser asks for another
-    // one.
+    // DNS rebinding: a foreign page can point its own host name at this server and then read the
+    // responses. The port is not compared, because `ssh -L` and `docker -p` change it.
     let host = req.header("Host").unwrap_or_default();
     let name = host
         .trim_end_matches(|c: char| c.is_ascii_digit())
         .strip_suffix(':')
         .unwrap_or(host);
     let name = name.strip_suffix('.').unwrap_or(name);
-    if !["localhost", "127.0.0.1", "[::1]"]
+    let is_local = ["localhost", "127.0.0.1", "[::1]"]
         .iter()
-        .any(|local| local.eq_ignore_ascii_case(name))
-    {
-        return Err(Error::new(421, "this server has another name"));
+        .any(|local| local.eq_ignore_ascii_case(name));
+    if !is_local {
+        return Err(Error::new(421, "this server does not serve that host name"));
     }
-    // A browser names its page's origin (scheme, host and port) with each form, each WebSocket, and
-    // each script's request to another origin. It leaves it out only of a plain GET or HEAD, which
-    // must not change anything.
+    // A browser sends the page's origin (scheme, host and port) with every form, every WebSocket
+    // and every cross-origin request of a script. It omits the origin only from a plain GET or
+    // HEAD, which must not change anything.
     match req.header("Origin") {
         Some(origin) if origin.eq_ignore_ascii_case(&format!("http://{host}")) => Ok(()),
         None if matches!(req.method(), "GET" | "HEAD") => Ok(()),
-        _ => Err(Error::new(403, "this is not from a page of this server")),
+        _ => Err(Error::new(
+            403,
+            "the request does not come from a page of this server",
+        )),
     }
 }
 
 fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Response, Error> {
     refuse_foreign_pages(req)?;
-    let (me, token, handle, path) = (
-        req.connection_id(),
-        req.cancel_token(),
-        handle.clone(),
-        req.path().to_owned(),
-    );
-    Ok(match (req.method(), req.path()) {
+    match (req.method(), req.path()) {
         ("GET" | "HEAD", "/") => {
-            let page =
-                include_str!("dashboard.html").replace("GENERATION", &generation.to_string());
-            Response::html(page.replace("ROWS", &rows(&handle)))
-                .with_header("X-Frame-Options", "DENY")
+            let page = include_str!("dashboard.html")
+                .replace("GENERATION", &generation.to_string())
+                .replace("ROWS", &rows(handle));
+            Ok(Response::html(page).with_header("X-Frame-Options", "DENY"))
         }
-        ("GET", "/events") => Response::stream(move |body| {
-            while !token.wait_for_stop(Duration::from_millis(250)) {
-                write!(
-                    body,
-                    "retry: 500\ndata: {generation}\ndata: {me}\ndata: {}\n\n",
-                    rows(&handle)
-                )?;
-                body.flush()?;
-            }
-            Ok(()) // a drain need not wait for an open page
-        })
-        .with_header("Content-Type", "text/event-stream"),
-        ("POST", _) => {
-            thread::spawn(move || press(&path, &handle, me));
-            Response::html("<meta http-equiv=refresh content='5; url=/'>Done.") // for those without JavaScript
+        ("GET", "/events") => Ok(events(req, generation, handle)),
+        ("POST", path) => {
+            let path = path.to_owned();
+            let handle = handle.clone();
+            let id = req.connection_id();
+            thread::spawn(move || press(&path, &handle, id));
+            // Browsers without JavaScript show this page, which leads back to the dashboard.
+            let page = "<meta http-equiv=refresh content='5; url=/'>Done.";
+            Ok(Response::html(page))
         }
-        _ => return Err(Error::new(404, "there is no such page")),
-    })
-}
-
-/// Does what a button says, once the answer is there (but within a second): afterwards there may be
-/// no connection for it.
-fn press(path: &str, handle: &Handle, by: ConnectionId) {
-    let answers = || {
-        handle
-            .connections()
-            .iter()
-            .any(|it| it.id == by && it.state != ConnectionState::Idle)
-    };
-    (0..100)
-        .take_while(|_| answers())
-        .for_each(|_| thread::sleep(Duration::from_millis(10)));
-    match path {
-        "/destroy" => drop(writeln!(
-            io::stdout().lock(),
-            "destroyed: {} connections were cut",
-            handle.destroy()
-        )),
-        "/drain" => handle.drain(),
-        "/close-idle" => drop(handle.close_idle()),
-        _ => drop(
-            handle
-                .connections()
-                .iter()
-                .any(|it| path == format!("/close/{}", it.id) && handle.close(it.id)),
-        ),
+        _ => Err(Error::new(404, "there is no such page")),
     }
 }
 
-/// The table's rows. What clients have chosen in them is method and path: that must not become
-/// markup.
+/// An event stream that sends the generation, the page's own connection and the table's rows.
+fn events(req: &Request<'_>, generation: u32, handle: &Handle) -> Response {
+    let id = req.connection_id();
+    let token = req.cancel_token();
+    let handle = handle.clone();
+    let stream = Response::stream(move |body| {
+        // The stream also ends when the server drains, so that a drain does not wait for open pages.
+        while !token.wait_for_stop(Duration::from_millis(250)) {
+            let rows = rows(&handle);
+            write!(
+                body,
+                "retry: 500\ndata: {generation}\ndata: {id}\ndata: {rows}\n\n"
+            )?;
+            body.flush()?;
+        }
+        Ok(())
+    });
+    stream.with_header("Content-Type", "text/event-stream")
+}
+
+/// Carries out what a button says. It first waits up to a second for the button's own response,
+/// because the action may cut the connection that carries it.
+fn press(path: &str, handle: &Handle, id: ConnectionId) {
+    for _ in 0..100 {
+        if !is_answering(handle, id) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    match path {
+        "/destroy" => {
+            // Holding stdout puts this line before the one that `main` prints after `run`.
+            let mut stdout = io::stdout().lock();
+            let cut = handle.destroy();
+            // `println!` would panic if stdout has been closed.
+            let _ = writeln!(stdout, "destroyed: {cut} connections were cut");
+        }
+        "/drain" => handle.drain(),
+        "/close-idle" => {
+            handle.close_idle();
+        }
+        _ => {
+            for connection in handle.connections() {
+                if path == format!("/close/{}", connection.id) {
+                    handle.close(connection.id);
+                }
+            }
+        }
+    }
+}
+
+/// Returns whether the connection is open and has not sent its response yet.
+fn is_answering(handle: &Handle, id: ConnectionId) -> bool {
+    let connections = handle.connections();
+    let connection = connections.iter().find(|connection| connection.id == id);
+    connection.map_or(false, |it| it.state != ConnectionState::Idle)
+}
+
+/// Returns the table's rows as HTML.
 fn rows(handle: &Handle) -> String {
-    let row = |it: ConnectionInfo| {
-        let (id, state, age, requests) =
-            (it.id, it.state, it.opened.elapsed().as_secs(), it.requests);
-        let peer = it.peer.map_or(String::new(), |peer| peer.to_string());
-        let asks = it.method.unwrap_or_default() + " " + &it.path.unwrap_or_default();
-        let asks = asks.replace('&', "&amp;").replace('<', "&lt;");
-        let cells =
-            format!("<th scope=row>{id}<td>{peer}<td>{state:?}<td>{age} s<td>{requests}<td>{asks}");
-        format!(
-            "<tr id=c{id}>{cells}<td><button formaction=/close/{id}>Cut<span> {id}</span></button>"
-        )
-    };
     handle.connections().into_iter().map(row).collect()
+}
+
+fn row(connection: ConnectionInfo) -> String {
+    let id = connection.id;
+    let peer = match connection.peer {
+        Some(peer) => peer.to_string(),
+        None => String::new(),
+    };
+    let state = connection.state;
+    let age = connection.opened.elapsed().as_secs();
+    let requests = connection.requests;
+    // The client chose method and path, so they must not be read as markup.
+    let method = connection.method.unwrap_or_default();
+    let path = connection.path.unwrap_or_default();
+    let request = format!("{method} {path}");
+    let request = request.replace('&', "&amp;").replace('<', "&lt;");
+    let cells =
+        format!("<th scope=row>{id}<td>{peer}<td>{state:?}<td>{age} s<td>{requests}<td>{request}");
+    let button = format!("<button formaction=/close/{id}>Cut<span> {id}</span></button>");
+    format!("<tr id=c{id}>{cells}<td>{button}")
 }

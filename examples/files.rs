@@ -1,12 +1,12 @@
-//! Run `cargo run --example files -- DIR`, then open http://127.0.0.1:4002/: the files in DIR, or
-//! here, with conditional requests and ranges. Another address may follow DIR. Enter ends it. Copy
-//! what follows `main`.
+//! Run `cargo run --example files -- DIR` and open http://127.0.0.1:4002/: it serves the files in
+//! DIR, or in the current directory, with conditional requests and ranges. Another address may
+//! follow DIR. Press Enter to stop. To use it in your own program, copy everything below `main`.
 //!
-//! Not served: hidden files, symbolic links, what is no file or directory, and names that are no
-//! UTF-8 or that Windows would read as something else, such as `a:b` and `a~`. Each part of a path
-//! is looked at before it is used, which std can do by name only. So whoever may rename things in
-//! DIR can win a race and have another file of yours served, or a pipe be waited for: serve no
-//! directory in which somebody else may write.
+//! It does not serve hidden files, symbolic links, special files, names that are not UTF-8, and
+//! names that Windows would interpret, such as `a:b` and `a~`. Each part of a path is checked by
+//! name before it is used, because std has no other way. A user who can rename files in DIR can
+//! therefore win a race: the server may then serve another of your files, or wait for a pipe. Do
+//! not serve a directory that other users can write to.
 
 use hardstop::{http_date, Error, Request, Response, Server, StatusCode};
 use std::fs::{self, File, Metadata};
@@ -19,15 +19,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 fn main() -> io::Result<()> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let dir = args.next().unwrap_or_else(|| PathBuf::from("."));
-    let root = fs::canonicalize(&dir).and_then(|root| fs::read_dir(&root).map(|_| root)); // not a file, say
-    let root =
-        root.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", dir.display())))?;
-    let server = Server::bind(
-        &*args
-            .next()
-            .as_deref()
-            .map_or("127.0.0.1:4002".into(), Path::to_string_lossy),
-    )?;
+    let root = readable_dir(&dir)
+        .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", dir.display())))?;
+    let addr = match args.next() {
+        Some(addr) => addr.to_string_lossy().into_owned(),
+        None => String::from("127.0.0.1:4002"),
+    };
+    let server = Server::bind(&addr)?;
     let addr = server.local_addr();
     let running = server.spawn(move |req| answer(&root, addr, req))?;
     println!("listening on http://{addr}");
@@ -36,36 +34,48 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
+/// Returns the canonical path of a directory. Fails if it is not a directory or cannot be read.
+fn readable_dir(dir: &Path) -> io::Result<PathBuf> {
+    let root = fs::canonicalize(dir)?;
+    fs::read_dir(&root)?;
+    Ok(root)
+}
+
 fn answer(root: &Path, addr: SocketAddr, req: &Request<'_>) -> Result<Response, Error> {
-    if !is_meant(req.header("Host").unwrap_or_default(), addr) {
-        return Err(Error::new(421, "this server has another name"));
-    } else if !matches!(req.method(), "GET" | "HEAD") {
+    if !is_own_name(req.header("Host").unwrap_or_default(), addr) {
+        return Err(Error::new(421, "this server does not serve that host name"));
+    }
+    if !matches!(req.method(), "GET" | "HEAD") {
         return Ok(Response::from(StatusCode::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD"));
     }
     let (place, metadata) = find(root, req.path())?;
-    let response = match (metadata.is_dir(), req.path().ends_with('/')) {
-        (false, false) => send(req, &place)?,
-        (false, true) => return Err(missing()),
-        // It begins with one slash, as no part of the path is empty: with two, it would name
-        // another host.
-        (true, false) => Response::redirect(encode(req.path()) + "/").with_status(307),
-        (true, true) => match find(root, &format!("{}index.html", req.path())) {
+    let ends_with_slash = req.path().ends_with('/');
+    let response = if metadata.is_dir() && ends_with_slash {
+        match find(root, &format!("{}index.html", req.path())) {
             Ok((index, metadata)) if metadata.is_file() => send(req, &index)?,
             _ => list(&place, req.path())?,
-        },
+        }
+    } else if metadata.is_dir() {
+        // `find` accepts no empty part, so the location begins with a single slash. With two
+        // slashes, it would name another host.
+        Response::redirect(encode(req.path()) + "/").with_status(307)
+    } else if ends_with_slash {
+        return Err(missing());
+    } else {
+        send(req, &place)?
     };
-    // A browser must ask again each time, must not take a text for a script, and must not give a
-    // foreign page any of it: as a script or a style sheet, that page could make out what is in it.
-    let response = response
+    // A browser must revalidate every time and must not run a text as a script. It must not load a
+    // file into a foreign page either: as a script or a style sheet, the file would reveal content.
+    Ok(response
         .with_header("Cache-Control", "no-cache")
-        .with_header("X-Content-Type-Options", "nosniff");
-    Ok(response.with_header("Cross-Origin-Resource-Policy", "same-origin"))
+        .with_header("X-Content-Type-Options", "nosniff")
+        .with_header("Cross-Origin-Resource-Policy", "same-origin"))
 }
 
-/// Whether a browser that sends this `Host` means this server. A foreign page can have its own name
-/// lead here (DNS rebinding) and then read the answers, but its name is none of these. The port is
-/// not compared, because through `ssh -L` or `docker -p` the browser asks for another one.
-fn is_meant(host: &str, addr: SocketAddr) -> bool {
+/// Returns whether `Host` names this server. DNS rebinding: a foreign page can point its own host
+/// name at this server and then read the responses, but it cannot use one of these names. The port
+/// is not compared, because `ssh -L` and `docker -p` change it.
+fn is_own_name(host: &str, addr: SocketAddr) -> bool {
     let name = host
         .trim_end_matches(|c: char| c.is_ascii_digit())
         .strip_suffix(':')
@@ -74,161 +84,223 @@ fn is_meant(host: &str, addr: SocketAddr) -> bool {
     if name.eq_ignore_ascii_case("localhost") {
         return true;
     }
-    match name
-        .trim_matches(|c| c == '[' || c == ']')
-        .parse::<IpAddr>()
-    {
+    let ip = name.trim_matches(|c| c == '[' || c == ']');
+    match ip.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback() || !addr.ip().is_loopback(),
         Err(_) => false,
     }
 }
 
-/// The file or directory that a decoded path names.
+/// Finds the file or directory that a decoded path names.
 fn find(root: &Path, path: &str) -> Result<(PathBuf, Metadata), Error> {
-    let (mut place, mut metadata) = (root.to_path_buf(), fs::symlink_metadata(root)?);
-    let parts = path.strip_suffix('/').unwrap_or(path);
-    for part in parts.split('/').skip(1) {
-        place.push(
-            Some(part)
-                .filter(|part| is_plain(part) && metadata.is_dir())
-                .ok_or_else(missing)?,
-        );
+    let mut place = root.to_path_buf();
+    let mut metadata = fs::symlink_metadata(root)?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    for part in path.split('/').skip(1) {
+        if !is_plain(part) || !metadata.is_dir() {
+            return Err(missing());
+        }
+        place.push(part);
         metadata = fs::symlink_metadata(&place).map_err(|_| missing())?;
+        // Opening a pipe could block forever.
         if !metadata.is_dir() && !metadata.is_file() {
-            return Err(missing()); // opening a pipe could wait for ever
+            return Err(missing());
         }
     }
     Ok((place, metadata))
 }
 
-/// Whether a name is served: not if it is hidden (as `..` is), nor if Windows takes it for
-/// something else: for a path, a drive or a stream (`:`), the short name of a hidden file (`~`), a
-/// device, or a name without its end.
+/// Returns whether files of this name are served. Hidden names, such as `..`, are not. Names that
+/// Windows would interpret are not served either: paths, drives and streams (`:`), short names of
+/// hidden files (`~`), devices, and names with an ending that Windows removes.
 fn is_plain(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-        .to_ascii_lowercase();
-    let port = stem
-        .strip_prefix("com")
-        .or_else(|| stem.strip_prefix("lpt"));
-    let is_device = matches!(
-        stem.as_str(),
-        "con" | "prn" | "aux" | "nul" | "conin$" | "conout$"
-    ) || port.map_or(false, |n| {
-        n.chars().count() == 1 && "0123456789¹²³".contains(n)
-    });
-    let is_odd = |char: char| char.is_control() || "/\\:~".contains(char);
     !name.is_empty()
         && !name.starts_with('.')
         && !name.ends_with(['.', ' '])
-        && !name.contains(is_odd)
-        && !is_device
+        && !name.contains(|c: char| c.is_control() || "/\\:~".contains(c))
+        && !is_device(name)
+}
+
+/// Returns whether Windows opens a device under this name, such as `con`, `NUL.txt` and `com1`.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default();
+    let stem = stem.trim_end().to_ascii_lowercase();
+    let number = stem
+        .strip_prefix("com")
+        .or_else(|| stem.strip_prefix("lpt"));
+    match number {
+        Some(number) => number.chars().count() == 1 && "0123456789¹²³".contains(number),
+        None => matches!(
+            stem.as_str(),
+            "con" | "prn" | "aux" | "nul" | "conin$" | "conout$"
+        ),
+    }
 }
 
 fn missing() -> Error {
     Error::new(404, "there is no such file, or it is not served")
 }
 
-/// The file, or what the request's conditions make of it.
+/// Sends a file, or the part of it that the request asks for, or the result of its conditions.
 fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
     let mut file = File::open(place).map_err(|_| missing())?;
     let metadata = file.metadata()?;
-    let (length, modified, now) = (metadata.len(), metadata.modified()?, SystemTime::now());
-    let date = http_date(modified.min(now)); // RFC 9110 §8.8.2.1: not in the future
-
-    // RFC 9110 §8.8.1: what has just changed may change again while its clock shows the same time.
-    let is_strong = now
-        .duration_since(modified)
-        .map_or(false, |age| age >= Duration::from_secs(2));
-    let (weak, new) = if is_strong { ("", "") } else { ("W/", "-new") };
-    let version = format!(
-        "\"{:x}-{length:x}{new}\"",
-        modified
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos()
-    );
-
-    // RFC 9110 §13.2.2: tags decide, and the date where there are none. What is no date is ignored.
-    let has = |tags: &str| {
-        tags.split(',')
-            .any(|tag| tag.trim().trim_start_matches("W/") == version)
-    };
-    let is_same = |tags, than, is_sure| match (req.header(tags), req.header(than)) {
-        (Some(tags), _) => Some(tags == "*" || is_sure && has(tags)),
-        (None, than) => than.and_then(|than| Some(order(&date)? <= order(than)?)),
-    };
-    let is_wrong = is_same("If-Match", "If-Unmodified-Since", is_strong) == Some(false);
-    let is_known = is_same("If-None-Match", "If-Modified-Since", true) == Some(true);
-    let is_whole = req.header("If-Range").map_or(false, |range| {
-        !is_strong || (range != version && range != date)
-    });
-    let asked = req
-        .header("Range")
-        .filter(|_| req.method() == "GET" && !is_whole);
-    let asked = asked.and_then(|range| part(range, length));
-    let Range { start, end } = asked.clone().unwrap_or(0..length);
-    let response = if is_wrong {
+    let length = metadata.len();
+    let version = Version::new(&metadata)?;
+    let response = if precondition_fails(req, &version) {
         Response::from(StatusCode::PRECONDITION_FAILED)
-    } else if is_known {
+    } else if is_not_modified(req, &version) {
         Response::new(304)
-    } else if start >= end && asked.is_some() {
-        Response::from(StatusCode::RANGE_NOT_SATISFIABLE)
-            .with_header("Content-Range", format!("bytes */{length}"))
     } else {
-        file.seek(SeekFrom::Start(start))?;
-        let (size, range) = (
-            end.saturating_sub(start),
-            format!("bytes {start}-{}/{length}", end.saturating_sub(1)),
-        );
-        let response = Response::reader(file.take(size), size)
-            .with_header("Content-Type", content_type(place));
-        match asked {
-            None => response,
-            Some(_) => response
-                .with_status(206)
-                .with_header("Content-Range", range),
+        match requested_range(req, &version, length) {
+            None => Response::reader(file.take(length), length)
+                .with_header("Content-Type", content_type(place)),
+            Some(range) if range.is_empty() => Response::from(StatusCode::RANGE_NOT_SATISFIABLE)
+                .with_header("Content-Range", format!("bytes */{length}")),
+            Some(Range { start, end }) => {
+                file.seek(SeekFrom::Start(start))?;
+                let size = end - start;
+                let last = end - 1;
+                Response::reader(file.take(size), size)
+                    .with_status(206)
+                    .with_header("Content-Type", content_type(place))
+                    .with_header("Content-Range", format!("bytes {start}-{last}/{length}"))
+            }
         }
     };
-    let response = response
-        .with_header("ETag", format!("{weak}{version}"))
-        .with_header("Last-Modified", date);
-    Ok(response.with_header("Accept-Ranges", "bytes"))
+    let weak = if version.is_strong { "" } else { "W/" };
+    Ok(response
+        .with_header("ETag", format!("{weak}{}", version.tag))
+        .with_header("Last-Modified", version.date)
+        .with_header("Accept-Ranges", "bytes"))
 }
 
-/// What a `Range` asks for (RFC 9110 §14.1.2), empty if the file has none of it. `None` is the
-/// whole file: for other units, several ranges, what is malformed, and an empty file.
-fn part(range: &str, length: u64) -> Option<Range<u64>> {
-    let (unit, range) = range.split_once('=')?;
-    let is_number =
-        |digits: &&str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = |digits| {
-        Some(digits)
-            .filter(is_number)
-            .map(|digits| digits.parse().unwrap_or(u64::MAX))
-    };
-    let part = match range.split_once('-')? {
-        ("", last) => length.saturating_sub(number(last)?)..length,
-        (first, "") => number(first)?..length,
-        (first, last) if number(first)? > number(last)? => return None,
-        (first, last) => number(first)?..number(last)?.saturating_add(1).min(length),
-    };
-    (unit.eq_ignore_ascii_case("bytes") && length > 0).then_some(part)
+/// The version of a file, in the terms of conditional requests.
+struct Version {
+    /// The entity tag, without the `W/` of a weak one.
+    tag: String,
+    is_strong: bool,
+    /// The value of `Last-Modified`.
+    date: String,
 }
 
-/// A page with links to what is in a directory, sent while it is made.
+impl Version {
+    fn new(metadata: &Metadata) -> io::Result<Version> {
+        let length = metadata.len();
+        let modified = metadata.modified()?;
+        let now = SystemTime::now();
+        // RFC 9110 §8.8.1: a file that has just been modified may be modified again while its
+        // modification time stays the same.
+        let age = now.duration_since(modified);
+        let is_strong = age.map_or(false, |age| age >= Duration::from_secs(2));
+        let suffix = if is_strong { "" } else { "-new" };
+        let since_epoch = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nanoseconds = since_epoch.as_nanos();
+        Ok(Version {
+            tag: format!("\"{nanoseconds:x}-{length:x}{suffix}\""),
+            is_strong,
+            // RFC 9110 §8.8.2.1: the date is not in the future.
+            date: http_date(modified.min(now)),
+        })
+    }
+
+    /// Returns whether the tag is in a list of entity tags. Weak and strong tags are not told apart.
+    fn is_in(&self, tags: &str) -> bool {
+        tags.split(',')
+            .any(|tag| tag.trim().trim_start_matches("W/") == self.tag)
+    }
+
+    /// Returns whether the file has not been modified since a date, or `None` if the date is not
+    /// valid.
+    fn is_unmodified_since(&self, date: &str) -> Option<bool> {
+        Some(order(&self.date)? <= order(date)?)
+    }
+}
+
+/// Evaluates `If-Match`. RFC 9110 §13.2.2: without it, `If-Unmodified-Since` decides.
+fn precondition_fails(req: &Request<'_>, version: &Version) -> bool {
+    if let Some(tags) = req.header("If-Match") {
+        let matches = tags == "*" || (version.is_strong && version.is_in(tags));
+        return !matches;
+    }
+    match req.header("If-Unmodified-Since") {
+        Some(date) => version.is_unmodified_since(date) == Some(false),
+        None => false,
+    }
+}
+
+/// Evaluates `If-None-Match`. RFC 9110 §13.2.2: without it, `If-Modified-Since` decides.
+fn is_not_modified(req: &Request<'_>, version: &Version) -> bool {
+    if let Some(tags) = req.header("If-None-Match") {
+        return tags == "*" || version.is_in(tags);
+    }
+    match req.header("If-Modified-Since") {
+        Some(date) => version.is_unmodified_since(date) == Some(true),
+        None => false,
+    }
+}
+
+/// Returns the range that the request asks for, or `None` for the whole file.
+fn requested_range(req: &Request<'_>, version: &Version, length: u64) -> Option<Range<u64>> {
+    if req.method() != "GET" {
+        return None;
+    }
+    // RFC 9110 §13.1.5: a client must not combine a range with a part of another version.
+    if let Some(known) = req.header("If-Range") {
+        let is_same = known == version.tag || known == version.date;
+        if !version.is_strong || !is_same {
+            return None;
+        }
+    }
+    parse_range(req.header("Range")?, length)
+}
+
+/// Parses a `Range` header (RFC 9110 §14.1.2). The result is empty if the file has no byte of the
+/// range. It is `None` for other units, several ranges, malformed values and empty files, and then
+/// the whole file is sent.
+fn parse_range(header: &str, length: u64) -> Option<Range<u64>> {
+    let (unit, range) = header.split_once('=')?;
+    let (first, last) = range.split_once('-')?;
+    if !unit.eq_ignore_ascii_case("bytes") || length == 0 {
+        return None;
+    }
+    if first.is_empty() {
+        let size = number(last)?;
+        return Some(length.saturating_sub(size)..length);
+    }
+    let first = number(first)?;
+    if last.is_empty() {
+        return Some(first..length);
+    }
+    let last = number(last)?;
+    if first > last {
+        return None;
+    }
+    Some(first..last.saturating_add(1).min(length))
+}
+
+/// Parses a decimal number. A number that is too large becomes the largest one.
+fn number(digits: &str) -> Option<u64> {
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(digits.parse().unwrap_or(u64::MAX))
+}
+
+/// A page with links to the files and directories in a directory. It is sent while it is written.
 fn list(place: &Path, path: &str) -> Result<Response, Error> {
     let mut names = Vec::new();
     for entry in fs::read_dir(place).map_err(|_| missing())? {
         let entry = entry?;
-        let (kind, name) = (entry.file_type()?, entry.file_name().into_string());
-        match name.ok().filter(|name| is_plain(name)) {
-            Some(name) if kind.is_dir() => names.push(name + "/"),
-            Some(name) if kind.is_file() => names.push(name),
-            _ => {}
+        let kind = entry.file_type()?;
+        let name = match entry.file_name().into_string() {
+            Ok(name) if is_plain(&name) => name,
+            _ => continue,
+        };
+        if kind.is_dir() {
+            names.push(name + "/");
+        } else if kind.is_file() {
+            names.push(name);
         }
     }
     names.sort_unstable();
@@ -238,31 +310,30 @@ fn list(place: &Path, path: &str) -> Result<Response, Error> {
             page,
             "<!doctype html><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n<ul>"
         )?;
-        let mut link = |name: &str| {
-            writeln!(
-                page,
-                "<li><a href=\"{}\">{}</a>",
-                encode(name),
-                escape(name)
-            )
-        };
-        names.iter().try_for_each(|name| link(name))
+        for name in &names {
+            let link = encode(name);
+            let text = escape(name);
+            writeln!(page, "<li><a href=\"{link}\">{text}</a>")?;
+        }
+        Ok(())
     });
     Ok(page.with_header("Content-Type", "text/html; charset=utf-8"))
 }
 
+/// Percent-encodes a path.
 fn encode(path: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-    let encode = |byte| {
-        if is_plain(byte) {
-            char::from(byte).to_string()
+    let mut encoded = String::new();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._/".contains(&byte) {
+            encoded.push(char::from(byte));
         } else {
-            format!("%{byte:02X}")
+            encoded += &format!("%{byte:02X}");
         }
-    };
-    path.bytes().map(encode).collect()
+    }
+    encoded
 }
 
+/// Escapes a text for HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -271,38 +342,49 @@ fn escape(text: &str) -> String {
 }
 
 fn content_type(place: &Path) -> &'static str {
-    let extension = place
-        .extension()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_ascii_lowercase();
-    let types = TYPES.split(", ").filter_map(|each| each.split_once(' '));
-    types
-        .filter(|(name, _)| *name == extension)
-        .map(|(_, it)| it)
-        .next()
-        .unwrap_or("application/octet-stream")
+    let extension = place.extension().unwrap_or_default().to_string_lossy();
+    match extension.to_ascii_lowercase().as_str() {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "txt" | "md" => "text/plain; charset=utf-8",
+        "json" => "application/json",
+        "pdf" => "application/pdf",
+        "wasm" => "application/wasm",
+        "woff2" => "font/woff2",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "ico" => "image/x-icon",
+        "mp4" => "video/mp4",
+        _ => "application/octet-stream",
+    }
 }
 
-const TYPES: &str = "html text/html; charset=utf-8, css text/css; charset=utf-8, js text/javascript; charset=utf-8, \
-    txt text/plain; charset=utf-8, md text/plain; charset=utf-8, json application/json, pdf application/pdf, \
-    mjs text/javascript; charset=utf-8, wasm application/wasm, woff2 font/woff2, svg image/svg+xml, png image/png, \
-    jpg image/jpeg, jpeg image/jpeg, gif image/gif, webp image/webp, ico image/x-icon, mp4 video/mp4";
-
-/// What orders dates as `http_date` makes them; `None` for anything else, also for the two forms
-/// that went out of use by 1995.
+/// Returns the parts of a date such that they compare as the dates do. The date must have the form
+/// that `http_date` writes. The result is `None` for any other text, including the two obsolete
+/// forms of HTTP dates.
 fn order(date: &str) -> Option<(&str, usize, &str, &str)> {
-    let is = |byte: u8, form| {
-        byte.is_ascii_digit() && form == b'0' || byte.is_ascii_alphabetic() && form == b'a'
-    };
-    let fits = |(byte, form)| byte == form || is(byte, form);
-    let has_form = date.len() == 29
-        && date
-            .bytes()
-            .zip(*b"aaa, 00 aaa 0000 00:00:00 GMT")
-            .all(fits);
-    let month = "JanFebMarAprMayJunJulAugSepOctNovDec"
-        .find(date.get(8..11)?)
-        .filter(|at| at % 3 == 0)?;
-    has_form.then(|| Some((date.get(12..16)?, month, date.get(5..7)?, date.get(17..25)?)))?
+    // In the form, `a` stands for a letter, `0` for a digit, and any other byte for itself.
+    const FORM: &[u8; 29] = b"aaa, 00 aaa 0000 00:00:00 GMT";
+    if date.len() != FORM.len() {
+        return None;
+    }
+    for (byte, form) in date.bytes().zip(*FORM) {
+        let fits = match form {
+            b'a' => byte.is_ascii_alphabetic(),
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == form,
+        };
+        if !fits {
+            return None;
+        }
+    }
+    let month = "JanFebMarAprMayJunJulAugSepOctNovDec".find(date.get(8..11)?)?;
+    if month % 3 != 0 {
+        return None;
+    }
+    Some((date.get(12..16)?, month, date.get(5..7)?, date.get(17..25)?))
 }

@@ -1,5 +1,6 @@
-//! Run `cargo test --example fixture`: each test asks a server of its own, on a port that the
-//! system chooses, which is gone with the test. `cargo run --example fixture` shows the same once.
+//! Run `cargo test --example fixture`: each test starts a server of its own, on a port that the
+//! system chooses, and the server ends with the test. `cargo run --example fixture` prints one such
+//! exchange.
 
 use hardstop::Server;
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,12 +11,12 @@ fn main() -> io::Result<()> {
     let addr = server.local_addr();
     println!("the thermometer at {addr} says {:?}", temperature(addr));
     drop(server);
-    println!("the same one, gone: {:?}", temperature(addr));
-    println!("`cargo test --example fixture` runs the tests");
+    println!("the same one, dropped: {:?}", temperature(addr));
+    println!("run the tests with `cargo test --example fixture`");
     Ok(())
 }
 
-/// What is to be tested: it asks a thermometer, and once more if that is busy.
+/// The code under test: requests the temperature from a thermometer, and retries once if it is busy.
 fn temperature(addr: SocketAddr) -> io::Result<f32> {
     for _ in 0..2 {
         let mut thermometer = TcpStream::connect(addr)?;
@@ -48,7 +49,8 @@ mod tests {
             _ => StatusCode::NOT_FOUND.into(),
         })?;
         assert_eq!(temperature(thermometer.local_addr())?, -3.5);
-        Ok(()) // the thermometer is dropped, also when a test fails
+        // Dropping the thermometer destroys its server, even if a test fails.
+        Ok(())
     }
 
     #[test]
@@ -70,7 +72,7 @@ mod tests {
         let handle = server.handle();
         let thermometer = server.spawn(move |_| {
             handle.destroy();
-            "this reaches nobody"
+            "no client receives this"
         })?;
         assert!(temperature(thermometer.local_addr()).is_err());
         Ok(())

@@ -1,11 +1,11 @@
 //! Run `cargo run --example handover`, `curl 127.0.0.1:8080/`, `curl --unix-socket control.1 -X
-//! POST http://x/successor`, and the first again: another process answers, and nobody was refused.
-//! It takes its commands at `control.2`: `curl --unix-socket control.2 -X POST http://x/stop` ends
-//! it.
+//! POST http://x/successor`, and the first `curl` again: another process answers, and no client was
+//! refused. The new process takes its commands at `control.2`. Stop it with `curl --unix-socket
+//! control.2 -X POST http://x/stop`.
 
 #[cfg(unix)]
 use {
-    hardstop::{Error, Response, Server},
+    hardstop::{Error, Handle, Response, Server},
     std::io::{self, BufRead, BufReader, Write},
     std::net::{TcpListener, TcpStream},
     std::os::unix::io::{AsFd, OwnedFd},
@@ -17,25 +17,28 @@ use {
 
 #[cfg(unix)]
 fn main() -> io::Result<()> {
-    /// Whether each response is its connection's last: its client comes back to whoever accepts
-    /// then.
+    /// Set when this process is leaving. Each response then closes its connection, so the client
+    /// reconnects to the process that accepts by then.
     static LEAVING: AtomicBool = AtomicBool::new(false);
 
-    let program = env::current_exe()?; // asked for now: a newer program may take this file's place
-    let generation = env::var("GENERATION").map_or(1_u32, |n| n.parse().unwrap_or(1));
+    // Read the path now, because a newer program may replace the file later.
+    let program = env::current_exe()?;
+    let generation = env::var("GENERATION").unwrap_or_default();
+    let generation: u32 = generation.parse().unwrap_or(1);
     let me = format!("generation {generation}, process {}", process::id());
-    let addr = env::args()
-        .nth(1)
-        .unwrap_or_else(|| String::from("127.0.0.1:8080"));
-    let control = env::args()
-        .nth(2)
-        .unwrap_or_else(|| String::from("control"));
-    let listener = inherited().map_or_else(|| TcpListener::bind(addr), Ok)?;
+    let addr = env::args().nth(1);
+    let addr = addr.unwrap_or_else(|| String::from("127.0.0.1:8080"));
+    let control = env::args().nth(2);
+    let control = control.unwrap_or_else(|| String::from("control"));
+    let listener = match inherited() {
+        Some(listener) => listener,
+        None => TcpListener::bind(addr)?,
+    };
     let to_pass_on = listener.try_clone()?;
 
-    // Commands come over a socket of their own. Over the port, any client could send them, and any
-    // page in a browser on this machine. Each generation has one, as the predecessor needs its own
-    // until the successor serves.
+    // Commands have a socket of their own. Over the port, any client could send them, including any
+    // page in a browser on this machine. Each generation has its own control socket, because the
+    // predecessor needs one until the successor serves.
     let control = Server::builder()
         .socket_mode(0o600)
         .bind_unix(format!("{control}.{generation}"))?;
@@ -64,7 +67,7 @@ fn main() -> io::Result<()> {
             }
         };
         if LEAVING.swap(true, SeqCst) {
-            return Err(Error::new(409, format!("{me} is leaving already")));
+            return Err(Error::new(409, format!("{me} is already leaving")));
         }
         let answer = if is_stop {
             format!("{me} stops\n")
@@ -72,31 +75,37 @@ fn main() -> io::Result<()> {
             let mut next = Command::new(&program);
             next.args(env::args_os().skip(1))
                 .env("GENERATION", generation.saturating_add(1).to_string());
-            successor(next, &to_pass_on).map_err(|why| {
-                LEAVING.store(false, SeqCst); // it goes on, as if nothing had been
-                Error::new(503, format!("{me} goes on: {why}"))
-            })?
+            match successor(next, &to_pass_on) {
+                Ok(line) => line,
+                Err(why) => {
+                    LEAVING.store(false, SeqCst);
+                    return Err(Error::new(503, format!("{me} keeps serving: {why}")));
+                }
+            }
         };
-        handle.drain(); // `run` returns when this answer has been sent
+        // `run` returns once this response has been sent.
+        handle.drain();
         Ok(answer)
     });
 
+    // Give each client that is connected now one more response, which closes its connection.
     let since = Instant::now();
-    let has_old_ones = || {
-        running
-            .handle()
-            .connections()
-            .iter()
-            .any(|old| old.opened < since)
-    };
-    while has_old_ones() && since.elapsed() < Duration::from_secs(10) {
-        thread::sleep(Duration::from_millis(10)); // they have one more response, which says that it is the last
+    while has_connections_since_before(since, &running.handle())
+        && since.elapsed() < Duration::from_secs(10)
+    {
+        thread::sleep(Duration::from_millis(10));
     }
     running.shutdown(Duration::from_secs(10));
     Ok(())
 }
 
-/// Stdin, if it is a socket that listens: the predecessor's, or systemd's.
+#[cfg(unix)]
+fn has_connections_since_before(instant: Instant, handle: &Handle) -> bool {
+    let connections = handle.connections();
+    connections.iter().any(|it| it.opened < instant)
+}
+
+/// Returns stdin if it is a listening socket, passed on by the predecessor or by systemd.
 #[cfg(unix)]
 fn inherited() -> Option<TcpListener> {
     let stdin = TcpStream::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
@@ -104,8 +113,8 @@ fn inherited() -> Option<TcpListener> {
     listens.then(|| OwnedFd::from(stdin).into())
 }
 
-/// Starts it with the listener as its stdin, and waits for its first line, which says that it
-/// serves.
+/// Starts the successor with the listener as its stdin. Returns its first line, which it prints
+/// once it serves.
 #[cfg(unix)]
 fn successor(mut next: Command, listener: &TcpListener) -> io::Result<String> {
     next.stdin(OwnedFd::from(listener.try_clone()?));
@@ -117,12 +126,13 @@ fn successor(mut next: Command, listener: &TcpListener) -> io::Result<String> {
     if line.ends_with('\n') {
         Ok(line)
     } else {
-        let status = child.wait()?; // it has ended without that line
+        // The successor closed its stdout without printing the line.
+        let status = child.wait()?;
         Err(io::Error::new(io::ErrorKind::Other, status.to_string()))
     }
 }
 
 #[cfg(not(unix))]
 fn main() {
-    println!("This passes a listening socket on as stdin, which needs a Unix.");
+    println!("This example passes a listening socket on as stdin, which requires Unix.");
 }

@@ -1,5 +1,5 @@
-//! Run `cargo run --example hello`, then open http://127.0.0.1:8080/ or `curl -i
-//! 127.0.0.1:8080/there`. It serves until you end it.
+//! Run `cargo run --example hello`, then open http://127.0.0.1:8080/ or run `curl -i
+//! 127.0.0.1:8080/there`. Press Ctrl-C to stop.
 
 use hardstop::{Response, Server};
 

@@ -1,6 +1,6 @@
 //! Run `cargo run --example metrics`, then `curl 127.0.0.1:8080/` and `curl
-//! 127.0.0.1:8080/metrics`: the server's own figures, in the text format that Prometheus reads.
-//! Enter ends it. Copy what follows `main`.
+//! 127.0.0.1:8080/metrics`: the server's own metrics, in the text format of Prometheus. Press Enter
+//! to stop. To use them in your own program, copy everything below `main`.
 
 use hardstop::{Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ fn main() -> io::Result<()> {
         .bind(addr.as_deref().unwrap_or("127.0.0.1:8080"))?
         .spawn(move |req| match req.path() {
             "/metrics" if !names_address(req) => {
-                Error::new(421, "ask for the figures by an address").into()
+                Error::new(421, "request the metrics by IP address").into()
             }
             "/metrics" => Response::text(metrics.text())
                 .with_header("Content-Type", "text/plain; version=0.0.4"),
@@ -28,90 +28,77 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the request is for an address or `localhost`. A foreign page can have its own name lead
-/// here and then read the answers (DNS rebinding), but not one of these. If Prometheus asks for
-/// another name, compare with that.
+/// Returns whether `Host` is an IP address or `localhost`. DNS rebinding: a foreign page can point
+/// its own host name at this server and then read the responses, but it cannot use one of these.
+/// If your Prometheus uses a host name, allow that name here.
 fn names_address(req: &Request<'_>) -> bool {
     let host = req.header("Host").unwrap_or_default();
     let name = host
         .trim_end_matches(|c: char| c.is_ascii_digit())
         .strip_suffix(':')
         .unwrap_or(host);
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .trim_matches(|c| c == '[' || c == ']')
-            .parse::<IpAddr>()
-            .is_ok()
+    let ip = name.trim_matches(|c| c == '[' || c == ']');
+    name.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok()
 }
 
+/// The name, the type and the help text of each metric.
 const METRICS: [(&str, &str, &str); 9] = [
-    (
-        "hardstop_open_connections",
-        "gauge",
-        "Connections that are open.",
-    ),
+    ("hardstop_open_connections", "gauge", "Open connections."),
     (
         "hardstop_connections_opened_total",
         "counter",
-        "Connections that have begun.",
+        "Connections opened.",
     ),
     (
         "hardstop_connections_closed_total",
         "counter",
-        "Connections that have ended, by the reason.",
+        "Connections closed, by reason.",
     ),
     (
         "hardstop_received_bytes_total",
         "counter",
-        "Bytes that came over connections that have ended.",
+        "Bytes received over connections that have closed.",
     ),
     (
         "hardstop_sent_bytes_total",
         "counter",
-        "Bytes that left over connections that have ended.",
+        "Bytes sent over connections that have closed.",
     ),
     (
         "hardstop_requests_total",
         "counter",
-        "Requests for which the handler was called.",
+        "Requests passed to the handler.",
     ),
     (
         "hardstop_responses_total",
         "counter",
-        "Responses, refusals included, by the class of their status.",
+        "Responses sent, including refusals, by status class.",
     ),
     (
         "hardstop_response_seconds",
         "summary",
-        "Time from the end of a request's head to its response.",
+        "Time from the end of the request head to the end of the response.",
     ),
     (
         "hardstop_troubles_total",
         "counter",
-        "Panics, refusals, clients that could not be accepted, and the like.",
+        "Panics, refused requests, failed accepts and other problems, by event.",
     ),
 ];
 
-/// The value of each series, by its name and label. Prometheus counts in floating point, too.
+/// The value of each series, by its name and labels. Prometheus values are floating-point numbers,
+/// too.
 #[derive(Default)]
 pub(crate) struct Metrics(Mutex<BTreeMap<String, f64>>);
 
 impl Metrics {
     pub(crate) fn note(&self, event: &Event) {
+        // One lock for all series of an event, so that a scrape sees all of them or none.
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut add =
-            |series: &str, n: f64| *values.entry(format!("hardstop_{series}")).or_default() += n;
-        // A variant's name alone: what is in it would make ever more series.
-        let name = |variant: &dyn Debug| {
-            format!("{variant:?}")
-                .split([' ', '('])
-                .take(1)
-                .collect::<String>()
-        };
         match event {
             Event::Opened { .. } => {
-                add("open_connections", 1.0);
-                add("connections_opened_total", 1.0);
+                add(&mut values, "open_connections", 1.0);
+                add(&mut values, "connections_opened_total", 1.0);
             }
             Event::Closed {
                 reason,
@@ -119,41 +106,64 @@ impl Metrics {
                 sent,
                 ..
             } => {
-                add("open_connections", -1.0);
+                let reason = variant_name(reason);
+                add(&mut values, "open_connections", -1.0);
                 add(
-                    &format!("connections_closed_total{{reason=\"{}\"}}", name(reason)),
+                    &mut values,
+                    &format!("connections_closed_total{{reason=\"{reason}\"}}"),
                     1.0,
                 );
-                add("received_bytes_total", *received as f64);
-                add("sent_bytes_total", *sent as f64);
+                add(&mut values, "received_bytes_total", *received as f64);
+                add(&mut values, "sent_bytes_total", *sent as f64);
             }
-            Event::Request { .. } => add("requests_total", 1.0),
+            Event::Request { .. } => add(&mut values, "requests_total", 1.0),
             Event::Responded { status, time, .. } => {
+                let class = status.as_u16() / 100;
                 add(
-                    &format!("responses_total{{class=\"{}xx\"}}", status.as_u16() / 100),
+                    &mut values,
+                    &format!("responses_total{{class=\"{class}xx\"}}"),
                     1.0,
                 );
-                add("response_seconds_sum", time.as_secs_f64());
-                add("response_seconds_count", 1.0);
+                add(&mut values, "response_seconds_sum", time.as_secs_f64());
+                add(&mut values, "response_seconds_count", 1.0);
             }
-            Event::Upgraded { .. } => {} // its 101 has been counted
-            trouble => add(
-                &format!("troubles_total{{what=\"{}\"}}", name(trouble)),
-                1.0,
-            ),
+            // The response with status 101 has been counted.
+            Event::Upgraded { .. } => {}
+            trouble => {
+                let what = variant_name(trouble);
+                add(
+                    &mut values,
+                    &format!("troubles_total{{what=\"{what}\"}}"),
+                    1.0,
+                );
+            }
         }
     }
 
+    /// Returns all metrics in the text format of Prometheus.
     pub(crate) fn text(&self) -> String {
         let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         for (metric, kind, help) in METRICS {
             text += &format!("# HELP {metric} {help}\n# TYPE {metric} {kind}\n");
-            let series = values
-                .iter()
-                .filter(|(series, _)| series.starts_with(metric));
-            series.for_each(|(series, value)| text += &format!("{series} {value}\n"));
+            for (series, value) in values.iter() {
+                if series.starts_with(metric) {
+                    text += &format!("{series} {value}\n");
+                }
+            }
         }
         text
     }
+}
+
+fn add(values: &mut BTreeMap<String, f64>, series: &str, n: f64) {
+    *values.entry(format!("hardstop_{series}")).or_default() += n;
+}
+
+/// Returns the name of an enum's variant without its fields. With them, the number of series would
+/// be unbounded.
+fn variant_name(variant: &dyn Debug) -> String {
+    let text = format!("{variant:?}");
+    let name = text.split([' ', '(']).next();
+    name.unwrap_or_default().to_owned()
 }

@@ -1,7 +1,7 @@
 //! Run `cargo run --example stop_with_stdin`, then `curl 127.0.0.1:8080/slow`, and press Ctrl-D
-//! meanwhile (on Windows, Ctrl-Z and Enter): no new client gets in, that answer still comes, then
-//! the program ends. With the line `destroy` it does not wait. A program that starts it with a pipe
-//! as its stdin takes it along, however that one ends.
+//! before curl gets its response (on Windows, Ctrl-Z and Enter): new clients are refused, curl
+//! still gets its response, and the program exits. The line `destroy` exits at once. A program that
+//! starts this one with a pipe as its stdin stops it when it ends, however it ends.
 
 use hardstop::{Handle, Response, Server};
 use std::io::{self, Write};
@@ -15,31 +15,36 @@ fn main() -> io::Result<()> {
     let stdin = thread::Builder::new().spawn(move || stop_with_stdin(&handle))?;
     server.run(|req| {
         if req.path() == "/slow" {
-            req.cancel_token().wait_timeout(Duration::from_secs(3)); // ends early if the connection is cut
+            // The wait ends early if the connection is cut.
+            req.cancel_token().wait_timeout(Duration::from_secs(3));
         }
         Response::text(format!("hello from process {}\n", process::id()))
     });
-    let _ = stdin.join(); // it has stopped the server, and tells how that went
+    // That thread has stopped the server. Wait until it has printed the outcome.
+    let _ = stdin.join();
     Ok(())
 }
 
-/// Waits for the end of stdin. A pipe ends when the last process that could write to it does,
-/// killed or not. Not for a program that is started without a stdin, such as a service: `/dev/null`
-/// ends at once.
+/// Stops the server at the end of stdin. A pipe ends with the last process that can write to it,
+/// even if that process is killed. This does not suit a program that is started without a stdin,
+/// such as a service: `/dev/null` is at its end immediately.
 fn stop_with_stdin(handle: &Handle) {
     for line in io::stdin().lines() {
         match line.as_deref() {
             Ok("destroy") => {
-                return say(&format!("destroyed, {} connections cut", handle.destroy()))
+                let cut = handle.destroy();
+                say(&format!("destroyed, {cut} connections cut"));
+                return;
             }
             Ok(_) => {}
-            Err(_) => break, // as good as the end
+            Err(_) => break,
         }
     }
-    say(&format!("{:?}", handle.shutdown(Duration::from_secs(10))));
+    let outcome = handle.shutdown(Duration::from_secs(10));
+    say(&format!("{outcome:?}"));
 }
 
-/// As `println!`, which would panic when the program that reads this is gone.
+/// Prints a line. `println!` would panic if the program that reads stdout has ended.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

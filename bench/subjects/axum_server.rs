@@ -1,4 +1,4 @@
-//! `axum-server PORT`, for its stop: a line on its stdin, as with `hardstop`.
+//! `axum-server PORT`, for its stop call. As with `hardstop`, a line on its stdin stops it.
 
 use axum::{http::header, routing::get, Router};
 use axum_server::{accept::NoDelayAcceptor, Handle};

@@ -1,5 +1,6 @@
-//! `bare PORT`: the limit of the shape, a thread per connection that can be cut, with a fixed answer and without
-//! parsing. `bare PORT once` closes each connection after its first answer. A line on its stdin stops it.
+//! `bare PORT`: the upper bound for this design, a thread per connection that can be cut. It sends a fixed response and
+//! does not parse requests. `bare PORT once` closes each connection after its first response. A line on its stdin stops
+//! it.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -28,7 +29,8 @@ fn main() -> io::Result<()> {
     }
     let cut = start.elapsed();
     while Arc::strong_count(&streams) > 2 || fs::read_dir("/proc/self/task")?.count() > 2 {
-        thread::sleep(Duration::from_micros(50)); // only this one and the accept loop stay
+        // Only this thread and the accept loop remain.
+        thread::sleep(Duration::from_micros(50));
     }
     println!("{} {}", cut.as_micros(), start.elapsed().as_micros());
     Ok(())
@@ -49,7 +51,7 @@ fn accept(listener: &TcpListener, streams: &Streams, once: bool) -> io::Result<(
     Ok(())
 }
 
-/// Answers each blank line; what has come together is answered with one write.
+/// Answers each blank line. Requests that arrive together are answered with one write.
 fn serve(mut stream: TcpStream, once: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let answer = format!(

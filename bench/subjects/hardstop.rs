@@ -1,4 +1,5 @@
-//! `hardstop PORT`. A line on its stdin stops it; it then says how many microseconds the call took, and all of it.
+//! `hardstop PORT`. A line on its stdin stops it. It then prints the microseconds until the call returned, and until
+//! everything had ended.
 
 use hardstop::Server;
 use std::{env, io, time::Instant};

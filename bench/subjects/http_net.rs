@@ -1,4 +1,4 @@
-//! `http-net PORT`. A line on its stdin has no effect: its stop waits for idle connections.
+//! `http-net PORT`. A line on its stdin has no effect, because its stop call waits for idle connections.
 
 use http_net::blocking::{Server, ServerConfig};
 use http_net::Response;

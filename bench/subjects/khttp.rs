@@ -1,4 +1,4 @@
-//! `khttp PORT`: a thread per connection. `khttp PORT epoll`: its event loop and its pool of threads.
+//! `khttp PORT`: a thread per connection. `khttp PORT epoll`: its event loop with its thread pool.
 
 use khttp::{ConnectionSetupAction, Headers, Method, Server};
 use std::{env, io};

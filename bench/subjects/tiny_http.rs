@@ -1,4 +1,4 @@
-//! `tiny_http PORT`, with four threads that answer, as its own example has them.
+//! `tiny_http PORT`, with four threads that answer requests, as in its own example.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use tiny_http::{Header, Response, Server};
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let port = env::args().nth(1).unwrap_or_default();
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
-    // It sets no TCP_NODELAY; on Linux its connections inherit that of the listener.
+    // tiny_http does not set TCP_NODELAY. On Linux, its connections inherit the option from the listener.
     TcpStream::from(OwnedFd::from(listener.try_clone()?)).set_nodelay(true)?;
     let server = Server::from_listener(listener, None)?;
     thread::scope(|scope| {

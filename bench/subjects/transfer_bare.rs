@@ -1,5 +1,5 @@
-//! `transfer-bare PORT FILE`, the limit: loops that copy with buffers of 128 KiB. A chunked upload is read to its end, and
-//! not decoded.
+//! `transfer-bare PORT FILE`, the upper bound: loops that copy with buffers of 128 KiB. A chunked upload is read to its
+//! end but not decoded.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -54,7 +54,8 @@ fn serve(mut stream: TcpStream, path: &str, memory: &[u8]) -> io::Result<()> {
                 None
             };
             let chunked = head.contains("chunked");
-            let last = b"\r\n0\r\n\r\n"; // it may come in pieces: the bytes before `KEPT` are the end of the read before
+            // The last chunk may arrive in pieces, so the bytes before `KEPT` are the end of the previous read.
+            let last = b"\r\n0\r\n\r\n";
             buffer.copy_within(end..filled, KEPT);
             let (mut n, mut total) = (filled - end, 0);
             loop {
@@ -97,7 +98,8 @@ fn copy(
     if chunked {
         to.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
     }
-    let room = buffer.len() - 16; // for the lines around a chunk, so that one write takes all
+    // Leaves space for the lines around a chunk, so that one write sends all of it.
+    let room = buffer.len() - 16;
     loop {
         let n = from.read(&mut buffer[8..8 + room])?;
         if !chunked && n == 0 {

@@ -1,4 +1,5 @@
-//! `transfer-hardstop PORT FILE`: GET /memory, /memory-chunked, /file, /file-chunked; POST /memory and /file (in FILE.up).
+//! `transfer-hardstop PORT FILE`: GET /memory, /memory-chunked, /file and /file-chunked; POST /memory and /file, which
+//! writes to FILE.up.
 
 use hardstop::{Body, Request, Response, Server};
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! `transfer-http-net PORT FILE`, with the paths of `transfer-hardstop`. It holds a request's body in memory as a whole.
+//! `transfer-http-net PORT FILE`, with the paths of `transfer-hardstop`. It holds the whole body of a request in memory.
 
 use http_net::blocking::{Connection, Error};
 use http_net::{Limits, Method, Response};

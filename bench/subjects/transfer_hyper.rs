@@ -1,5 +1,5 @@
-//! `transfer-hyper PORT FILE`, with the paths of `transfer-hardstop`. Files are read and written where they are asked for,
-//! as they are in the cache, and a thread for them would only cost.
+//! `transfer-hyper PORT FILE`, with the paths of `transfer-hardstop`. Files are read and written on the
+//! async threads: they are in the page cache, so blocking threads would only add cost.
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};

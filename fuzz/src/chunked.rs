@@ -1,4 +1,4 @@
-//! A chunked body: in one piece, in pieces and byte by byte it is what the naive decoder says.
+//! A chunked body. Read in one piece, in pieces or byte by byte, it decodes as the naive decoder decodes it.
 
 use crate::hardstop::proto::{BodyDecoder, BodyLength, BodyState};
 use crate::naive::{self, End};
@@ -13,7 +13,7 @@ pub fn chunked(input: &[u8]) {
     assert_eq!(decode(bytes, ends(sizes, bytes.len())), want, "in pieces");
 }
 
-/// Reads as a request's body does, when the pieces end there.
+/// Decodes as a request's body does, when the input arrives in pieces that end at these offsets.
 fn decode(bytes: &[u8], ends: impl Iterator<Item = usize>) -> (Vec<u8>, End) {
     let mut decoder = BodyDecoder::new(BodyLength::Chunked);
     let (mut data, mut at) = (Vec::new(), 0);

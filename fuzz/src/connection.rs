@@ -1,10 +1,11 @@
-//! A whole connection over a transport in memory.
+//! A whole connection over an in-memory transport.
 //!
-//! 1. However the bytes are cut, and the writes too, the same handlers are called, the same is told and the same sent.
-//!    Only a `100 Continue` may be missing, where the body has come by then.
-//! 2. Requests begin where the naive parser says, and nowhere else: what follows a refused one is never one.
-//! 3. No response without `Connection: close` leaves before its request has been received whole.
-//! 4. Each call has one well-formed response. A refusal is one more, the last one, and says so.
+//! 1. The handler calls, the reported events and the response bytes do not depend on how reads and writes are split. Only
+//!    a `100 Continue` may be missing, if the body has already arrived.
+//! 2. Requests begin where the naive parser finds them, and nowhere else. Bytes after a refused request are never parsed.
+//! 3. A response without `Connection: close` is not sent before its request has been received completely.
+//! 4. Each handler call has one well-formed response. A refusal adds one more response, which is the last one and has
+//!    `Connection: close`.
 
 mod answers;
 mod handler;
@@ -29,20 +30,23 @@ pub fn connection(input: &[u8]) {
     let (sizes, bytes) = plan(input);
     let whole = run(bytes, vec![usize::MAX], false);
     let pieces = run(bytes, sizes.take(256).collect(), true);
-    assert_eq!(whole, pieces, "in one piece, and in pieces");
+    assert_eq!(
+        whole, pieces,
+        "the result differs between one piece and several"
+    );
     check(&whole, bytes);
 }
 
-/// What has come of a connection.
+/// The observable results of a connection.
 #[derive(Debug, PartialEq)]
 struct Run {
     calls: Vec<Call>,
     answers: Vec<Answer>,
-    told: Vec<String>,
+    reported: Vec<String>,
     reason: CloseReason,
 }
 
-/// Serves a client that sends these bytes, ends its side, and reads everything.
+/// Serves a client that sends these bytes, closes its sending side and reads everything.
 fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     let output = Arc::new(Mutex::new(Output::default()));
     let transport = Wire {
@@ -59,7 +63,7 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
         entry: Arc::new(Entry::new(ConnectionId(1), None, false)),
         reported: Reported::Nothing,
     };
-    TOLD.lock().unwrap().clear();
+    REPORTED.lock().unwrap().clear();
     let calls = Mutex::new(Vec::new());
     let handler = |request: &mut Request<'_>| handle(request, &calls);
     let open =
@@ -67,27 +71,30 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     serve_over(open, registration, &handler);
 
     let (calls, output) = (calls.into_inner().unwrap(), output.lock().unwrap());
-    let (told, reasons): (Vec<_>, Vec<_>) = TOLD.lock().unwrap().drain(..).unzip();
+    let (reported, reasons): (Vec<_>, Vec<_>) = REPORTED.lock().unwrap().drain(..).unzip();
     let reasons: Vec<_> = reasons.into_iter().flatten().collect();
     let [reason] = reasons[..] else {
-        panic!("not one end: {told:?}");
+        panic!("there must be one `Closed` event: {reported:?}");
     };
-    let opened = told.iter().filter(|it| it.starts_with("Opened"));
-    assert_eq!(opened.count(), 1, "{told:?}");
-    assert!(told[0].starts_with("Opened"), "{told:?}");
-    assert!(told[told.len() - 1].starts_with("Closed"), "{told:?}");
+    let opened = reported.iter().filter(|it| it.starts_with("Opened"));
+    assert_eq!(opened.count(), 1, "{reported:?}");
+    assert!(reported[0].starts_with("Opened"), "{reported:?}");
+    assert!(
+        reported[reported.len() - 1].starts_with("Closed"),
+        "{reported:?}"
+    );
     Run {
         answers: answers(&output.bytes, &calls),
         calls,
-        told,
+        reported,
         reason,
     }
 }
 
-/// What the server's hook was told, and the reason if it was an end. libFuzzer calls a target on one thread.
-static TOLD: Mutex<Vec<(String, Option<CloseReason>)>> = Mutex::new(Vec::new());
+/// The events that the server reported, with the reason of a `Closed` event. libFuzzer calls a target on one thread.
+static REPORTED: Mutex<Vec<(String, Option<CloseReason>)>> = Mutex::new(Vec::new());
 
-/// Bound once, and never run.
+/// Returns a server that is bound once and never run.
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -100,8 +107,8 @@ fn server() -> &'static Server {
                     Event::Closed { reason, .. } => Some(*reason),
                     _ => None,
                 };
-                // What takes time, and how many bytes an answer to `Expect` had, differs from run to run.
-                let told = match event {
+                // Durations, and the bytes of a `100 Continue`, differ from run to run.
+                let reported = match event {
                     Event::Responded { status, bytes, .. } => format!("Responded {status} {bytes}"),
                     Event::Closed {
                         reason,
@@ -113,13 +120,14 @@ fn server() -> &'static Server {
                     }
                     event => format!("{event:?}"),
                 };
-                TOLD.lock().unwrap().push((told, reason));
+                REPORTED.lock().unwrap().push((reported, reason));
             });
         server.bind("127.0.0.1:0").unwrap()
     })
 }
 
-/// A transport whose reads are cut to these sizes, and its writes to sixteen times these; each may be interrupted once.
+/// A transport that limits reads to these sizes, and writes to sixteen times these sizes. Each call may be interrupted
+/// once.
 struct Wire {
     input: Vec<u8>,
     sizes: Vec<usize>,
@@ -151,7 +159,10 @@ impl Transport for Wire {
         self.interrupt()?;
         let size = self.sizes[self.reads % self.sizes.len()];
         self.reads += 1;
-        assert!(!buf.is_empty(), "it would be taken for the end");
+        assert!(
+            !buf.is_empty(),
+            "an empty buffer would read as the end of the stream"
+        );
         let n = size.min(buf.len()).min(self.input.len());
         buf[..n].copy_from_slice(&self.input[..n]);
         self.input.drain(..n);
@@ -164,7 +175,7 @@ impl Transport for Wire {
         self.writes += 1;
         let n = size.saturating_mul(16).min(bytes.len());
         let mut output = self.output.lock().unwrap();
-        assert!(!output.ended, "that side has been shut down");
+        assert!(!output.ended, "a write after the shutdown");
         output.bytes.extend_from_slice(&bytes[..n]);
         Ok(n)
     }
@@ -186,7 +197,7 @@ impl Transport for Wire {
     }
 }
 
-/// A request as the naive parser finds it, with as much of its body as has come.
+/// A request as the naive parser finds it, with the part of its body that was sent.
 struct Sent<'a> {
     head: naive::Head<'a>,
     body: Vec<u8>,
@@ -194,11 +205,11 @@ struct Sent<'a> {
     keep_alive: bool,
 }
 
-/// The requests up to the first that is the last, by itself or because its body does not end; and what comes next, if
-/// that must be refused.
+/// Returns the requests up to the one that ends the connection, by its own terms or because its body is incomplete. Also
+/// returns the bytes that follow, if they must be refused.
 fn requests(mut bytes: &[u8]) -> (Vec<Sent<'_>>, Option<&[u8]>) {
     let mut requests = Vec::new();
-    // An empty line in front begins nothing.
+    // An empty line does not begin a request.
     while !b"\r\n".starts_with(bytes) {
         let Some((head, length)) = naive::head(bytes, MAX_HEAD_BYTES, MAX_HEADERS) else {
             return (requests, Some(bytes));
@@ -231,7 +242,10 @@ fn requests(mut bytes: &[u8]) -> (Vec<Sent<'_>>, Option<&[u8]>) {
 
 fn check(run: &Run, bytes: &[u8]) {
     let (requests, refused) = requests(bytes);
-    assert!(run.calls.len() <= requests.len(), "one too many: {run:?}");
+    assert!(
+        run.calls.len() <= requests.len(),
+        "a call without a request: {run:?}"
+    );
     for (call, sent) in run.calls.iter().zip(&requests) {
         call.check(&sent.head, &sent.body, sent.end);
     }
@@ -243,7 +257,7 @@ fn check(run: &Run, bytes: &[u8]) {
         let is_received = matches!(sent.end, End::Whole(_));
         assert!(
             answer.closes || is_received,
-            "the request has not been received whole: {run:?}"
+            "the request has not been received completely: {run:?}"
         );
         let is_old = sent.head.minor == 0;
         assert_eq!(answer.stays, is_old && !answer.closes, "{run:?}");
@@ -253,14 +267,19 @@ fn check(run: &Run, bytes: &[u8]) {
     for answer in run.answers.iter().rev().skip(1) {
         assert!(answer.is_whole && !answer.closes, "not the last: {run:?}");
     }
-    let count = |name: &str| run.told.iter().filter(|it| it.starts_with(name)).count();
+    let count = |name: &str| {
+        run.reported
+            .iter()
+            .filter(|it| it.starts_with(name))
+            .count()
+    };
     assert_eq!(count("Request {"), run.calls.len(), "{run:?}");
     let wholes = run.answers.iter().filter(|answer| answer.is_whole);
     match run.reason {
         CloseReason::ResponseFailed => assert!(last.is_some_and(|last| last.may_be_cut)),
         _ => assert_eq!(count("Responded "), wholes.count(), "{run:?}"),
     }
-    // As far as the connection went on, everything was seen.
+    // Every request before the end of the connection was handled.
     let all_called = run.calls.len() == requests.len();
     match refusals {
         [] => {
@@ -286,7 +305,7 @@ fn check(run: &Run, bytes: &[u8]) {
             assert!([400, 414, 417, 421, 431, 501, 505].contains(&refusal.status));
             assert!(refusal.closes && refusal.is_whole, "{run:?}");
             assert!(all_called, "{run:?}");
-            let refused = refused.expect("it was a good one");
+            let refused = refused.expect("a valid request was refused");
             let refused = refused.strip_prefix(b"\r\n").unwrap_or(refused);
             let is_head = refused.starts_with(b"HEAD ");
             assert_eq!(refusal.body.is_empty(), is_head, "{run:?}");

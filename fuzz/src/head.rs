@@ -1,5 +1,5 @@
-//! A head: what is accepted, and where it ends, does not depend on the pieces that it comes in and is what the naive
-//! parser says; nothing of it is lost, changed or added.
+//! A request head. The result and the end of the head do not depend on the pieces in which it arrives. They agree with the
+//! naive parser. No part of the head is lost, changed or added.
 
 use crate::hardstop::proto::{directives, BodyLength, Directives, Head, HeadLimits, Refusal};
 use crate::hardstop::Version;
@@ -15,7 +15,7 @@ const LIMITS: HeadLimits = HeadLimits {
     https: false,
 };
 
-/// What has become of a head, after so many bytes of it were there.
+/// The number of bytes after which the result was known, and the result.
 type Outcome = (usize, Option<Result<usize, String>>);
 
 pub fn head(input: &[u8]) {
@@ -40,18 +40,24 @@ pub fn head(input: &[u8]) {
     assert_eq!(in_pieces, (known, whole.1.clone()), "in pieces");
 
     let goes_on = |bytes| naive::may_become_head(bytes, MAX_BYTES, MAX_FIELDS);
-    assert!(decided == 0 || goes_on(&bytes[..decided - 1]), "too late");
+    assert!(
+        decided == 0 || goes_on(&bytes[..decided - 1]),
+        "the result was known earlier"
+    );
     let naive = naive::head(bytes, MAX_BYTES, MAX_FIELDS);
     match (whole.1, &naive) {
         (Some(Ok(n)), Some((want, m))) => {
             assert_eq!(n, *m);
-            assert_eq!(decided, n, "it is known with its last byte");
+            assert_eq!(decided, n, "the head is complete with its last byte");
             check(&head, want);
             check_directives(directives(&head), naive::terms(want));
             check_again(&head);
         }
-        (Some(Err(_)), None) => assert!(!goes_on(&bytes[..decided]), "it could be one"),
-        (None, None) => assert!(goes_on(bytes), "it cannot be one any more"),
+        (Some(Err(_)), None) => assert!(
+            !goes_on(&bytes[..decided]),
+            "the refused bytes could become a head"
+        ),
+        (None, None) => assert!(goes_on(bytes), "the bytes can no longer become a head"),
         (got, want) => panic!("{got:?}, but {:?}", want.as_ref().map(|it| it.1)),
     }
 }
@@ -95,12 +101,12 @@ fn check_directives(got: Result<Directives, Refusal>, want: Option<naive::Terms>
             assert_eq!(got.expects_continue, want.expects_continue);
         }
         (Err(refusal), None) => assert!([400, 417, 501].contains(&refusal.status.as_u16())),
-        (Ok(_), None) => panic!("a head is accepted whose fields must not be"),
-        (Err(refusal), Some(_)) => panic!("a good head is refused: {}", refusal.reason),
+        (Ok(_), None) => panic!("a head with invalid fields is accepted"),
+        (Err(refusal), Some(_)) => panic!("a valid head is refused: {}", refusal.reason),
     }
 }
 
-/// Written out, what was parsed is parsed to the same.
+/// Writes the parsed head out and checks that it parses to the same head.
 fn check_again(head: &Head) {
     let minor = u8::from(head.version == Version::Http11);
     let line = format!("{} {} HTTP/1.{minor}\r\n", head.method, head.target);

@@ -1,9 +1,10 @@
-//! What is fuzzed, one function for each target. The library is taken in as a module, so nothing is made public for it.
+//! One function for each fuzz target. The library is included as a module, so that it need not export its internals.
 //!
-//! Except for `urlencoded`, the first line of an input says in what pieces the rest of it comes: `a` is a piece of one
-//! byte, `b` of two, and so on; they are repeated to the end. An empty line is the same as `a`. So the seeds can be read.
+//! Except for `urlencoded`, the first line of an input gives the sizes of the pieces in which the rest arrives: `a` is a
+//! piece of one byte, `b` of two, and so on. The sizes are repeated to the end. An empty line means `a`. This keeps the
+//! seeds readable.
 
-// Its warnings are looked for where it is a package of its own.
+// The library is checked for warnings as a package of its own.
 #[allow(dead_code, unused_imports, clippy::all)]
 #[path = "../../src/lib.rs"]
 mod hardstop;
@@ -21,7 +22,7 @@ pub use self::urlencoded::urlencoded;
 
 use std::iter;
 
-/// The sizes of the pieces, without an end, and what comes in them.
+/// Splits an input into the endless sequence of piece sizes and the bytes that arrive in these pieces.
 fn plan(input: &[u8]) -> (impl Iterator<Item = usize> + Clone + Send + '_, &[u8]) {
     let end = input.iter().position(|&byte| byte == b'\n');
     let (line, rest) = input.split_at(end.unwrap_or(0));
@@ -32,7 +33,7 @@ fn plan(input: &[u8]) -> (impl Iterator<Item = usize> + Clone + Send + '_, &[u8]
     (sizes.cycle(), rest.strip_prefix(b"\n").unwrap_or(rest))
 }
 
-/// Where those pieces end, from 0 on.
+/// Returns the offsets at which the pieces end, beginning with 0.
 fn ends(mut sizes: impl Iterator<Item = usize>, length: usize) -> impl Iterator<Item = usize> {
     let mut next = Some(0);
     iter::from_fn(move || {

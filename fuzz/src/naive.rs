@@ -1,6 +1,6 @@
-//! The grammar once more, as plainly as it can be read from RFC 9110, 9112 and 3986: what the library is compared with.
+//! The grammar of RFC 9110, 9112 and 3986 in its plainest form. The targets compare the library with it.
 //!
-//! It looks at whole messages only, knows no pieces, and says no more than "no" of what it does not accept.
+//! It parses complete messages only, and gives no reason when it rejects one.
 
 use std::net::Ipv6Addr;
 
@@ -9,20 +9,20 @@ pub(crate) struct Head<'a> {
     pub(crate) target: &'a str,
     pub(crate) path: String,
     pub(crate) query: Option<&'a str>,
-    /// The digit after `HTTP/1.`, where all but 0 are taken for 1.
+    /// The digit after `HTTP/1.`. Every digit but 0 counts as 1.
     pub(crate) minor: u8,
     pub(crate) fields: Vec<(&'a str, &'a [u8])>,
     authority: Option<&'a str>,
 }
 
 pub(crate) struct Terms {
-    /// `None`: chunked.
+    /// `None` if the body is chunked.
     pub(crate) length: Option<u64>,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
 }
 
-/// The head that the bytes begin with, and its length.
+/// Parses the head at the start of the bytes. Returns it with its length.
 pub(crate) fn head(bytes: &[u8], max_bytes: usize, max_fields: usize) -> Option<(Head<'_>, usize)> {
     let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let end = start + find(&bytes[start..], b"\r\n\r\n")?;
@@ -46,7 +46,7 @@ pub(crate) fn head(bytes: &[u8], max_bytes: usize, max_fields: usize) -> Option<
     Some((head, end + 4))
 }
 
-/// Whether more bytes could make a head of these: every line that is whole is good, and nothing is wrong with the next.
+/// Returns whether more bytes could complete a head: every complete line is valid, and so is the start of the next one.
 pub(crate) fn may_become_head(bytes: &[u8], max_bytes: usize, max_fields: usize) -> bool {
     let last = bytes.windows(2).rposition(|it| it == b"\r\n");
     let (whole, next) = bytes.split_at(last.map_or(0, |at| at + 2));
@@ -71,7 +71,7 @@ fn request_line(line: &str) -> Option<Head<'_>> {
     };
     let lower = target.to_ascii_lowercase();
     let (mut authority, mut local) = (None, target);
-    // RFC 9110 §7.4: `https` belongs to another server.
+    // RFC 9110 §7.4: an `https` target is for another server.
     if lower.starts_with("http://") {
         let rest = &target["http://".len()..];
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -108,14 +108,14 @@ fn request_line(line: &str) -> Option<Head<'_>> {
     })
 }
 
-/// A field line in a head or among trailers, without its end.
+/// Parses a field line of a head or of trailers, without its line ending.
 fn field(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|&byte| byte == b':')?;
     let name = std::str::from_utf8(&line[..colon]).ok()?;
     is_token(name.as_bytes()).then(|| (name, trim(&line[colon + 1..])))
 }
 
-/// Without the spaces and tabs around it.
+/// Removes spaces and tabs at both ends.
 fn trim(mut text: &[u8]) -> &[u8] {
     while matches!(text.first(), Some(b' ' | b'\t')) {
         text = &text[1..];
@@ -126,7 +126,7 @@ fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// What its fields say of a head's body and connection, if they agree.
+/// Returns what the fields say about the body and the connection, or `None` if they contradict each other.
 pub(crate) fn terms(head: &Head<'_>) -> Option<Terms> {
     let all = |name: &str| {
         let fields = head.fields.iter();
@@ -152,7 +152,7 @@ pub(crate) fn terms(head: &Head<'_>) -> Option<Terms> {
     }
     let length = match (once("transfer-encoding")?, once("content-length")?) {
         (None, None) => Some(0),
-        (None, Some([b'0', _, ..])) => return None, // some read it as octal
+        (None, Some([b'0', _, ..])) => return None, // some parsers read it as octal
         (None, Some(value)) => Some(number(value)?),
         (Some(coding), None) if head.minor == 1 && coding.eq_ignore_ascii_case(b"chunked") => None,
         _ => return None,
@@ -188,7 +188,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     (!digits.is_empty()).then_some(number)
 }
 
-/// `host [ ":" port ]`, where the port may be empty, and an address in brackets is one of IPv6.
+/// Matches `host [ ":" port ]`. The port may be empty, and brackets enclose an IPv6 address.
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.rfind(':').filter(|&at| !text[at..].contains(']')) {
         Some(at) => (&text[..at], &text[at + 1..]),
@@ -203,7 +203,7 @@ fn is_authority(text: &str) -> bool {
         })
 }
 
-/// Whether it is letters, digits, these, and whole percent-encodings.
+/// Returns whether a text consists of letters, digits, these other characters and complete percent-encodings.
 fn made_of(text: &str, others: &str) -> bool {
     let mut parts = text.split('%');
     let is_plain = |part: &str| {
@@ -214,7 +214,7 @@ fn made_of(text: &str, others: &str) -> bool {
     parts.next().is_some_and(is_plain) && parts.all(|part| is_hex(part) && is_plain(part))
 }
 
-/// With every whole percent-encoding replaced, and everything else as it is.
+/// Decodes every complete percent-encoding and keeps everything else.
 pub(crate) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let (mut decoded, mut at) = (Vec::new(), 0);
     while at < text.len() {
@@ -235,14 +235,15 @@ pub(crate) fn percent_decoded(text: &[u8]) -> Vec<u8> {
 /// How a chunked body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// After so many bytes.
+    /// It is complete after this number of bytes.
     Whole(usize),
-    /// Not yet.
+    /// It is incomplete.
     Early,
+    /// It is malformed.
     Refused,
 }
 
-/// The data of a chunked body up to its end, whatever that is.
+/// Returns the data of a chunked body up to its end, with the kind of its end.
 pub(crate) fn chunked(bytes: &[u8]) -> (Vec<u8>, End) {
     let mut data = Vec::new();
     let end = chunks(bytes, &mut data);
@@ -289,7 +290,7 @@ fn chunks(bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, End> {
     }
 }
 
-/// The line at the beginning, if it and what is `extra` so far do not come to more than 4 KiB.
+/// Returns the first line, if it and the `extra` bytes so far do not exceed 4 KiB.
 fn line(bytes: &[u8], extra: usize) -> Result<&[u8], End> {
     let length = bytes.iter().position(control).unwrap_or(bytes.len());
     if extra + length > 4096 {
@@ -346,7 +347,7 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(is_one)
 }
 
-/// What may stand in no line: all controls but the tab.
+/// Returns whether a byte is forbidden in every line: a control character other than the tab.
 pub(crate) fn control(byte: &u8) -> bool {
     byte.is_ascii_control() && *byte != b'\t'
 }

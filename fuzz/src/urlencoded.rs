@@ -1,4 +1,4 @@
-//! Percent-encoding and forms: what a naive decoder says, and what an encoder was given.
+//! Percent-encoding and forms, compared with a naive decoder and with the input of an encoder.
 
 use crate::hardstop::proto::urlencoded::{decode, encoded_byte, pairs};
 use crate::naive;
@@ -19,7 +19,8 @@ fn decoding_is_what_the_naive_decoder_says(input: &[u8]) {
     };
     assert_eq!(decode(input, false), naive(input));
     assert_eq!(decode(input, true), naive(&spaced(input)));
-    assert!(decode(input, true).len() <= 3 * input.len()); // U+FFFD for every byte
+    // At worst, each byte becomes U+FFFD, which has three bytes.
+    assert!(decode(input, true).len() <= 3 * input.len());
 
     let mut want = Vec::new();
     for pair in spaced(input).split(|&byte| byte == b'&') {
@@ -41,7 +42,7 @@ fn decoding_is_what_the_naive_decoder_says(input: &[u8]) {
     }
 }
 
-/// Takes each line for a pair, and encodes it with as much variety as there is.
+/// Takes each line as a pair and encodes it in every way that the decoder must accept.
 fn what_was_encoded_comes_back(input: &[u8]) {
     let mut want = Vec::new();
     for line in String::from_utf8_lossy(input).split('\n') {
@@ -60,6 +61,7 @@ fn what_was_encoded_comes_back(input: &[u8]) {
     };
     let encode = |(name, value): &(String, String)| encoded(name) + "=" + &encoded(value);
     let form: Vec<String> = want.iter().map(encode).collect();
-    let form = form.join("&&"); // empty pairs are none
+    // The empty pairs between the others are skipped.
+    let form = form.join("&&");
     assert_eq!(pairs(form.as_bytes()).collect::<Vec<_>>(), want, "{form}");
 }

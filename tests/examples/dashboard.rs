@@ -9,7 +9,7 @@ use crate::support::example::Example;
 use crate::support::until;
 use std::net::SocketAddr;
 
-const GONE: &str = "generation 1 is gone, with its threads and sockets; the program goes on";
+const GONE: &str = "generation 1 is gone, with its threads and sockets; the program keeps running";
 
 /// An open page, with its event stream.
 struct Page(Client);
@@ -454,7 +454,9 @@ fn the_recipes_show_the_check_of_the_dashboard() {
         include_str!("../../examples/dashboard.rs"),
         include_str!("../../src/guide/recipes.md"),
     );
-    let start = example.find("/// Refuses what a foreign page").unwrap();
+    let start = example
+        .find("/// Refuses requests that come from the pages of other sites")
+        .unwrap();
     let length = example[start..].find("\n}\n").unwrap() + 3;
     let check = example[start..start + length].replace("pub(crate) fn", "fn");
     assert!(

@@ -456,7 +456,7 @@ fn assert_goes_on(family: &Family, kept: &mut Client, why: &str) {
     let answer = family.command(1, "/successor");
     let text = answer.text();
     assert_eq!(answer.status, 503, "{text}");
-    let says = format!("generation 1, process {first} goes on: ");
+    let says = format!("generation 1, process {first} keeps serving: ");
     assert!(text.contains(&says) && text.contains(why), "{text}");
     kept.say(GET);
     let answer = kept.response();

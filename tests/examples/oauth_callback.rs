@@ -197,7 +197,7 @@ fn a_denial_is_reported() {
         page.text().contains("<h1>Access was denied</h1>"),
         "{page:?}"
     );
-    let said = "oauth_callback: the answer is no: access_denied\n";
+    let said = "oauth_callback: access was denied: access_denied\n";
     assert_eq!(tool.end(), ended(1, &format!("within {LONG}s\n"), said));
 }
 
@@ -230,7 +230,7 @@ fn an_invalid_number_of_seconds_is_an_error() {
         assert!(
             output
                 .stderr
-                .starts_with(b"oauth_callback: the seconds to wait: "),
+                .starts_with(b"oauth_callback: invalid number of seconds: "),
             "{text}: {output:?}"
         );
     }

@@ -1,5 +1,5 @@
-//! What the https examples share: a certificate that is made at start, and the transport that
-//! speaks TLS with it.
+//! The code that the https examples share: a certificate that is created at start, and the
+//! transport that speaks TLS with it.
 
 #![warn(
     clippy::arithmetic_side_effects,
@@ -21,15 +21,15 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-/// The cryptography, for the server and for clients in tests.
+/// Returns the cryptography provider for the server, and for the clients in the tests.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls_graviola::default_provider())
 }
 
-/// One connection's TLS, for `Builder::transport`.
+/// The TLS session of one connection, for `Builder::transport`.
 ///
-/// Nothing is done here yet: the library flushes what it was given once, under its deadline, and
-/// that is the handshake.
+/// Creating it does no I/O. The library flushes a new transport once, within the deadline, and that
+/// flush performs the handshake.
 pub struct Tls(StreamOwned<ServerConnection, TcpStream>);
 
 impl Tls {
@@ -55,22 +55,23 @@ impl Write for Tls {
     }
 }
 
-/// Says goodbye, which `StreamOwned` does not do by itself: a client takes an end without it for an
-/// attack that cut off the rest. Not where something stands before it that could not be sent: it
-/// would wait for that a second time.
+/// Sends `close_notify`, which `StreamOwned` does not send by itself. Without it, a client has to
+/// assume that an attacker truncated the response.
 impl Drop for Tls {
     fn drop(&mut self) {
-        let (tls, tcp) = (&mut self.0.conn, &mut self.0.sock);
+        let tls = &mut self.0.conn;
+        // If earlier data could not be sent, sending it again would block a second time.
         if !tls.is_handshaking() && !tls.wants_write() {
             tls.send_close_notify();
-            let _ = tls.write_tls(tcp); // the client, or the whole server, may be gone
+            // The client may already be gone, or the connection may have been cut.
+            let _ = tls.write_tls(&mut self.0.sock);
         }
     }
 }
 
-/// A certificate for this machine, and the settings that serve it. Both are new with every start,
-/// and nobody has vouched for them: clients must be told to trust it, by `pem` or by comparing
-/// `sha256`.
+/// A certificate for this machine, and the TLS settings that use it. Both are created at every
+/// start. No authority has signed the certificate, so clients have to trust `pem` explicitly or
+/// compare `sha256`.
 pub struct SelfSigned {
     pub config: Arc<ServerConfig>,
     pub pem: String,
@@ -79,11 +80,11 @@ pub struct SelfSigned {
 
 impl SelfSigned {
     pub fn new() -> io::Result<SelfSigned> {
-        made().map_err(io::Error::other)
+        create().map_err(io::Error::other)
     }
 }
 
-fn made() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
+fn create() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
     let key = Key::new()?;
     let mut params =
         CertificateParams::new([String::from("localhost"), String::from("127.0.0.1")])?;
@@ -91,8 +92,9 @@ fn made() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let certificate = params.self_signed(&key)?;
     let hash = Sha256::hash(certificate.der());
-    let sha256 = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    let (pem, sha256) = (certificate.pem(), sha256.collect());
+    let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    let sha256 = digits.collect();
+    let pem = certificate.pem();
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -106,14 +108,14 @@ fn made() -> Result<SelfSigned, Box<dyn Error + Send + Sync>> {
     })
 }
 
-/// RFC 5280 §4.1.2.2: not negative, and of 20 bytes at most.
+/// Returns a random serial number. RFC 5280 §4.1.2.2: it is not negative and at most 20 bytes long.
 fn serial_number() -> Result<[u8; 16], Box<dyn Error + Send + Sync>> {
     let mut bytes = [0; 16];
     graviola::random::fill(&mut bytes)?;
     Ok(u128::to_be_bytes(u128::from_be_bytes(bytes) >> 1))
 }
 
-/// A key of the provider, in the form in which rcgen signs with it.
+/// A key of the provider, with which rcgen can sign.
 struct Key {
     key: SigningKey<P256>,
     public: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What a strict client makes of a server's output.
+//! Parses a server's output as a strict client does.
 
 use super::handler::Call;
 use crate::naive::{self, control, find, is_token, End};
@@ -6,43 +6,47 @@ use crate::naive::{self, control, find, is_token, End};
 #[derive(Debug, PartialEq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Whether it says `Connection: close`, or `keep-alive`.
+    /// Whether the response has `Connection: close`.
     pub(super) closes: bool,
+    /// Whether the response has `Connection: keep-alive`.
     pub(super) stays: bool,
-    /// Whether its body has come to its end; one that ends with the connection cannot tell.
+    /// Whether the body is complete. A body that ends with the connection counts as complete.
     pub(super) is_whole: bool,
     pub(super) may_be_cut: bool,
-    /// All of it but its date.
+    /// The head without its date.
     head: String,
     pub(super) body: Vec<u8>,
 }
 
-/// Reads a response to each of these calls, and perhaps one more; panics if there is anything else.
+/// Reads a response to each of these calls, and at most one more. Panics on any other output.
 pub(super) fn answers(mut output: &[u8], calls: &[Call]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !output.is_empty() {
         let call = calls.get(answers.len());
         if let Some(rest) = output.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n") {
-            assert!(call.is_some_and(Call::expects_continue), "nobody waits");
+            assert!(
+                call.is_some_and(Call::expects_continue),
+                "the client does not expect a 100"
+            );
             output = rest;
             assert!(output.starts_with(b"HTTP/1.1 ") && !output[9..].starts_with(b"1"));
         }
         let (answer, rest) = answer(output, call);
         assert!(
             call.is_some() || rest.is_empty(),
-            "something after a refusal"
+            "there is output after a refusal"
         );
         answers.push(answer);
         output = rest;
     }
-    assert!(answers.len() >= calls.len(), "a call has no answer");
+    assert!(answers.len() >= calls.len(), "a call has no response");
     answers
 }
 
 fn answer<'a>(output: &'a [u8], call: Option<&Call>) -> (Answer, &'a [u8]) {
-    let end = find(output, b"\r\n\r\n").expect("a head has no end");
+    let end = find(output, b"\r\n\r\n").expect("a head is incomplete");
     let (head, rest) = (&output[..end], &output[end + 4..]);
-    let head = String::from_utf8(head.to_vec()).expect("only the handler could send others");
+    let head = String::from_utf8(head.to_vec()).expect("a head is not UTF-8");
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap();
     let status = first.strip_prefix("HTTP/1.1 ").expect(first);
@@ -92,7 +96,7 @@ fn answer<'a>(output: &'a [u8], call: Option<&Call>) -> (Answer, &'a [u8]) {
         "{head}"
     );
     let (mut is_whole, mut may_be_cut) = (true, false);
-    // Of a refused request it is not known here whether its method was HEAD.
+    // The method of a refused request is not known here, so it may have been HEAD.
     let has_none = match call {
         Some(call) => call.method == "HEAD" || status == 204 || status == 304,
         None => rest.is_empty(),
@@ -117,7 +121,7 @@ fn answer<'a>(output: &'a [u8], call: Option<&Call>) -> (Answer, &'a [u8]) {
         let (body, rest) = rest.split_at(length.min(rest.len()));
         (body.to_vec(), rest)
     } else {
-        assert!(closes, "it has no other end: {head}");
+        assert!(closes, "only the connection's end ends the body: {head}");
         may_be_cut = true;
         (rest.to_vec(), &b""[..])
     };

@@ -1,4 +1,4 @@
-//! The handler: the first part of the path says how it reads the body, the second how it answers.
+//! The handler. The first part of the path selects how it reads the body, the second how it answers.
 
 use crate::hardstop::{Error, Request, Response, Version};
 use crate::naive::{self, End};
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 pub(super) const MAX_BODY_BYTES: u64 = 64;
 
-/// What a handler has seen, and the status code that its response should have.
+/// The request that a handler saw, and the expected status code of its response.
 #[derive(Debug, PartialEq)]
 pub(super) struct Call {
     pub(super) method: String,
@@ -25,10 +25,10 @@ pub(super) struct Call {
 #[derive(Debug, PartialEq, Hash)]
 enum Body {
     All(Vec<u8>),
-    /// So many bytes were asked for.
+    /// The bytes that were read, and the number that was requested.
     Some(Vec<u8>, usize),
     Failed(u16, String),
-    /// It was whole, but not what the handler wanted.
+    /// The body was complete, but `read_to_text` or `read_form` rejected it.
     Unfit(u16),
     Unread,
 }
@@ -55,7 +55,7 @@ pub(super) fn handle(request: &mut Request<'_>, calls: &Mutex<Vec<Call>>) -> Res
         }
         body => answer(body, answers.unwrap_or_default()),
     };
-    // What cannot be sent leaves as a 500.
+    // A response that cannot be sent is replaced by a 500.
     let is_bad = matches!(answers, Some("bad" | "100")) && !call.failed();
     call.status = if is_bad {
         500
@@ -134,7 +134,7 @@ impl Body {
 }
 
 impl Call {
-    /// Whether reading the body has failed, after which the connection ends.
+    /// Returns whether reading the body failed. The connection then ends.
     pub(super) fn failed(&self) -> bool {
         matches!(self.body, Body::Failed(..))
     }
@@ -144,7 +144,7 @@ impl Call {
         fields.any(|(name, _)| name.eq_ignore_ascii_case("expect"))
     }
 
-    /// Compares it with what was sent.
+    /// Compares the call with the request that was sent.
     pub(super) fn check(&self, head: &naive::Head<'_>, body: &[u8], end: End) {
         assert_eq!(self.method, head.method);
         assert_eq!(self.target, head.target);

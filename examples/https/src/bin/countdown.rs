@@ -1,6 +1,6 @@
 //! Run `cargo run --bin countdown` here, open https://127.0.0.1:4433/ in a browser, and trust its
-//! certificate: the server is destroyed at 0 with every connection that is open, and the program
-//! goes on. A file for the certificate may follow, then a port, then a number to count down from.
+//! certificate: at 0 the server is destroyed, every open connection is cut, and the program keeps
+//! running. Optional arguments: a file for the certificate, a port, and the number to count from.
 
 use hardstop::{CloseReason, Event, Server};
 use hardstop_https::{SelfSigned, Tls};
@@ -11,11 +11,8 @@ use std::{io, thread};
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().collect();
-    let number = |n: usize, default: u16| match args.get(n).map(|arg| arg.parse()) {
-        None => Ok(default),
-        Some(number) => number.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error)),
-    };
-    let (port, from) = (number(2, 4433)?, number(3, 10)?);
+    let port = number(args.get(2), 4433)?;
+    let from = number(args.get(3), 10)?;
 
     let SelfSigned {
         config,
@@ -33,33 +30,37 @@ fn main() -> io::Result<()> {
             let line = match event {
                 Event::Opened { id, .. } => format!("socket {id} opened"),
                 Event::TransportFailed { id, error, .. } => format!("socket {id}: {error}"),
-                Event::Closed { id, reason, .. } => match *reason == CloseReason::Destroyed {
-                    true => format!("socket {id} destroyed"),
-                    false => format!("socket {id} closed ({reason:?})"),
-                },
+                Event::Closed { id, reason, .. } if *reason == CloseReason::Destroyed => {
+                    format!("socket {id} destroyed")
+                }
+                Event::Closed { id, reason, .. } => format!("socket {id} closed ({reason:?})"),
                 _ => return,
             };
-            let _ = events.send(line); // the host may be about to end
+            // The receiver is gone if the program is about to exit.
+            let _ = events.send(line);
         })
         .bind(("127.0.0.1", port))?;
     let addr = server.local_addr();
     let running = server.spawn(|_| "Hello world!")?;
     println!("listening on https://{addr}\ncertificate {sha256}");
 
-    // The host's own work: it counts, and prints what the server tells it meanwhile.
+    // The host program's own work: it counts, and prints the events that the server reports.
     for n in (1..=from).rev() {
         println!("{n}");
-        let began = Instant::now();
-        let left = || Duration::from_secs(1).saturating_sub(began.elapsed());
-        while let Ok(line) = log.recv_timeout(left()) {
+        let next = Instant::now() + Duration::from_secs(1);
+        while let Ok(line) = log.recv_timeout(next.saturating_duration_since(Instant::now())) {
             println!("{line}");
         }
     }
     println!("0");
 
-    running.destroy(); // every connection is cut, in the middle of its handshake or after it, and the port is closed
-    running.join(); // every thread is gone, and has told its last event
-    log.try_iter().for_each(|line| println!("{line}"));
+    // Cuts every connection, even in the middle of its handshake, and closes the port.
+    running.destroy();
+    // Waits until every thread has ended and every event has been reported.
+    running.join();
+    for line in log.try_iter() {
+        println!("{line}");
+    }
     println!("Server closed!");
 
     for _ in 0..3 {
@@ -69,4 +70,14 @@ fn main() -> io::Result<()> {
     TcpListener::bind(addr)?;
     println!("port {} is free again", addr.port());
     Ok(())
+}
+
+/// Parses an optional argument.
+fn number(arg: Option<&String>, default: u16) -> io::Result<u16> {
+    match arg {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error)),
+    }
 }

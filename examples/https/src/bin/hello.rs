@@ -1,6 +1,6 @@
 //! Run `cargo run --bin hello -- cert.pem` here, then `curl --cacert cert.pem
-//! https://localhost:8443/there`. It writes its certificate, new with every start, to that file,
-//! and serves until you end it. A port may follow.
+//! https://localhost:8443/there`. It writes its certificate, which is created at every start, to
+//! that file. A port may follow. Press Ctrl-C to stop.
 
 use hardstop::{Response, Server};
 use hardstop_https::{SelfSigned, Tls};
@@ -8,9 +8,13 @@ use std::io;
 
 fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
-    let (file, port) = (args.next(), args.next());
-    let port = port.map_or(Ok(8443), |port| port.parse::<u16>());
-    let port = port.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let file = args.next();
+    let port: u16 = match args.next() {
+        None => 8443,
+        Some(port) => port
+            .parse()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
+    };
 
     let SelfSigned {
         config,
