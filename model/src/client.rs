@@ -1,7 +1,8 @@
 //! Clients: they send bytes, and count the whole responses that they get.
 
 use crate::mock::net::{Shutdown, TcpStream};
-use crate::oracle::Subject;
+use crate::mock::thread::{user, User};
+use crate::oracle::{Fact, Subject};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
@@ -92,11 +93,24 @@ impl Client {
 
 /// One connection on which these bytes are sent, and everything is read.
 pub fn talk(to: &Subject, bytes: &[u8]) -> Vec<Answer> {
+    talk_and_note(to, bytes, &Fact::default())
+}
+
+/// The same, which notes when all bytes have been sent.
+pub fn talk_and_note(to: &Subject, bytes: &[u8], sent: &Fact) -> Vec<Answer> {
     let Some(mut client) = Client::connect(to.addr) else {
         return Vec::new();
     };
-    client.send(bytes);
+    if client.send(bytes) {
+        sent.note();
+    }
     client.read_to_end(to)
+}
+
+/// A client on a thread of its own, which [`talk`]s.
+pub fn start_talk(to: &Subject, bytes: &'static [u8]) -> User<Vec<Answer>> {
+    let to = to.clone();
+    user(move || talk(&to, bytes))
 }
 
 /// The first response in these bytes, if it is whole, and its length.

@@ -10,10 +10,11 @@
 use crate::library::hardstop::{
     Builder, CloseReason, Event, Handle, Phase, Request, Response, Running, Server,
 };
-use crate::mock::kernel::{check_no_lock, fail, quietly, with};
+use crate::mock::kernel::{check_no_lock, fail, log, quietly, with};
 use crate::mock::net::{TcpListener, TcpStream};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ impl Witness {
 
     pub fn note(&self, event: &Event) {
         check_no_lock("the hook");
+        log(|| format!("{event:?}"));
         let mut seen = self.seen();
         let (id, other) = match event {
             Event::Opened { id, peer, .. } => {
@@ -88,6 +90,7 @@ impl Witness {
         check_no_lock("a handler");
         let mut seen = self.seen();
         seen.calls += 1;
+        log(|| String::from("a handler is called"));
         if seen.is_destroyed {
             fail("a handler was called after a destroy had returned");
         }
@@ -290,10 +293,38 @@ pub fn check(is_so: bool, otherwise: &str) {
     }
 }
 
-/// Fails if more virtual time has passed than that, unless waits may end early.
-pub fn check_time(most: Duration) {
-    let (now, is_early) = with(|world| (world.now, world.is_early));
-    if now > most && !is_early {
-        fail(&format!("it took {now:?}, and may take {most:?}"));
+/// Whether waits may end early, so that every timeout may strike at any moment.
+pub fn is_early() -> bool {
+    with(|world| world.is_early)
+}
+
+/// Measures virtual time.
+pub struct Stopwatch(Duration);
+
+impl Stopwatch {
+    pub fn start() -> Stopwatch {
+        Stopwatch(with(|world| world.now))
+    }
+
+    /// Fails if more time has passed than that, unless waits may end early.
+    pub fn check(&self, most: Duration) {
+        let took = with(|world| world.now) - self.0;
+        if took > most && !is_early() {
+            fail(&format!("it took {took:?}, and may take {most:?}"));
+        }
+    }
+}
+
+/// A fact that one task notes and another one asks for, without giving way.
+#[derive(Clone, Default)]
+pub struct Fact(Arc<AtomicBool>);
+
+impl Fact {
+    pub fn note(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_so(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
 }

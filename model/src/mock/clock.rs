@@ -16,7 +16,7 @@ use std::time::Duration;
 pub const TASK: usize = 1;
 
 /// No scene needs as much time. A server that still waits then is waiting for nothing.
-const LATEST: Duration = Duration::from_secs(20 * 60);
+const LATEST: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Instant(Duration);
@@ -84,7 +84,7 @@ pub fn run() {
         let next = with(|world| world.waits.values().filter_map(|wait| wait.deadline).min());
         match next {
             Some(next) if next < LATEST => advance(next),
-            Some(_) => kernel::fail("nothing has happened for 20 virtual minutes"),
+            Some(_) => kernel::fail("nothing has ended it for a virtual hour"),
             None if with(|world| world.is_over) => break,
             None => kernel::fail("deadlock: nobody can run, and nobody waits for a time"),
         }

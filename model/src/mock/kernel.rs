@@ -46,8 +46,22 @@ pub enum Woken {
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+    static IS_LOGGED: Cell<bool> = const { Cell::new(false) };
     /// What a failure is printed with: the scene and the scheduler.
     static TITLE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Has each run print what happens from now on.
+pub fn log_from_now_on() {
+    IS_LOGGED.with(|it| it.set(true));
+}
+
+/// Prints a line if a schedule is replayed.
+pub fn log(line: impl FnOnce() -> String) {
+    if IS_LOGGED.with(Cell::get) {
+        let now = with(|world| world.now);
+        println!("{now:?} task {}: {}", me(), line());
+    }
 }
 
 pub fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
@@ -198,9 +212,6 @@ pub fn fail(reason: &str) -> ! {
                 "task {task} waits for {}, until {:?}",
                 wait.what, wait.deadline
             );
-        }
-        for line in &world.net.log {
-            println!("{line}");
         }
     });
     println!("schedule: {}", encoded_schedule());

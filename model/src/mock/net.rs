@@ -43,8 +43,6 @@ pub struct Network {
     pub buffer: usize,
     /// How long closing a connection takes while its client has not read everything.
     pub linger: Option<Duration>,
-    /// What has happened, for a failure to print; `None` of it unless asked for.
-    pub log: Vec<String>,
 }
 
 impl Default for Network {
@@ -57,7 +55,6 @@ impl Default for Network {
             limit: usize::MAX,
             buffer: 64 * 1024,
             linger: None,
-            log: Vec::new(),
         }
     }
 }
@@ -255,14 +252,9 @@ impl Descriptor {
         })
     }
 
-    /// Gives way, then does something with the socket.
-    fn operate<R>(&self, f: impl FnOnce(&mut Network) -> R) -> R {
-        switch();
-        with(|world| f(&mut world.net))
-    }
-
     fn set(&self, f: impl FnOnce(&mut Socket)) -> io::Result<()> {
-        self.operate(|net| f(net.socket(self.id)));
+        switch();
+        with(|world| f(world.net.socket(self.id)));
         Ok(())
     }
 
@@ -323,7 +315,10 @@ impl Descriptor {
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let mut woken = Vec::new();
         let id = self.id;
-        let result = self.operate(|net| {
+        switch();
+        kernel::log(|| format!("shuts {how:?} of socket {id} down"));
+        let result = with(|world| {
+            let net = &mut world.net;
             if let Ok(listener) = net.listener(id) {
                 if how != Shutdown::Write {
                     listener.is_shut = true;
@@ -352,7 +347,7 @@ impl Descriptor {
 
     fn read(&self, buf: &mut [u8], is_peek: bool) -> io::Result<usize> {
         let id = self.id;
-        self.patiently(
+        let result = self.patiently(
             "a read",
             |socket| socket.read_timeout,
             |net, woken| {
@@ -381,12 +376,14 @@ impl Descriptor {
                 }
                 Some(Ok(n))
             },
-        )
+        );
+        kernel::log(|| format!("has read {result:?} from socket {id}"));
+        result
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let id = self.id;
-        self.patiently(
+        let result = self.patiently(
             "a write",
             |socket| socket.write_timeout,
             |net, woken| {
@@ -422,7 +419,9 @@ impl Descriptor {
                 net.changed(peer, woken);
                 Some(Ok(n))
             },
-        )
+        );
+        kernel::log(|| format!("has written {result:?} to socket {id}"));
+        result
     }
 
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
@@ -450,7 +449,7 @@ impl Descriptor {
                 listener.queue.pop_front().map(Ok)
             },
         );
-        with(|world| {
+        let accepted = with(|world| {
             let net = &mut world.net;
             let end = match accepted {
                 Ok(end) => end,
@@ -463,7 +462,10 @@ impl Descriptor {
             let peer = net.stream(end)?.peer_addr;
             let fd = OwnedFd(Descriptor { id: end });
             Ok((TcpStream { fd }, peer))
-        })
+        });
+        let id = accepted.as_ref().map(|(stream, _)| stream.fd.0.id);
+        kernel::log(|| format!("has accepted {id:?}"));
+        accepted
     }
 }
 
@@ -487,7 +489,7 @@ impl Drop for Descriptor {
             block("a close that lingers", clock::deadline(time));
         }
         let mut woken = Vec::new();
-        with(|world| {
+        let is_last = with(|world| {
             let net = &mut world.net;
             let socket = net.socket(self.id);
             socket.descriptors -= 1;
@@ -498,7 +500,11 @@ impl Drop for Descriptor {
             if is_last {
                 net.close(self.id, &mut woken);
             }
+            is_last
         });
+        if is_last {
+            kernel::log(|| format!("has closed socket {}", self.id));
+        }
         kernel::wake_all(&mut woken);
     }
 }

@@ -17,5 +17,20 @@ macro_rules! scenes {
 }
 
 scenes! {
-    stops: destroy_against_accept;
+    stops:
+        destroy_against_accept
+        destroy_against_requests
+        destroy_against_a_sleeping_handler
+        destroy_against_a_blocked_response
+        destroy_against_a_blocked_body
+        destroy_against_half_a_head
+        drain_against_idle
+        drain_against_waiting
+        drain_against_new_clients
+        drain_against_silence
+        drain_before_run
+        two_destroys_wait_and_shutdown
+        two_deadlines
+        deadline_and_last_end
+        wait_for_a_time;
 }
