@@ -1,6 +1,11 @@
 //! The scenes. Each is one function, which is run once for each schedule.
 
+mod hooks;
+mod limits;
+mod owners;
 mod stops;
+mod threads;
+mod upgrades;
 
 /// One program that is run under many schedules.
 pub struct Scene {
@@ -33,4 +38,70 @@ scenes! {
         two_deadlines
         deadline_and_last_end
         wait_for_a_time;
+    limits:
+        turns_of_a_queue
+        turns_of_a_queue_destroyed
+        eviction_of_a_slow_reader
+        eviction_of_a_last_response
+        eviction_of_a_refused_request
+        eviction_of_an_idle_one
+        one_place_one_client
+        refusals
+        refusals_against_stops
+        more_than_eight_refusals
+        no_descriptor
+        no_descriptor_destroyed
+        no_thread_for_a_client
+        a_thread_at_the_second_attempt
+        no_thread_against_stops
+        no_thread_for_the_server
+        a_close_that_lingers;
+    threads:
+        spare_threads_destroyed
+        spare_threads_drained
+        spare_threads_shut_down
+        spare_threads_dropped
+        a_spare_thread_alone
+        spare_threads_are_called
+        a_spare_threads_last_moment;
+    upgrades:
+        dropped_elsewhere_destroyed
+        dropped_elsewhere_drained
+        dropped_by_a_panic
+        closed_by_a_panic
+        raw_socket_and_lease
+        last_drop_of_all
+        stacks_of_upgraded_streams;
+    owners:
+        never_run
+        never_run_and_stopped
+        run_here
+        two_joins
+        join_on_an_own_thread
+        owner_dropped
+        detached
+        two_servers
+        shared_listener
+        shared_listener_with_a_clone
+        shared_listener_drained
+        pending
+        pending_with_a_slow_hook;
+    hooks:
+        hook_destroys
+        hook_drains
+        hook_closes
+        hook_waits_and_asks
+        hook_panics
+        hook_closes_while_serving
+        handler_panics
+        handler_panics_destroyed
+        token_kept
+        token_of_a_closed_connection
+        token_of_a_drain
+        close_against_requests
+        silent_handshake_destroyed
+        silent_handshake_drained
+        silent_handshake_times_out
+        transport_that_reads_on
+        slow_hook_against_destroy;
 }

@@ -1,0 +1,357 @@
+//! What happens when something runs out: places, descriptors, threads.
+
+use crate::client::{start_talk, talk, talk_and_note, Client, GET, LAST_GET};
+use crate::library::hardstop::{CloseReason, Request, Response};
+use crate::mock::kernel::with;
+use crate::mock::thread::{sleep, user};
+use crate::oracle::{check, check_nothing_left, is_early, Fact, Stopwatch, Subject};
+use std::io::Write;
+use std::time::Duration;
+
+/// How long a handler is busy that holds a place.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// More clients than places in a drain: they have their turns one after the other.
+pub fn turns_of_a_queue() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), |_| "hello");
+    let clients = [(); 3].map(|()| {
+        let sent = Fact::default();
+        let (subject, noted) = (subject.clone(), sent.clone());
+        let client = user(move || talk_and_note(&subject, LAST_GET, &noted));
+        (client, sent)
+    });
+    let owed: Vec<bool> = clients.iter().map(|(_, sent)| sent.is_so()).collect();
+    subject.handle.drain();
+    subject.check_port_is_closed();
+    subject.finish(&running);
+    check_nothing_left();
+    for ((client, _), is_owed) in clients.into_iter().zip(owed) {
+        let answers = client.join().unwrap_or_default();
+        check(
+            !is_owed || answers.len() == 1 || is_early(),
+            "a client lost its turn",
+        );
+    }
+    subject.check_responses();
+}
+
+/// The same, with a destroy in the middle of it.
+pub fn turns_of_a_queue_destroyed() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), |_| "hello");
+    let clients = [(); 3].map(|()| start_talk(&subject, LAST_GET));
+    let drainer = {
+        let subject = subject.clone();
+        user(move || subject.handle.drain())
+    };
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    drainer.join();
+    clients.map(|client| client.join());
+    subject.check_responses();
+}
+
+/// A response in pieces to a client that reads slowly, while another client wants its place.
+pub fn eviction_of_a_slow_reader() {
+    with(|world| world.net.buffer = 1024);
+    let handler = |_: &mut Request<'_>| {
+        let write =
+            |body: &mut crate::library::hardstop::BodyWriter<'_>| body.write_all(&[7; 3000]);
+        Response::stream(write).closing()
+    };
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
+    let slow = {
+        let subject = subject.clone();
+        user(move || {
+            let mut client = Client::connect(subject.addr)?;
+            client.send(GET);
+            sleep(Duration::from_millis(100));
+            Some(client.read_to_end(&subject))
+        })
+    };
+    let other = start_talk(&subject, LAST_GET);
+    slow.join();
+    other.join();
+    subject.check_responses();
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+}
+
+/// A short response that is the last of its connection, while another client wants its place.
+pub fn eviction_of_a_last_response() {
+    let handler = |_: &mut Request<'_>| Response::text("hello").closing();
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
+    let clients = [GET, LAST_GET].map(|request| start_talk(&subject, request));
+    clients.map(|client| client.join());
+    subject.check_responses();
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+}
+
+/// A refusal with a body, while another client wants its place.
+pub fn eviction_of_a_refused_request() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), |_| "hello");
+    let clients = [b"BAD\r\n\r\n".as_slice(), LAST_GET];
+    let clients = clients.map(|bytes| start_talk(&subject, bytes));
+    clients.map(|client| client.join());
+    subject.check_responses();
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+}
+
+/// An idle connection makes room for a new client at once.
+pub fn eviction_of_an_idle_one() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), |_| "hello");
+    let mut first = Client::connect(subject.addr).unwrap();
+    let answer = first.ask(GET);
+    check(
+        answer.is_some() || is_early(),
+        "the only client was not answered",
+    );
+    sleep(Duration::from_millis(1));
+    let answers = talk(&subject, LAST_GET);
+    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
+    check(is_served || is_early(), "an idle connection kept its place");
+    first.read_to_end(&subject);
+    let is_evicted = subject.witness.reasons().first() == Some(&CloseReason::Evicted);
+    check(
+        is_evicted || is_early(),
+        "the idle connection was not evicted",
+    );
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// One client, one request after the other, each on a connection of its own: it is never refused.
+pub fn one_place_one_client() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), |_| "hello");
+    for _ in 0..3 {
+        let answers = talk(&subject, LAST_GET);
+        let is_served = matches!(&answers[..], [answer] if answer.status == 200);
+        check(
+            is_served || is_early(),
+            "a client was refused by a server that serves nobody else",
+        );
+    }
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// Keeps its place until it is cut, or for a while.
+fn busy(request: &mut Request<'_>) -> &'static str {
+    request.cancel_token().wait_timeout(BUSY);
+    "hello"
+}
+
+/// Clients that come while all places are taken are refused with a 503.
+pub fn refusals() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), busy);
+    let clients = [(); 3].map(|()| start_talk(&subject, LAST_GET));
+    let answers = clients.map(|client| client.join().unwrap_or_default());
+    for answers in &answers {
+        let is_answered = matches!(&answers[..], [answer] if [200, 503].contains(&answer.status));
+        check(
+            is_answered || is_early(),
+            "a client was neither served nor refused",
+        );
+    }
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// Refusals against a drain and a destroy.
+pub fn refusals_against_stops() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), busy);
+    let clients = [(); 3].map(|()| start_talk(&subject, LAST_GET));
+    subject.handle.drain();
+    subject.destroy();
+    let watch = Stopwatch::start();
+    subject.finish(&running);
+    watch.check(Duration::ZERO);
+    check_nothing_left();
+    clients.map(|client| client.join());
+    subject.check_responses();
+}
+
+/// More clients than can be refused at a time: the others are turned away.
+pub fn more_than_eight_refusals() {
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), busy);
+    // They do not read, so that refusing them takes a while.
+    let clients: Vec<_> = (0..11)
+        .map(|_| {
+            let subject = subject.clone();
+            user(move || {
+                let mut client = Client::connect(subject.addr)?;
+                client.send(GET);
+                sleep(Duration::from_millis(300));
+                Some(client.read_to_end(&subject))
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join();
+    }
+    let served = subject.witness.seen().opened.len();
+    let turned_away = subject.witness.count("TurnedAway");
+    check(
+        served + turned_away == 11,
+        "a client was neither served nor turned away",
+    );
+    check(
+        turned_away > 0 || is_early(),
+        "eleven clients had ten places",
+    );
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// Descriptors run out: clients wait in the queue until there are some again.
+pub fn no_descriptor() {
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    // The listener, its second and third descriptor, and those of one connection.
+    with(|world| world.net.limit = 5);
+    let clients = [(); 3].map(|()| start_talk(&subject, LAST_GET));
+    for client in clients {
+        let answers = client.join().unwrap_or_default();
+        check(answers.len() <= 1, "one request has two answers");
+    }
+    with(|world| world.net.limit = usize::MAX);
+    let answers = talk(&subject, LAST_GET);
+    check(answers.len() == 1 || is_early(), "the server did not go on");
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// Descriptors have run out when the server is stopped.
+pub fn no_descriptor_destroyed() {
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    with(|world| world.net.limit = 4);
+    let clients = [(); 2].map(|()| start_talk(&subject, GET));
+    let watch = Stopwatch::start();
+    subject.destroy();
+    subject.finish(&running);
+    watch.check(Duration::ZERO);
+    check_nothing_left();
+    clients.map(|client| client.join());
+}
+
+/// The thread of the first connection cannot be started: its client is sent away.
+pub fn no_thread_for_a_client() {
+    // The accept thread is the first one; then come two attempts for each connection.
+    with(|world| world.threads.failing = vec![1, 2]);
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
+    let answers: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
+    let served = answers
+        .iter()
+        .flatten()
+        .flatten()
+        .filter(|answer| answer.status == 200);
+    check(
+        served.count() == 1 || is_early(),
+        "one client has a thread, and not one was served",
+    );
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    check(
+        subject.witness.count("SpawnFailed") == 1,
+        "a failed start was not told of",
+    );
+    check(
+        subject.witness.seen().opened.len() == 1,
+        "a client without a thread was opened",
+    );
+    subject.check_responses();
+}
+
+/// The first attempt to start a thread fails, and the second one does not.
+pub fn a_thread_at_the_second_attempt() {
+    with(|world| world.threads.failing = vec![1, 4]);
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
+    clients.map(|client| client.join());
+    check(
+        subject.witness.count("SpawnFailed") == 0,
+        "two attempts were too few",
+    );
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// No thread for a client, against every stop.
+pub fn no_thread_against_stops() {
+    with(|world| world.threads.failing = vec![1, 2]);
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
+    subject.handle.drain();
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    clients.map(|client| client.join());
+    subject.check_responses();
+}
+
+/// The accept thread cannot be started: the port is closed.
+pub fn no_thread_for_the_server() {
+    with(|world| world.threads.failing = vec![0]);
+    let (subject, server) = Subject::bind(|builder| builder);
+    let client = start_talk(&subject, GET);
+    let spawned = server.spawn(subject.noting(|_: &mut Request<'_>| "hello"));
+    check(spawned.is_err(), "a thread was started that cannot be");
+    subject.check_destroyed();
+    check(subject.handle.wait(), "wait returned false");
+    check_nothing_left();
+    client.join();
+}
+
+/// Closing a connection takes long, as a listener's own `SO_LINGER` can have it. No call waits for
+/// that.
+pub fn a_close_that_lingers() {
+    with(|world| {
+        world.net.linger = Some(Duration::from_secs(5));
+        world.net.buffer = 4096;
+    });
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    let clients = [(); 2].map(|()| {
+        let subject = subject.clone();
+        user(move || {
+            let mut client = Client::connect(subject.addr)?;
+            client.send(GET);
+            sleep(Duration::from_secs(20));
+            Some(())
+        })
+    });
+    sleep(Duration::from_millis(1));
+    let asker = {
+        let subject = subject.clone();
+        user(move || {
+            let watch = Stopwatch::start();
+            subject.handle.connection_count();
+            subject.handle.close_idle();
+            watch.check(Duration::ZERO);
+        })
+    };
+    let watch = Stopwatch::start();
+    subject.destroy();
+    watch.check(Duration::ZERO);
+    asker.join();
+    subject.finish(&running);
+    check_nothing_left();
+    clients.map(|client| client.join());
+}

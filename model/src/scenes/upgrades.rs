@@ -1,0 +1,233 @@
+//! Connections that have left HTTP.
+
+use crate::client::{talk, Client};
+use crate::library::hardstop::{Lease, Response, Running, Upgraded};
+use crate::mock::net::TcpStream;
+use crate::mock::thread::{sleep, user, User};
+use crate::oracle::{check, check_nothing_left, is_early, Stopwatch, Subject};
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+
+/// Where a handler leaves streams for another thread.
+type Shelf<T> = Arc<Mutex<Vec<T>>>;
+
+fn take<T>(shelf: &Shelf<T>) -> Option<T> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner).pop()
+}
+
+fn put<T>(shelf: &Shelf<T>, it: T) {
+    shelf
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(it);
+}
+
+/// A server whose upgraded streams are left on a shelf.
+fn spawn_with_shelf() -> (Subject, Running, Shelf<Upgraded>) {
+    let shelf = Shelf::default();
+    let filled = Arc::clone(&shelf);
+    let (subject, running) = Subject::spawn(
+        |builder| builder,
+        move |_| {
+            let filled = Arc::clone(&filled);
+            Response::upgrade("echo", move |stream| put(&filled, stream))
+        },
+    );
+    (subject, running, shelf)
+}
+
+/// A client that asks for an upgrade and reads until the end.
+fn start_client(subject: &Subject) -> User<()> {
+    let subject = subject.clone();
+    user(move || drop(talk(&subject, UPGRADE)))
+}
+
+/// Waits until the stream is there; `None` if the server is stopped before that.
+fn wait_for<T>(shelf: &Shelf<T>, subject: &Subject) -> Option<T> {
+    loop {
+        if let Some(it) = take(shelf) {
+            return Some(it);
+        }
+        if subject.handle.wait_timeout(Duration::from_millis(50)) {
+            return take(shelf);
+        }
+    }
+}
+
+/// A stream that another thread reads until it fails, and drops, against a destroy.
+pub fn dropped_elsewhere_destroyed() {
+    let (subject, running, shelf) = spawn_with_shelf();
+    let client = start_client(&subject);
+    let holder = {
+        let (subject, shelf) = (subject.clone(), Arc::clone(&shelf));
+        user(move || {
+            let Some(mut stream) = wait_for(&shelf, &subject) else {
+                return;
+            };
+            let read = stream.read(&mut [0; 8]);
+            check(
+                read.is_err() || is_early(),
+                "a stream that was cut can be read",
+            );
+            check(
+                stream.write(b"x").is_err(),
+                "a stream that was cut can be written",
+            );
+        })
+    };
+    subject.destroy();
+    holder.join();
+    drop(take(&shelf));
+    subject.finish(&running);
+    check_nothing_left();
+    client.join();
+}
+
+/// A stream that another thread drops at once, against a drain: that waits for it.
+pub fn dropped_elsewhere_drained() {
+    let (subject, running, shelf) = spawn_with_shelf();
+    let client = start_client(&subject);
+    let holder = {
+        let (subject, shelf) = (subject.clone(), Arc::clone(&shelf));
+        user(move || drop(wait_for(&shelf, &subject)))
+    };
+    subject.handle.drain();
+    subject.check_port_is_closed();
+    subject.finish(&running);
+    check_nothing_left();
+    holder.join();
+    client.join();
+}
+
+/// A drain that waits for a stream returns as soon as that is dropped, also by a thread that panics.
+pub fn dropped_by_a_panic() {
+    let (subject, running, shelf) = spawn_with_shelf();
+    let client = start_client(&subject);
+    let watch = Stopwatch::start();
+    let holder = {
+        let (subject, shelf) = (subject.clone(), Arc::clone(&shelf));
+        user(move || {
+            let _stream = wait_for(&shelf, &subject);
+            panic!("on purpose");
+        })
+    };
+    holder.join();
+    let dropped = Stopwatch::start();
+    subject.handle.drain();
+    subject.finish(&running);
+    // The stream was dropped before the drain; or its client was silent, or late.
+    dropped.check(Duration::from_millis(1100));
+    watch.check(Duration::from_millis(1200));
+    check_nothing_left();
+    client.join();
+}
+
+/// `Closed` of a stream that a panicking thread drops is told at once, also while the server serves.
+pub fn closed_by_a_panic() {
+    let (subject, running, shelf) = spawn_with_shelf();
+    let client = start_client(&subject);
+    while subject.witness.count("Upgraded") == 0 && !is_early() {
+        sleep(Duration::from_millis(1));
+    }
+    let holder = {
+        let (subject, shelf) = (subject.clone(), Arc::clone(&shelf));
+        user(move || {
+            let _stream = wait_for(&shelf, &subject);
+            panic!("on purpose");
+        })
+    };
+    holder.join();
+    sleep(Duration::from_millis(1));
+    let closed = subject.witness.seen().closed.len();
+    check(closed == 1 || is_early(), "a Closed is told late");
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    client.join();
+}
+
+/// The socket of a stream, its lease dropped first, on threads of the user's.
+pub fn raw_socket_and_lease() {
+    let shelf: Shelf<(TcpStream, Lease)> = Shelf::default();
+    let filled = Arc::clone(&shelf);
+    let (subject, running) = Subject::spawn(
+        |builder| builder,
+        move |_| {
+            let filled = Arc::clone(&filled);
+            Response::upgrade("echo", move |stream| {
+                if let Ok((tcp, _, lease)) = stream.into_tcp() {
+                    put(&filled, (tcp, lease));
+                }
+            })
+        },
+    );
+    let client = start_client(&subject);
+    let holder = {
+        let (subject, shelf) = (subject.clone(), Arc::clone(&shelf));
+        user(move || {
+            if let Some((mut tcp, lease)) = wait_for(&shelf, &subject) {
+                drop(lease);
+                let mut rest = Vec::new();
+                let _ = tcp.read_to_end(&mut rest); // it returns, as the connection has ended
+            }
+        })
+    };
+    subject.destroy();
+    holder.join();
+    drop(take(&shelf));
+    subject.finish(&running);
+    check_nothing_left();
+    client.join();
+}
+
+/// The last drop of all, on a thread of the user's: it ends the drain, whoever waits for that.
+pub fn last_drop_of_all() {
+    let (subject, running, shelf) = spawn_with_shelf();
+    let mut client = Client::connect(subject.addr).unwrap();
+    client.send(UPGRADE);
+    let stream = wait_for(&shelf, &subject);
+    let waiter = {
+        let subject = subject.clone();
+        user(move || subject.handle.shutdown(Duration::from_secs(30)))
+    };
+    let holder = user(move || {
+        sleep(Duration::from_secs(1));
+        drop(stream);
+    });
+    let watch = Stopwatch::start();
+    subject.handle.drain();
+    subject.finish(&running);
+    watch.check(Duration::from_secs(1));
+    check_nothing_left();
+    waiter.join();
+    watch.check(Duration::from_secs(1));
+    holder.join();
+}
+
+/// Streams that live on elsewhere do not keep the stacks of the threads that made them.
+pub fn stacks_of_upgraded_streams() {
+    let (subject, running, shelf) = spawn_with_shelf();
+    let mut streams = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(subject.addr).unwrap();
+        client.send(UPGRADE);
+        streams.extend(wait_for(&shelf, &subject));
+        clients.push(client);
+    }
+    // Long enough for spare threads to end, and for the accept loop to come by.
+    sleep(Duration::from_secs(10));
+    let stacks = crate::mock::kernel::with(|world| world.threads.unjoined);
+    // The accept thread's is one.
+    check(
+        stacks <= 1 || is_early(),
+        "stacks of ended threads are kept",
+    );
+    drop(streams);
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+}
