@@ -22,6 +22,8 @@ pub struct World {
     /// Whether the scene has returned, so that the clock may stop.
     pub is_over: bool,
     pub waits: BTreeMap<usize, Wait>,
+    /// The task of the scene, if that has returned and waits for the others.
+    pub last_waiter: Option<usize>,
     pub net: Network,
     pub threads: Threads,
     /// How many locks each task holds.
@@ -82,6 +84,10 @@ pub fn run(is_early: bool, scene: impl FnOnce()) {
     with(|old| *old = world);
     let clock = shuttle::thread::spawn(clock::run);
     scene();
+    while with(|world| world.threads.alive > 0) {
+        with(|world| world.last_waiter = Some(me()));
+        block("the end of the other tasks", None);
+    }
     with(|world| world.is_over = true);
     let _ = clock.join(); // it fails the whole run, and never by itself
 }
@@ -178,12 +184,13 @@ pub fn end_unwinding() {
 
 /// Notes that this task panics. Called by the panic hook, so it must not panic.
 pub fn begin_unwinding() {
-    let Ok(me) = std::panic::catch_unwind(me) else {
+    let task = ExecutionState::try_with(|state| state.try_current().map(|task| task.id()));
+    let Ok(Some(task)) = task else {
         return;
     };
     WORLD.with(|world| {
         if let Ok(mut world) = world.try_borrow_mut() {
-            world.unwinding.insert(me);
+            world.unwinding.insert(task.into());
         }
     });
 }

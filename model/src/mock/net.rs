@@ -2,8 +2,9 @@
 //!
 //! - Clones share a socket: its modes, its timeouts, and its end. It is closed when the last
 //!   descriptor is dropped; `shutdown` acts at once.
-//! - Closing a socket with unread data, and sending to a closed one, reset the connection, and what
-//!   the other side had not read is lost. (Linux would still give that; other systems would not.)
+//! - Closing a socket with unread data, and sending to a closed one, reset the connection. What the
+//!   other side has received already it still can read, unless [`Network::reset_loses`] is set: on
+//!   other systems, and on a network with loss, it may be gone.
 //! - Ending the reading side leaves what is queued, and even what still comes, to be read.
 //! - A write waits for room in the other side's buffer, which is small, and takes what fits.
 //! - `accept` takes a descriptor before it waits, waits for the listener's receive timeout, and fails
@@ -41,6 +42,8 @@ pub struct Network {
     pub limit: usize,
     /// How many bytes a socket holds for its reader.
     pub buffer: usize,
+    /// Whether a reset takes what the other side has received and not read.
+    pub reset_loses: bool,
     /// How long closing a connection takes while its client has not read everything.
     pub linger: Option<Duration>,
 }
@@ -54,6 +57,7 @@ impl Default for Network {
             descriptors: 0,
             limit: usize::MAX,
             buffer: 64 * 1024,
+            reset_loses: false,
             linger: None,
         }
     }
@@ -169,9 +173,12 @@ impl Network {
 
     /// What one side gets when the other one resets the connection.
     fn reset(&mut self, id: usize, woken: &mut Vec<usize>) {
+        let is_lost = self.reset_loses;
         if let Ok(stream) = self.stream(id) {
             stream.is_reset = true;
-            stream.received.clear();
+            if is_lost {
+                stream.received.clear();
+            }
             self.changed(id, woken);
         }
     }
@@ -355,13 +362,13 @@ impl Descriptor {
                     Ok(stream) => stream,
                     Err(error) => return Some(Err(error)),
                 };
-                if stream.is_reset {
-                    return Some(Err(ErrorKind::ConnectionReset.into()));
-                }
                 if buf.is_empty() {
                     return Some(Ok(0));
                 }
                 if stream.received.is_empty() {
+                    if stream.is_reset {
+                        return Some(Err(ErrorKind::ConnectionReset.into()));
+                    }
                     let is_end = stream.is_ended || stream.is_read_shut;
                     return is_end.then_some(Ok(0));
                 }

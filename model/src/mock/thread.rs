@@ -7,6 +7,7 @@
 use super::clock;
 use super::kernel::{self, block, switch, with};
 use super::panic::catch_unwind;
+use shuttle_engine::runtime::execution::ExecutionState;
 use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
@@ -23,7 +24,9 @@ pub use std::thread::Result;
 pub struct Threads {
     /// How many have been asked for.
     pub asked: usize,
-    /// How many are there.
+    /// How many threads there are in all, the scene's own included.
+    pub alive: usize,
+    /// How many of the library's are there.
     pub running: usize,
     /// How many handles of ended or running threads have not been joined or dropped: each holds a
     /// stack.
@@ -122,6 +125,7 @@ struct Gone {
 
 impl<T> Exit<T> {
     fn new(is_library: bool) -> Arc<Exit<T>> {
+        with(|world| world.threads.alive += 1);
         let gone = Gone {
             is_library,
             is_gone: AtomicBool::new(false),
@@ -181,15 +185,25 @@ struct Presence(RefCell<Option<Arc<Gone>>>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        if ExecutionState::should_stop() {
+            return;
+        }
         switch();
         let Some(gone) = self.0.take() else {
             return;
         };
-        if gone.is_library {
-            with(|world| world.threads.running -= 1);
-        }
+        let last_waiter = with(|world| {
+            world.threads.alive -= 1;
+            if gone.is_library {
+                world.threads.running -= 1;
+            }
+            world.last_waiter
+        });
         gone.is_gone.store(true, Ordering::SeqCst);
         kernel::wake_all(&mut gone.waiters());
+        if let Some(waiter) = last_waiter {
+            kernel::wake(waiter);
+        }
     }
 }
 
