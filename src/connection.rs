@@ -2,7 +2,10 @@
 //!
 //! 1. Whatever happens here, panics included, the thread ends by ending its registration.
 //! 2. A body that has not been read is never parsed as the next request: it is read to its end, or the connection ends.
-//! 3. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
+//! 3. No response without `Connection: close` is on the wire before its request has been received whole. Whoever shares
+//!    the connection with others, as a proxy does, might send the next request instead of the rest.
+//! 4. While anything of a response is in the output buffer, the connection is in no state that makes room for others.
+//! 5. After a last response the end lingers (RFC 9112 §9.6): if the client has sent anything more, closing at once would
 //!    reset the connection and destroy the response on its way. It need not if that is short and the client wanted the end.
 //!
 //! What ends the connection is returned as an error. If it has been cut meanwhile, the reason of the cut is told instead.
@@ -78,7 +81,7 @@ pub(crate) fn serve_over(
 
 /// Ends a connection for which there is no thread, without waiting for it.
 pub(crate) fn turn_away(server: &Handle, error: io::Error) {
-    if let Some((mut tcp, _registration)) = server.registry.take_job(true) {
+    if let Some((mut tcp, _registration)) = server.registry.take_job_without_thread() {
         let text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
                     Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
         if server.registry.config.transport.is_none() && tcp.set_nonblocking(true).is_ok() {
@@ -115,7 +118,8 @@ struct Connection<'a> {
 impl Connection<'_> {
     /// Serves until the connection ends, or leaves HTTP.
     fn serve(&mut self, handler: &Handler<'_>) -> Result<Takeover, CloseReason> {
-        if self.registration.life.refused {
+        let life = &self.registration.life;
+        if life.is_refused() && !self.registration.handle.registry.find_place(life) {
             return Err(self.refuse(Error::new(503, "too many connections, try again soon")));
         }
         let mut waits_as = ConnectionState::New;
@@ -148,12 +152,11 @@ impl Connection<'_> {
                 return Ok(());
             }
             if waiting {
-                self.body.stream.flush()?;
-                self.body.stream.rest();
                 if waited.is_none() {
-                    life.enter_at(self.asked, waits_as, None)?;
+                    self.become_dispensable(self.asked, waits_as)?;
                     self.renew_head();
                 }
+                self.body.stream.rest();
                 // A drain that came before that line has not found this connection idle. A new one has its second.
                 if waits_as == ConnectionState::Idle {
                     if self.is_draining() && life.end_if(CloseReason::Drained, |_| true) {
@@ -162,7 +165,7 @@ impl Connection<'_> {
                     self.give_way();
                 }
             } else if began.is_none() {
-                life.enter(ConnectionState::Head)?;
+                self.become_dispensable(self.asked, ConnectionState::Head)?;
                 began = Some(self.asked);
             }
             let since = began.unwrap_or(*waited.get_or_insert(self.asked));
@@ -228,9 +231,9 @@ impl Connection<'_> {
             panicked = Err(tell_panic(registration, panic));
             Response::from(StatusCode::INTERNAL_SERVER_ERROR).closing()
         });
-        self.begin_response()?;
         if let Payload::Upgrade(protocol, takeover) = response.payload {
             response.payload = Payload::NONE;
+            self.begin_response()?;
             if self.switch(protocol, &mut response)? {
                 return Ok(Some(takeover));
             }
@@ -265,6 +268,14 @@ impl Connection<'_> {
         Ok(false)
     }
 
+    /// Enters a state in which the connection may be cut to make room for another one, once all output has been written.
+    fn become_dispensable(&mut self, since: Instant, state: ConnectionState) -> Result<(), CloseReason> {
+        self.body.stream.flush()?;
+        self.registration.life.enter_at(since, state, None)?;
+        self.registration.handle.registry.offer_place();
+        Ok(())
+    }
+
     fn begin_response(&mut self) -> Result<(), CloseReason> {
         let now = Instant::now();
         self.body.stream.date.renew(now);
@@ -276,25 +287,36 @@ impl Connection<'_> {
         self.config.tell(|| Event::Responded { id, status, bytes, time: self.asked.elapsed() });
     }
 
-    /// Sends the response, then reads what is left of the body or ends the connection.
+    /// Receives what is left of the body, if the connection can go on then. Sends the response, and ends the connection
+    /// if it cannot.
     fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
-        let wanted = self.body.may_go_on() && !response.closing;
+        let mut received = Ok(());
+        if !response.closing && !self.is_draining() {
+            received = self.body.receive_rest();
+        }
+        self.begin_response()?;
+        // Asked after the rest has been received: a drain may have begun meanwhile.
+        let is_draining = self.is_draining();
+        let is_wanted = self.body.terms.keep_alive && self.body.failure.is_none() && !response.closing;
         let is_short = matches!(&response.payload, Payload::Bytes(bytes) if bytes.len() <= SHORT_BYTES);
-        if self.respond(response, wanted && !self.is_draining())? {
-            return self.body.finish(LINGER_TIME); // it has sent the response before it waits
+        if self.respond(response, is_wanted && self.body.is_complete() && !is_draining)? {
+            return Ok(());
         }
         let (terms, stream) = (&self.body.terms, &mut self.body.stream);
         let is_last_word = !terms.keep_alive && self.head.method == "GET" && terms.length == Some(0);
         let closed = match is_short && is_last_word && stream.buffered().is_empty() {
-            true => stream.flush(),
+            true => self.become_dispensable(Instant::now(), ConnectionState::Closing),
             false => self.close(),
         };
+        if let Err(reason) = received {
+            return closed.and(Err(reason));
+        }
         Err(match self.body.failure {
             Some(StatusCode::REQUEST_TIMEOUT) => CloseReason::BodyTimeout,
             Some(StatusCode::INTERNAL_SERVER_ERROR) => closed.err().unwrap_or(CloseReason::PeerLost),
             Some(status) => CloseReason::Refused(status),
             None if closed.is_err() => return closed, // it has not had all of it
-            None if wanted && self.is_draining() => CloseReason::Drained,
+            None if is_wanted && is_draining => CloseReason::Drained,
             None => CloseReason::Completed,
         })
     }
@@ -380,9 +402,8 @@ impl Connection<'_> {
 
     /// Sends the rest, and waits until the client has had the time to read it.
     fn close(&mut self) -> Result<(), CloseReason> {
-        self.registration.life.enter(ConnectionState::Closing)?;
+        self.become_dispensable(Instant::now(), ConnectionState::Closing)?;
         let stream = &mut self.body.stream;
-        stream.flush()?;
         let began = Instant::now();
         stream.transport.shut_down(Shutdown::Write);
         let mut read: usize = 0;

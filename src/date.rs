@@ -1,5 +1,7 @@
 //! Dates in fields: IMF-fixdate (RFC 9110 §5.6.7).
 
+#![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The date, which is made anew when its second is over.

@@ -4,6 +4,8 @@
 //! 2. What follows a framing error is never parsed: the connection ends.
 //! 3. Chunk extensions and trailers are checked, bounded and dropped.
 
+#![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
+
 use super::head::{absolute_target, field_line, is_authority, line_end, same, split_token, trim, Head};
 use super::types::{refuse, refuse_if, Error};
 use super::Version;

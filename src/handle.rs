@@ -1,12 +1,18 @@
 //! What stops a server and tells what it is doing, from any thread.
 
-use super::registry::{left, Registry, Stage};
+use super::registry::{current_thread_id, Polled, Registry, Stage};
+use super::sync::{time_until, wait, wait_while};
 use super::{life::waits, CloseReason, ConnectionId, ConnectionInfo, ConnectionState};
-use std::sync::{atomic::Ordering, Arc, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{atomic::Ordering, Arc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a connection that has not spoken may still begin after a drain: its request may be on its way.
 pub(crate) const SILENT_GRACE: Duration = Duration::from_secs(1);
+
+/// The stack of the thread that keeps a deadline, on which nothing of the user's runs.
+const CLOCK_STACK_SIZE: usize = 64 * 1024;
 
 /// How many clients a drain takes out of the backlog at most: as many as systems queue by default.
 const MAX_BACKLOG: usize = 4096;
@@ -34,7 +40,8 @@ pub enum Outcome {
         /// How many connections were cut. Their handlers may still be running.
         cut: usize,
     },
-    /// Called on one of the server's own threads, which cannot wait. The drain has begun; the deadline will be kept.
+    /// Called on one of the server's own threads, which cannot wait. The drain has begun, and a thread of its own keeps the
+    /// deadline. (If the system has no thread for that, the accepting one keeps it, unless the event hook holds that up.)
     Pending,
 }
 
@@ -60,16 +67,29 @@ impl Handle {
     pub fn destroy(&self) -> usize {
         let mut inner = self.registry.lock();
         let mut cut = 0;
+        let mut closing = None;
         if !matches!(inner.stage, Stage::Destroyed) {
             self.registry.phase.store(2, Ordering::SeqCst); // from here on no handler's call is decided
-            inner.leave(Stage::Destroyed);
-            (inner.deadline, inner.silence_ends) = (None, None);
+            closing = self.registry.leave_accepting(&mut inner, Stage::Destroyed);
+            inner.deadline = None;
+            inner.silence_ends = None;
             cut = inner.end(CloseReason::Destroyed, None, |_| true);
-            inner.cut = (!inner.has_ended()).then_some(cut);
+            if !inner.has_ended() {
+                inner.cut = Some(cut);
+            }
         }
-        let _queue = std::mem::take(&mut inner.queue); // no thread will come for them; dropping them takes the lock
+        // Connections that no thread will come for. Dropping them takes the lock, and may block: where there is an accept
+        // loop, that does it.
+        let mut unserved = VecDeque::new();
+        if inner.serving.is_none() {
+            unserved = std::mem::take(&mut inner.queue);
+        }
         drop(inner);
-        self.registry.tell_of_stop();
+        if let Some(closing) = closing {
+            closing.listener.close();
+        }
+        self.registry.announce_stop();
+        drop(unserved);
         cut
     }
 
@@ -97,42 +117,95 @@ impl Handle {
     /// ```
     pub fn shutdown(&self, grace: Duration) -> Outcome {
         self.drain_until(Instant::now().checked_add(grace)); // `None`: later than the clock goes
+        let thread = current_thread_id();
         loop {
             let inner = self.registry.lock();
-            let left = left(inner.deadline);
-            if inner.is_own_thread() {
-                return Outcome::Pending; // the accept loop keeps the clock
+            let time = time_until(inner.deadline);
+            if inner.is_own_thread(thread) {
+                drop(inner);
+                self.start_clock();
+                return Outcome::Pending;
             } else if inner.has_ended() || matches!(inner.stage, Stage::Destroyed) {
                 return inner.cut.map_or(Outcome::Drained, |cut| Outcome::Destroyed { cut });
-            } else if left == Duration::ZERO {
+            } else if time == Duration::ZERO {
                 drop(inner);
                 self.destroy();
             } else {
-                drop(self.registry.news.wait_timeout(inner, left));
+                drop(wait(&self.registry.news, inner, time));
             }
         }
     }
 
-    fn drain_until(&self, deadline: Option<Instant>) {
+    /// Starts a thread that keeps the deadline, unless there is one. The accept loop looks at the deadline as well, but the
+    /// event hook, or a thread-local's destructor on a thread that it joins, may hold it up.
+    fn start_clock(&self) {
         let mut inner = self.registry.lock();
+        if inner.has_clock || inner.deadline.is_none() {
+            return;
+        }
+        inner.has_clock = true;
+        drop(inner);
+        let handle = self.clone();
+        let clock = thread::Builder::new().name(String::from("hardstop-deadline"));
+        let clock = clock.stack_size(CLOCK_STACK_SIZE).spawn(move || handle.keep_deadline());
+        let mut inner = self.registry.lock();
+        match clock {
+            Ok(clock) => inner.clock = Some(clock),
+            Err(_) => inner.has_clock = false, // the accept loop keeps it
+        }
+    }
+
+    /// Destroys the server at the deadline, unless every connection ends before.
+    fn keep_deadline(&self) {
+        let mut inner = self.registry.lock();
+        while !inner.lives.is_empty() && !matches!(inner.stage, Stage::Destroyed) {
+            let time = time_until(inner.deadline);
+            if time.is_zero() {
+                drop(inner);
+                self.destroy();
+                return;
+            }
+            inner = wait(&self.registry.news, inner, time);
+        }
+    }
+
+    fn drain_until(&self, deadline: Option<Instant>) {
+        let registry = &self.registry;
+        let mut inner = registry.lock();
+        // A Unix socket's file goes first, so that nobody else comes while those are accepted who have come.
+        let hiding = registry.listener(&inner);
+        drop(inner);
+        if let Some(hiding) = hiding {
+            hiding.listener.socket.hide();
+        }
+        let mut closing = None;
+        inner = registry.lock();
         if !inner.is_stopped() {
-            self.registry.phase.store(1, Ordering::SeqCst);
+            registry.phase.store(1, Ordering::SeqCst);
             let is_idle = |state| state == ConnectionState::Idle;
             inner.end(CloseReason::Drained, None, is_idle); // first, as they leave places for the backlog
             if let Stage::Accepting(listener) = &mut inner.stage {
-                listener.socket.hide();
                 let _ = listener.socket.set_nonblocking(true); // the accept loop may be waiting
             }
-            let mut backlog = 0..MAX_BACKLOG;
-            while backlog.next().is_some() && self.poll(&mut inner).is_none() {}
-            inner.leave(Stage::Draining);
+            for _ in 0..MAX_BACKLOG {
+                if let Polled::Wait(_) = self.poll(&mut inner) {
+                    break;
+                }
+            }
+            closing = registry.leave_accepting(&mut inner, Stage::Draining);
+            if let Some(closing) = &closing {
+                closing.listener.shut_down();
+            }
             inner.silence_ends = Instant::now().checked_add(SILENT_GRACE);
         }
         if !matches!(inner.stage, Stage::Destroyed) {
             inner.deadline = inner.deadline.into_iter().chain(deadline).min();
         }
+        let discarded = std::mem::take(&mut inner.discarded);
         drop(inner);
-        self.registry.tell_of_stop();
+        drop(closing);
+        registry.announce_stop();
+        drop(discarded);
     }
 
     /// Cuts the connections that wait for a request, new ones included, and goes on serving. Returns how many it cut.
@@ -158,12 +231,12 @@ impl Handle {
 
     /// As [`wait`](Handle::wait), for a limited time; `false` if that was not enough.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let thread = current_thread_id();
         let inner = self.registry.lock();
-        if inner.is_own_thread() {
+        if inner.is_own_thread(thread) {
             return false;
         }
-        let woken = self.registry.news.wait_timeout_while(inner, timeout, |inner| !inner.has_ended());
-        !woken.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        wait_while(&self.registry.news, inner, timeout, |inner| !inner.has_ended()).has_ended()
     }
 
     /// How far the server's life has come.

@@ -5,6 +5,8 @@
 //! 2. Each line is parsed once, when it is complete, however small the pieces it came in.
 //! 3. Nothing is corrected: what is not exactly the grammar is refused.
 
+#![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
+
 use super::types::{refuse, refuse_if, Error};
 use super::urlencoded::{decode, encoded_byte};
 use super::{Builder, Version};

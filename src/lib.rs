@@ -66,6 +66,7 @@ mod request;
 mod response;
 mod server;
 pub(crate) mod stream;
+mod sync;
 pub(crate) mod transport;
 mod types;
 mod upgrade;

@@ -5,12 +5,13 @@
 //!
 //! Lock order: the registry's, then this one. Nothing is called while this one is held.
 
+use super::sync::{lock, wait_while};
 use super::ConnectionState::{self, *};
 use super::{handle::SILENT_GRACE, head, registry::Registration, transport::Timeout};
 use super::{CloseReason, ConnectionId, ConnectionInfo, Event, Handle, Phase};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// The states in which something is done with a connection.
@@ -22,8 +23,8 @@ const WATCH_GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Life {
     pub(crate) id: ConnectionId,
     pub(crate) peer: Option<SocketAddr>,
-    /// Whether it came above the limit of connections, and only gets a 503.
-    pub(crate) refused: bool,
+    /// Whether it came above the limit of connections, and only gets a 503. Written under the registry's lock.
+    refused: AtomicBool,
     /// Whether it has been cut: written under the lock, so that a token can be asked without it.
     cut: AtomicBool,
     now: Mutex<Now>,
@@ -50,12 +51,19 @@ impl Life {
         let (state, since, requests, received, sent) = (New, opened, 0, 0, 0);
         let info = ConnectionInfo { id, peer, opened, state, since, requests, received, sent, method, path };
         let now = Now { info, head: None, reason: None, watched: None, sleepers: 0, begun: false };
-        Life { id, peer, refused, cut: AtomicBool::new(false), now: Mutex::new(now), woken: Condvar::new() }
+        Life {
+            id,
+            peer,
+            refused: AtomicBool::new(refused),
+            cut: AtomicBool::new(false),
+            now: Mutex::new(now),
+            woken: Condvar::new(),
+        }
     }
 
     #[inline(never)]
     fn lock(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner) // as in the registry
+        lock(&self.now)
     }
 
     /// Notes what the connection does now, unless it has been cut; the error says why.
@@ -80,6 +88,20 @@ impl Life {
             now.head = head.cloned();
         }
         Ok(())
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(SeqCst)
+    }
+
+    /// Gives it a place after all. Called under the registry's lock.
+    pub(crate) fn admit(&self) {
+        self.refused.store(false, SeqCst);
+    }
+
+    /// Whether it counts as one of the connections that are served.
+    pub(crate) fn holds_place(&self) -> bool {
+        !self.is_refused() && self.end_reason().is_none()
     }
 
     /// Adds to the bytes that have come and gone.
@@ -172,13 +194,12 @@ impl Life {
 
     /// Sleeps at most for that time; `true` as soon as the connection has been cut or `stop` has become true.
     fn sleep(&self, timeout: Duration, stop: &dyn Fn() -> bool) -> bool {
+        let goes_on = || !self.is_cut() && !stop();
         let mut now = self.lock();
-        now.sleepers = now.sleepers.saturating_add(1);
-        let goes_on = |_: &mut Now| !self.is_cut() && !stop();
-        let woken = self.woken.wait_timeout_while(now, timeout, goes_on);
-        let (mut now, outcome) = woken.unwrap_or_else(PoisonError::into_inner);
-        now.sleepers = now.sleepers.saturating_sub(1);
-        !outcome.timed_out()
+        now.sleepers += 1;
+        now = wait_while(&self.woken, now, timeout, |_| goes_on());
+        now.sleepers -= 1;
+        !goes_on()
     }
 }
 

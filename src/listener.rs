@@ -59,11 +59,18 @@ impl Listener {
         self.stream.as_ref()?.try_clone().ok()
     }
 
-    /// Has an `accept` that waits fail, and clients refused.
-    pub(crate) fn end(&self) {
+    /// Has an `accept` that waits fail, and clients refused. Does not block.
+    pub(crate) fn shut_down(&self) {
         if let Some(stream) = &self.stream {
             let _ = stream.shutdown(Shutdown::Both); // else a wait ends by its timeout
         }
+    }
+
+    /// Closes the port, also where a child process that is being started still has it. May block.
+    pub(crate) fn close(&self) {
+        // Unix: before clients are refused, or another server would find the file stale, and race for its name.
+        self.socket.hide();
+        self.shut_down();
     }
 }
 

@@ -3,12 +3,17 @@
 //! A body is read from the connection while the handler asks for it, and never past its end.
 
 use super::framing::{BodyDecoder, BodyState, Terms};
+use super::sync::time_until;
 use super::types::{refuse, refuse_if};
 use super::{head::Head, registry::Registration, stream::Stream, transport::Timeout, urlencoded};
 use super::{CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+/// How much of a body that its handler has not read is received, so that the connection can go on after the response:
+/// as much as Go's server receives. Beyond that, a new connection is cheaper.
+const MAX_REST: u64 = 256 * 1024;
 
 /// A request, as the handler gets it. It borrows from its connection and ends with the handler.
 pub struct Request<'a> {
@@ -128,32 +133,49 @@ impl Body {
         self.decoder.state == BodyState::Done
     }
 
-    /// Whether the client wants the connection to go on, and nothing is left of the body, or what is left is certain to
-    /// come and so little that reading it is cheaper than a new connection.
-    pub(crate) fn may_go_on(&self) -> bool {
-        let terms = &self.terms;
-        let is_little = matches!(self.decoder.state, BodyState::Data(left) if left <= 64 * 1024);
-        let is_certain = terms.length.is_some() && !terms.expects_continue;
-        let is_cheap = is_little && is_certain && self.failure.is_none();
-        terms.keep_alive && (self.is_complete() || is_cheap)
+    /// Whether the rest of the body is received so that the connection can go on, of which so much has been already.
+    fn receives_rest(&self, received: u64) -> bool {
+        // A client whose `Expect` was not answered may send the body, or leave it out: nobody can tell which.
+        if !self.terms.keep_alive || self.terms.expects_continue || self.failure.is_some() {
+            return false;
+        }
+        match self.decoder.state {
+            BodyState::Done => false,
+            BodyState::Data(left) => received.saturating_add(left) <= MAX_REST,
+            BodyState::Size | BodyState::DataEnd | BodyState::Trailers => true,
+        }
     }
 
-    /// Reads what the handler has left of it, for at most that time. Fails if it does not come. After
-    /// [`may_go_on`](Body::may_go_on) it has no chunks: a program that reads no body has no code for them.
-    pub(crate) fn finish(&mut self, time: Duration) -> Result<(), CloseReason> {
-        let began = Instant::now();
-        while let BodyState::Data(left) = self.decoder.state {
-            if self.stream.buffered().is_empty() {
-                let time = time.saturating_sub(began.elapsed());
-                if time.is_zero() || self.stream.reads_too_slowly() {
-                    return Err(CloseReason::BodyTimeout);
-                } else if self.stream.fill(Some(time))? == 0 {
-                    return Err(CloseReason::PeerLost);
+    /// Receives what the handler has left of the body, within `body_timeout` in all. Does nothing if the client wants the
+    /// connection to end, or if that is too much or might not come. Fails if it does not come.
+    pub(crate) fn receive_rest(&mut self) -> Result<(), CloseReason> {
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut received: u64 = 0;
+        while self.receives_rest(received) {
+            let buffered = self.stream.buffered();
+            if let BodyState::Data(left) = self.decoder.state {
+                let n = usize::try_from(left).unwrap_or(usize::MAX).min(buffered.len());
+                if n > 0 {
+                    let count = u64::try_from(n).unwrap_or(u64::MAX);
+                    self.stream.consume(n);
+                    self.decoder.consume_data(count);
+                    received = received.saturating_add(count);
+                    continue;
+                }
+            } else {
+                let line = self.decoder.advance(buffered);
+                if let Some(n) = line.map_err(|error| CloseReason::Refused(error.status()))? {
+                    self.stream.consume(n);
+                    continue;
                 }
             }
-            let came = u64::try_from(self.stream.buffered().len()).unwrap_or(u64::MAX);
-            self.decoder.consume_data(came);
-            self.stream.consume(usize::try_from(left).unwrap_or(usize::MAX));
+            let time = time_until(deadline);
+            if time.is_zero() || self.stream.reads_too_slowly() {
+                return Err(CloseReason::BodyTimeout);
+            }
+            if self.stream.fill(deadline.map(|_| time))? == 0 {
+                return Err(CloseReason::PeerLost);
+            }
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! A server's life: built, bound, running; and the accept loop.
 
 use super::connection::{self, panic_message, Handler};
-use super::registry::{join_ended, Registry};
+use super::registry::{current_thread_id, join_ended, Registry};
+use super::sync::lock;
 use super::transport::{wrap, BoxError, Wrap, Wrapped};
 use super::{listener::Listener, ConnectionId, Event, Handle, Outcome, Request, Response};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::{io, time::Duration};
 
@@ -294,10 +295,11 @@ impl Running {
     /// Waits until the server has been stopped, which this does not do, and has no thread and no descriptor left;
     /// `false`, at once, on one of its own threads.
     pub fn join(&self) -> bool {
-        if self.handle.registry.lock().is_own_thread() {
+        let current = current_thread_id();
+        if self.handle.registry.lock().is_own_thread(current) {
             return false;
         }
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = lock(&self.thread);
         let _ = thread.take().map(JoinHandle::join); // only a panic in the drop of the handler's state would be in it
         true
     }
@@ -347,4 +349,9 @@ fn accept_loop(server: &Handle, handler: &Handler<'_>) {
         // A scope alone would return before the system's threads are gone.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
+    // Every connection has ended, and so has the thread that keeps a deadline, or it is about to.
+    let clock = server.registry.lock().clock.take();
+    if let Some(clock) = clock {
+        let _ = clock.join(); // nothing in it panics
+    }
 }

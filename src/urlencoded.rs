@@ -2,6 +2,8 @@
 //!
 //! Decoding happens once. A `%` without two hex digits stays as it is, and what is not UTF-8 afterwards becomes U+FFFD.
 
+#![warn(clippy::arithmetic_side_effects, clippy::as_conversions)] // numbers come from outside here
+
 /// Decodes percent-encoding (RFC 3986 §2.1), and `+` as a space where forms do that.
 pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());

@@ -21,7 +21,7 @@ mod client;
 
 use alone::{is_alone, CpuTime};
 use client::{recorder, until, Client, Fact, GET, SOON};
-use hardstop::Server;
+use hardstop::{Response, Server};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,4 +121,37 @@ fn a_thread_that_has_ended_leaves_its_place_to_the_next() {
     let told = facts.so_far();
     let failures = told.iter().filter(failed).count();
     assert_eq!(failures, 0, "of {} events", told.len());
+}
+
+/// Regression: the dead thread of an upgraded stream that lived on elsewhere was joined when that ended, and until then
+/// its stack stayed.
+#[test]
+fn the_threads_of_upgraded_streams_that_live_on_leave_their_stacks() {
+    let name = "the_threads_of_upgraded_streams_that_live_on_leave_their_stacks";
+    if !is_alone(name, "ulimit -v 3000000") {
+        return;
+    }
+    // About sixty such stacks fit, and a hundred streams live on.
+    let (hook, facts) = recorder();
+    let (sender, streams) = std::sync::mpsc::channel();
+    let builder = Server::builder().stack_size(40 << 20).on_event(hook);
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(move |_| {
+        let sender = sender.clone();
+        Response::upgrade("echo", move |stream| sender.send(stream).unwrap())
+    });
+    let running = running.unwrap();
+    let upgrade = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        let mut client = Client::connect(running.local_addr());
+        client.say(upgrade);
+        assert_eq!(client.head_response().status, 101, "{} streams live on", kept.len());
+        kept.push((client, streams.recv_timeout(SOON).unwrap()));
+    }
+    let failed = |fact: &&Fact| **fact == Fact::SpawnFailed;
+    assert_eq!(facts.so_far().iter().filter(failed).count(), 0);
+    running.destroy();
+    drop(kept);
+    assert!(running.handle().wait_timeout(SOON), "somebody is left");
 }

@@ -85,8 +85,8 @@ pub(crate) const STATES: [(&str, ConnectionState, &str); 8] = [
     (FLOOD, ConnectionState::Responding, "a response is not read"),
     (
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234",
-        ConnectionState::Responding,
-        "answered before the body has come",
+        ConnectionState::Handling,
+        "a handler has not read the body, and the rest is awaited",
     ),
     (GET, ConnectionState::Idle, "idle"),
     ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", ConnectionState::Closing, "lingering"),

@@ -16,6 +16,7 @@
 mod bodies;
 mod cases;
 mod client;
+mod early_answers;
 mod generated;
 mod history;
 mod http;
@@ -23,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod mended;
 mod ordinary;
+mod places;
 mod responses;
 mod rude;
 mod stops;

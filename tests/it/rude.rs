@@ -1,7 +1,7 @@
 //! Clients that reset, leave half-way, never read or never stop: each comes to its end, and nobody else notices.
 
 use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
-use crate::lifecycle::{assert_ends, bring, serve, site, Gate, FLOOD, HALF_BODY, LONG, SHORT};
+use crate::lifecycle::{assert_ends, bring, serve, site, Gate, FLOOD, HALF_BODY, LONG, SHORT, SLEEP};
 use crate::wire::{last_words, statuses};
 use hardstop::{CloseReason, ConnectionInfo, ConnectionState, Response, Running, Server, StatusCode};
 use std::io::Write;
@@ -61,9 +61,10 @@ fn an_unread_body_that_does_not_come_whole_is_told() {
         (|mut client| client.expect_end(), CloseReason::BodyTimeout, "silence"),
     ];
     for (leave, want, why) in table {
-        let (running, facts) = serve(Server::builder());
+        let (running, facts) = serve(Server::builder().body_timeout(Duration::from_millis(500)));
         let mut client = Client::connect(running.local_addr());
-        client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
+        // The first answer leaves when the rest of the second request is awaited.
+        client.say(&format!("{GET}POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"));
         client.stream.peek(&mut [0]).unwrap();
         leave(client);
         assert_goes_on(&running, &facts, want, why);
@@ -202,7 +203,8 @@ fn refused_clients_that_do_not_read_hold_nobody_up() {
     for _ in 0..10 {
         let (running, facts) = serve(Server::builder().max_connections(1));
         let (handle, addr) = (running.handle(), running.local_addr());
-        let busy = bring(&handle, addr, FLOOD, ConnectionState::Responding);
+        let _busy = bring(&handle, addr, SLEEP, ConnectionState::Handling);
+        let busy = handle.connections()[0].id;
         let began = Instant::now();
         let mut refused = Vec::new();
         for id in 2..10 {
@@ -212,7 +214,7 @@ fn refused_clients_that_do_not_read_hold_nobody_up() {
             facts.wait_for(|fact| *fact == Fact::Opened(id));
         }
         Client::connect(addr).expect_end(); // there are eight already
-        drop(busy);
+        assert!(handle.close(busy));
         facts.reason(1);
         let mut new = Client::connect(addr);
         new.say(GET);

@@ -2,11 +2,11 @@
 
 use crate::client::{open, recorder, until, Client, Fact, GET, SOON};
 use crate::lifecycle::{assert_ends, bring, serve, site, Gate, LONG, SHORT, SLEEP};
-use hardstop::{ConnectionState, Event, Outcome, Phase, Request, Response, Running, Server};
+use hardstop::{CloseReason, ConnectionState, Event, Handle, Outcome, Phase, Request, Response, Running, Server};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -552,4 +552,52 @@ fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
             client.expect_end();
         }
     }
+}
+
+/// Regression: the accept loop alone kept the deadline of a `shutdown` that cannot wait, and a hook held that up.
+#[test]
+fn a_pending_shutdown_keeps_its_deadline_while_a_hook_holds_the_accepting_thread_up() {
+    let (record, facts) = recorder();
+    let (hook_gate, arrivals, open) = Gate::new();
+    let (handler_gate, handlers, release) = Gate::new();
+    let handle = Arc::new(Mutex::new(None::<Handle>));
+    let cell = Arc::clone(&handle);
+    let outcome = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&outcome);
+    // Eight refusals are held in their hook, so the next client is turned away, on the accepting thread.
+    let (held, _, hold) = Gate::new();
+    let builder = Server::builder().max_connections(1).on_event(move |event| {
+        record(event);
+        match event {
+            Event::Opened { id, .. } if u64::from(*id) > 1 => held.pass(),
+            Event::TurnedAway { .. } => {
+                let handle = cell.lock().unwrap().clone().unwrap();
+                let shutdown = handle.shutdown(Duration::from_millis(200));
+                *seen.lock().unwrap() = Some(shutdown);
+                hook_gate.pass();
+            }
+            _ => {}
+        }
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    *handle.lock().unwrap() = Some(server.handle());
+    let running = server.spawn(move |_| {
+        handler_gate.pass();
+        "hello"
+    });
+    let running = running.unwrap();
+    let mut busy = Client::connect(running.local_addr());
+    busy.say(GET);
+    handlers.recv_timeout(SOON).unwrap();
+    let refused: Vec<Client> = (0..8).map(|_| Client::connect(running.local_addr())).collect();
+    facts.wait_for(|fact| *fact == Fact::Opened(9));
+    let _turned_away = Client::connect(running.local_addr());
+    arrivals.recv_timeout(SOON).unwrap();
+    assert_eq!(*outcome.lock().unwrap(), Some(Outcome::Pending));
+    busy.expect_end(); // its handler has not returned, and the accepting thread is in the hook
+    assert_eq!(running.handle().phase(), Phase::Destroyed);
+    drop((release, hold, refused));
+    open.send(()).unwrap();
+    assert_ends(&running);
+    assert_eq!(facts.reason(1), CloseReason::Destroyed);
 }

@@ -862,3 +862,20 @@ fn many_upgrades_at_once_end_with_one_destroy() {
     assert_ends(&running);
     assert_eq!(ended.load(SeqCst), 50);
 }
+
+/// Old compilers panic where a thread-local's destructor asks for the current thread, which would end the process.
+#[test]
+fn a_stream_in_a_thread_local_ends_with_its_thread() {
+    thread_local! {
+        static KEPT: RefCell<Option<Upgraded>> = const { RefCell::new(None) };
+    }
+    let (running, facts, streams) = moving(Server::builder());
+    let mut client = upgraded(running.local_addr());
+    let (stream, _) = streams.recv_timeout(SOON).unwrap();
+    let keeper = thread::spawn(move || KEPT.with(|kept| *kept.borrow_mut() = Some(stream)));
+    keeper.join().unwrap();
+    client.expect_end();
+    assert_eq!(facts.reason(1), CloseReason::Completed);
+    running.destroy();
+    assert_ends(&running);
+}

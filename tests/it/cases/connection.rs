@@ -64,7 +64,12 @@ pub(super) const CASES: &[Case] = &[
     (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 28\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /unread 1.1 unread", "9112 §9.3: even if it looks like one"),
     (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 33\r\n\r\n012345678901234567890123456789012", "200 POST /unread 1.1 unread", "9112 §9.3: even if it is larger than the limit for one that is read"),
     (b"POST /unread HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", "200 POST /unread 1.1 unread close", "9112 §9.6: or the connection ends"),
-    (b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /unread 1.1 unread close", "9112 §9.3: nobody knows how much is left, so the connection ends"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /unread 1.1 unread | 200 GET /b 1.1", "9112 §9.3: nor is one in chunks"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1c\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n\r\n0\r\nX: y\r\n\r\n", "200 POST /unread 1.1 unread", "9112 §9.3: even if a chunk looks like a request"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi!\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n", "200 POST /unread 1.1 unread close", "9112 §7.1: nobody knows where broken chunks end, so the connection ends"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n40001\r\n", "200 POST /unread 1.1 unread close", "9112 §9.3: too much is left"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 262145\r\n\r\n", "200 POST /unread 1.1 unread close", "9112 §9.3: too much is left, by a byte"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", "200 POST /unread 1.1 unread close", "9110 §10.1.1: it may never come, in chunks either"),
     (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n", "200 POST /unread 1.1 unread close", "9112 §9.3: too much is left"),
     (b"POST /unread HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi", "200 POST /unread 1.0 unread keep-alive", "9112 §9.3: in HTTP/1.0"),
     // Expect

@@ -33,7 +33,12 @@ pub(super) const CASES: &[Case] = &[
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n", "400 close", "9112 §7.1: no empty line"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r", "400 close", "9112 §7.1: half of it"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX: y\r\n", "400 close", "9112 §7.1: no empty line after a trailer"),
-    (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell", "200 POST /unread 1.1 unread", "9112 §8: nobody has asked for the byte that is missing"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell", "200 POST /unread 1.1 unread close", "9112 §9.3: a byte is missing that nobody has asked for, so the connection ends"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 224\r\n\r\n", "200 POST /unread 1.1 unread close", "9112 §9.3: all of the body is missing"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "200 POST /unread 1.1 unread close", "9112 §9.3: no chunk has come"),
+    (b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n", "200 POST /unread 1.1 unread close", "9112 §7.1: the empty line behind the last chunk is missing"),
+    (b"POST /unread HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhell", "200 POST /unread 1.0 unread close", "9112 §9.3: in HTTP/1.0"),
+    (b"HEAD /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell", "200 bodiless(23) close", "9112 §9.3: of a HEAD"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", "100 | 400 close", "9110 §10.1.1: a client that is told to continue, and does not"),
     (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", "100 | 400 close", "9110 §10.1.1: also in chunks"),
 ];

@@ -1,0 +1,263 @@
+//! Who makes room when every place is taken, and who is refused.
+
+use crate::client::{recorder, until, Client, Fact, Facts, GET, SOON};
+use crate::lifecycle::{assert_ends, Gate};
+use hardstop::{Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// When a write of the first connection stops at the gate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stops {
+    /// Before its bytes have left.
+    Before,
+    /// When its client has them, and the server does not know it yet.
+    After,
+}
+
+/// A transport whose n-th write stops at a gate.
+struct Gated {
+    tcp: TcpStream,
+    gate: Arc<Gate>,
+    stops: Stops,
+    /// How many writes there are before that one.
+    free: Option<usize>,
+}
+
+impl Read for Gated {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(buf)
+    }
+}
+
+impl Write for Gated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_due = self.free == Some(0);
+        self.free = self.free.and_then(|free| free.checked_sub(1));
+        if is_due && self.stops == Stops::Before {
+            self.gate.pass();
+        }
+        let written = self.tcp.write(bytes)?;
+        if is_due && self.stops == Stops::After {
+            self.gate.pass();
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
+const SMALL: &str = "small";
+const LARGE: usize = 20_000;
+
+fn answer(request: &mut Request<'_>) -> Result<Response, hardstop::Error> {
+    Ok(match request.path() {
+        "/read" => Response::text(request.body().read_to_text()?),
+        "/stream" => Response::stream(|body| body.write_all(SMALL.as_bytes())).closing(),
+        "/large" => Response::stream(|body| {
+            body.write_all(&[b'x'; LARGE / 2])?;
+            body.write_all(&[b'x'; LARGE / 2])
+        })
+        .closing(),
+        _ => Response::text(SMALL),
+    })
+}
+
+/// A server with one place, what it tells, when its first connection stops, and what lets that go on.
+struct OnePlace {
+    running: Running,
+    facts: Facts,
+    arrivals: Receiver<()>,
+    open: Sender<()>,
+}
+
+impl OnePlace {
+    fn new(stops: Stops, free: usize) -> OnePlace {
+        let (gate, arrivals, open) = Gate::new();
+        let gate = Arc::new(gate);
+        let (hook, facts) = recorder();
+        let builder = Server::builder().max_connections(1).on_event(hook);
+        let transport = move |tcp, id: ConnectionId| {
+            let gate = Arc::clone(&gate);
+            let free = if u64::from(id) == 1 { Some(free) } else { None };
+            Ok(Gated { tcp, gate, stops, free })
+        };
+        let server = builder.transport(transport).bind("127.0.0.1:0").unwrap();
+        OnePlace { running: server.spawn(answer).unwrap(), facts, arrivals, open }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.running.local_addr()
+    }
+}
+
+fn connection_closes(text: &str) -> String {
+    format!("{text} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+}
+
+/// Regression: a connection entered `Closing`, which makes room, before its output had been written. The next client
+/// had it cut, and the end of a response that had been reported as sent was lost.
+#[test]
+fn a_response_that_has_not_left_is_not_lost_to_an_eviction() {
+    // What the client says, the write that holds the last bytes, and how the response ends.
+    let unread = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n";
+    let too_large = "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
+    let table = [
+        (connection_closes("GET /"), 0, SMALL, "a short last response"),
+        (connection_closes("GET /stream"), 0, "0\r\n\r\n", "a stream that is the last response"),
+        (connection_closes("GET /large"), 1, "0\r\n\r\n", "the last write of a long one"),
+        (connection_closes("HEAD /"), 0, "\r\n\r\n", "a head alone"),
+        (String::from(unread), 0, SMALL, "an early answer"),
+        (String::from(too_large), 0, "bytes\n", "a 413"),
+        (String::from("GET / HTTP/9.9\r\n\r\n"), 0, "served\n", "a refusal"),
+        (format!("{GET}GET / HTTP/1.1\r\n\r\n"), 0, "`host[:port]`\n", "a refusal behind a response"),
+    ];
+    for (say, free, end, why) in table {
+        let one = OnePlace::new(Stops::Before, free);
+        let mut client = Client::connect(one.addr());
+        client.say(&say);
+        one.arrivals.recv_timeout(SOON).expect(why);
+        let state = one.running.handle().connections()[0].state;
+        assert_eq!(state, ConnectionState::Responding, "{why}");
+        let mut other = Client::connect(one.addr());
+        assert_eq!(other.response().status, 503, "{why}");
+        one.open.send(()).unwrap();
+        let mut said = String::new();
+        client.stream.read_to_string(&mut said).unwrap();
+        assert!(said.ends_with(end), "{why}: {said:?}");
+        assert_ne!(one.facts.reason(1), CloseReason::Evicted, "{why}");
+        one.running.destroy();
+        assert_ends(&one.running);
+    }
+}
+
+/// The same of a response that waits for a part of the next request to come, which has had the second of slow heads.
+#[test]
+fn a_response_in_front_of_a_slow_head_is_not_lost_to_an_eviction() {
+    let one = OnePlace::new(Stops::Before, 0);
+    let mut client = Client::connect(one.addr());
+    client.say(&format!("{GET}GET / HT"));
+    one.arrivals.recv_timeout(SOON).unwrap();
+    let began = one.running.handle().connections()[0].since;
+    until("a head would have had its second", || began.elapsed() > Duration::from_millis(1100));
+    let mut other = Client::connect(one.addr());
+    assert_eq!(other.response().status, 503);
+    one.open.send(()).unwrap();
+    assert_eq!(client.response().text(), SMALL);
+    one.running.destroy();
+    assert_ends(&one.running);
+}
+
+#[test]
+fn the_last_response_of_a_drain_is_not_lost_to_a_client_that_waits_for_its_turn() {
+    let one = OnePlace::new(Stops::Before, 0);
+    let mut client = Client::connect(one.addr());
+    client.say(GET);
+    one.arrivals.recv_timeout(SOON).unwrap();
+    let mut next = Client::connect(one.addr()).queued();
+    next.say(GET);
+    one.running.handle().drain();
+    one.open.send(()).unwrap();
+    assert_eq!(client.response().text(), SMALL);
+    client.expect_end();
+    drop(client);
+    // It has come before the drain, as a refusal or in the queue.
+    assert!([200, 503].contains(&next.response().status));
+    assert!(one.running.join());
+    assert_ne!(one.facts.reason(1), CloseReason::Evicted);
+}
+
+/// Regression: a client that had its response, and came again at once, got a 503 from a server that served nobody else.
+#[test]
+fn a_client_that_has_had_its_last_response_finds_its_place_free() {
+    for say in [connection_closes("GET /"), connection_closes("GET /large"), String::from(GET)] {
+        let is_served = (0..20).any(|_| {
+            let one = OnePlace::new(Stops::After, usize::from(say.contains("large")));
+            let mut client = Client::connect(one.addr());
+            client.say(&say);
+            assert_eq!(client.response().status, 200);
+            one.arrivals.recv_timeout(SOON).unwrap();
+            let mut again = Client::connect(one.addr());
+            again.say(GET);
+            one.facts.wait_for(|fact| *fact == Fact::Opened(2));
+            one.open.send(()).unwrap();
+            let status = again.response().status;
+            one.running.destroy();
+            assert_ends(&one.running);
+            status == 200 // else the machine was too busy to let it go on within a tenth of a second
+        });
+        assert!(is_served, "{say:?}");
+    }
+}
+
+fn serve_one_place(builder: Builder) -> Running {
+    let server = builder.max_connections(1).bind("127.0.0.1:0").unwrap();
+    server.spawn(answer).unwrap()
+}
+
+#[test]
+fn a_sequential_client_is_never_refused() {
+    type Hook = fn(&Event);
+    let hooks: [(Option<Hook>, &str); 3] = [
+        (None, "no hook"),
+        (Some(|_| thread::sleep(Duration::from_micros(500))), "a slow hook"),
+        (
+            Some(|event| {
+                if let Event::Closed { .. } = event {
+                    thread::sleep(Duration::from_millis(4));
+                }
+            }),
+            "a hook that takes its time for each end",
+        ),
+    ];
+    for (hook, why) in hooks {
+        let builder = match hook {
+            Some(hook) => Server::builder().on_event(hook),
+            None => Server::builder(),
+        };
+        let running = serve_one_place(builder);
+        for say in [connection_closes("GET /"), connection_closes("GET /large"), String::from(GET)] {
+            for n in 0..150 {
+                let mut client = Client::connect(running.local_addr());
+                client.say(&say);
+                assert_eq!(client.response().status, 200, "{why}: {say:?}, the {n}th");
+            }
+        }
+        running.destroy();
+        assert_ends(&running);
+    }
+}
+
+/// Clients that come faster than a slow `Closed` hook returns wait for it, on no more threads than there may be.
+#[test]
+fn a_slow_closed_hook_does_not_make_more_threads_than_there_may_be() {
+    let inside = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let builder = {
+        let most = Arc::clone(&most);
+        Server::builder().on_event(move |event| {
+            if let Event::Closed { .. } = event {
+                most.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+                thread::sleep(Duration::from_millis(20));
+                inside.fetch_sub(1, SeqCst);
+            }
+        })
+    };
+    let running = serve_one_place(builder);
+    for _ in 0..100 {
+        let mut client = Client::connect(running.local_addr());
+        client.say(&connection_closes("GET /"));
+        assert_eq!(client.response().status, 200);
+    }
+    running.destroy();
+    assert_ends(&running);
+    let most = most.load(SeqCst);
+    assert!((2..=10).contains(&most), "{most} at a time");
+}
