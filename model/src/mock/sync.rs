@@ -278,6 +278,24 @@ pub mod atomic {
 
     pub use real::Ordering;
 
+    macro_rules! counting {
+        ($($name:ident: $value:ty,)+) => {
+            $(
+                impl $name {
+                    pub fn fetch_add(&self, value: $value, _order: Ordering) -> $value {
+                        switch();
+                        self.0.fetch_add(value, Ordering::SeqCst)
+                    }
+
+                    pub fn fetch_sub(&self, value: $value, _order: Ordering) -> $value {
+                        switch();
+                        self.0.fetch_sub(value, Ordering::SeqCst)
+                    }
+                }
+            )+
+        };
+    }
+
     macro_rules! atomics {
         ($($name:ident: $value:ty,)+) => {
             $(
@@ -310,6 +328,12 @@ pub mod atomic {
 
     atomics! {
         AtomicBool: bool,
+        AtomicU8: u8,
+        AtomicU32: u32,
+        AtomicUsize: usize,
+    }
+
+    counting! {
         AtomicU8: u8,
         AtomicU32: u32,
         AtomicUsize: usize,
