@@ -10,7 +10,7 @@
 use crate::library::hardstop::{
     Builder, CloseReason, Event, Handle, Phase, Request, Response, Running, Server,
 };
-use crate::mock::kernel::{check_no_lock, fail, log, quietly, with};
+use crate::mock::kernel::{check_no_lock, fail, log, quietly, switch, with};
 use crate::mock::net::{TcpListener, TcpStream};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +37,7 @@ pub struct Seen {
     /// The events of each other kind, by name.
     pub others: BTreeMap<&'static str, usize>,
     is_destroyed: bool,
+    is_handler_dropped: bool,
 }
 
 impl Witness {
@@ -46,6 +47,7 @@ impl Witness {
 
     pub fn note(&self, event: &Event) {
         check_no_lock("the hook");
+        switch(); // a hook takes its time
         log(|| format!("{event:?}"));
         let mut seen = self.seen();
         let (id, other) = match event {
@@ -111,6 +113,12 @@ impl Witness {
         self.seen().closed.values().copied().collect()
     }
 
+    fn check_handler_is_dropped(&self) {
+        if !self.seen().is_handler_dropped {
+            fail("the server has ended, and the handler has not been dropped");
+        }
+    }
+
     fn check_closed(&self) {
         let seen = self.seen();
         if !seen.opened.keys().eq(seen.closed.keys()) {
@@ -156,6 +164,16 @@ impl Seen {
     }
 }
 
+/// Dropped with the handler.
+struct Watched(Arc<Witness>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        switch();
+        self.0.seen().is_handler_dropped = true;
+    }
+}
+
 /// A server in a scene, and its witness.
 #[derive(Clone)]
 pub struct Subject {
@@ -198,9 +216,9 @@ impl Subject {
         &self,
         handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
     ) -> impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static {
-        let witness = Arc::clone(&self.witness);
+        let watched = Watched(Arc::clone(&self.witness));
         move |request: &mut Request<'_>| {
-            witness.note_call();
+            watched.0.note_call();
             handler(request)
         }
     }
@@ -244,6 +262,7 @@ impl Subject {
         if !self.handle.wait() {
             fail("wait returned false");
         }
+        self.witness.check_handler_is_dropped();
         self.witness.check_closed();
         if !running.join() {
             fail("join returned false");

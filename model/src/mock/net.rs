@@ -44,7 +44,7 @@ pub struct Network {
     pub buffer: usize,
     /// Whether a reset takes what the other side has received and not read.
     pub reset_loses: bool,
-    /// How long closing a connection takes while its client has not read everything.
+    /// How long closing a connection of the library's takes, as `SO_LINGER` may have it.
     pub linger: Option<Duration>,
 }
 
@@ -483,14 +483,8 @@ impl Drop for Descriptor {
             let net = &mut world.net;
             let socket = net.socket(self.id);
             let is_last = socket.descriptors == 1 && !socket.is_client;
-            let peer = match &socket.kind {
-                Kind::Stream(stream) => stream.peer,
-                Kind::Listener(_) => return None,
-            };
-            let is_unread = net
-                .stream(peer)
-                .is_ok_and(|other| !other.received.is_empty());
-            net.linger.filter(|_| is_last && is_unread)
+            let is_connection = matches!(socket.kind, Kind::Stream(_));
+            net.linger.filter(|_| is_last && is_connection)
         });
         if let Some(time) = linger {
             block("a close that lingers", clock::deadline(time));

@@ -210,13 +210,18 @@ pub fn token_of_a_closed_connection() {
     let (subject, running) = Subject::spawn(|builder| builder, handler);
     let client = start_talk(&subject, GET);
     let watch = Stopwatch::start();
+    let mut closed = 0;
     while !is_early() && subject.witness.seen().closed.is_empty() {
         for info in subject.handle.connections() {
-            subject.handle.close(info.id);
+            closed += usize::from(subject.handle.close(info.id));
         }
         sleep(Duration::from_millis(1));
     }
     watch.check(Duration::from_millis(20));
+    check(
+        closed == 1 || is_early(),
+        "one connection was closed more than once, or never",
+    );
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
@@ -407,5 +412,31 @@ pub fn slow_hook_against_destroy() {
     subject.finish(&running);
     check_nothing_left();
     clients.map(|client| client.join());
+    subject.check_responses();
+}
+
+/// A transport of which somebody keeps the socket: the client sees the end all the same.
+pub fn transport_kept_by_somebody() {
+    let shelf: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let filled = Arc::clone(&shelf);
+    let transport = move |tcp: TcpStream, _id: ConnectionId| {
+        let kept = tcp.try_clone()?;
+        filled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(kept);
+        Ok(tcp)
+    };
+    let (subject, running) =
+        Subject::spawn(move |builder| builder.transport(transport), |_| "hello");
+    let watch = Stopwatch::start();
+    let client = start_talk(&subject, LAST_GET);
+    client.join();
+    watch.check(Duration::ZERO);
+    subject.destroy();
+    check(subject.handle.wait(), "wait returned false");
+    shelf.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    subject.finish(&running);
+    check_nothing_left();
     subject.check_responses();
 }

@@ -356,3 +356,53 @@ pub fn a_close_that_lingers() {
     check_nothing_left();
     clients.map(|client| client.join());
 }
+
+/// A client that goes on sending after its last request still gets the response, also where a reset
+/// takes what it has not read.
+pub fn a_last_response_and_more_bytes() {
+    with(|world| world.net.reset_loses = true);
+    let handler = |_: &mut Request<'_>| Response::text("hello").closing();
+    let (subject, running) = Subject::spawn(|builder| builder, handler);
+    let client = {
+        let subject = subject.clone();
+        user(move || {
+            let mut client = Client::connect(subject.addr)?;
+            client.send(GET);
+            client.send(b"and more");
+            Some(client.read_to_end(&subject))
+        })
+    };
+    let answers = client.join().flatten().unwrap_or_default();
+    check(
+        answers.len() == 1 || is_early(),
+        "a last response was lost in a reset",
+    );
+    subject.handle.drain();
+    subject.finish(&running);
+    check_nothing_left();
+}
+
+/// Clients that are turned away, or have no thread, while closing takes long: no call waits.
+pub fn turned_away_while_closing_lingers() {
+    with(|world| {
+        world.net.linger = Some(Duration::from_secs(5));
+        world.threads.failing = vec![3, 4];
+    });
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), busy);
+    let clients = [(); 3].map(|()| start_talk(&subject, GET));
+    let asker = {
+        let subject = subject.clone();
+        user(move || {
+            let watch = Stopwatch::start();
+            subject.handle.connection_count();
+            watch.check(Duration::ZERO);
+        })
+    };
+    let watch = Stopwatch::start();
+    subject.destroy();
+    watch.check(Duration::ZERO);
+    asker.join();
+    subject.finish(&running);
+    check_nothing_left();
+    clients.map(|client| client.join());
+}

@@ -55,7 +55,9 @@ scenes! {
         a_thread_at_the_second_attempt
         no_thread_against_stops
         no_thread_for_the_server
-        a_close_that_lingers;
+        a_close_that_lingers
+        a_last_response_and_more_bytes
+        turned_away_while_closing_lingers;
     threads:
         spare_threads_destroyed
         spare_threads_drained
@@ -103,5 +105,6 @@ scenes! {
         silent_handshake_drained
         silent_handshake_times_out
         transport_that_reads_on
-        slow_hook_against_destroy;
+        slow_hook_against_destroy
+        transport_kept_by_somebody;
 }

@@ -93,7 +93,14 @@ pub fn dropped_elsewhere_drained() {
     let client = start_client(&subject);
     let holder = {
         let (subject, shelf) = (subject.clone(), Arc::clone(&shelf));
-        user(move || drop(wait_for(&shelf, &subject)))
+        user(move || {
+            drop(wait_for(&shelf, &subject));
+            let is_ended = subject.handle.wait();
+            check(
+                is_ended,
+                "a thread that has dropped its stream counts as the server's",
+            );
+        })
     };
     subject.handle.drain();
     subject.check_port_is_closed();
