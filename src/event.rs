@@ -45,7 +45,8 @@ pub enum Event {
     /// A handler panicked, or the reader or closure of its response, or a transport. The client gets a 500, or an early
     /// end if the response has begun; the server goes on. The message is empty if the panic had no text.
     HandlerPanicked { id: ConnectionId, message: String },
-    /// A connection is gone. The last event about it, with its history: how many requests it made, how many bytes
+    /// A connection is gone. If a thread that panics drops an [`Upgraded`](super::Upgraded) stream, the accepting thread
+    /// reports it, within a second. The last event about it, with its history: how many requests it made, how many bytes
     /// were read and written (but not through [`Upgraded::into_tcp`](super::Upgraded::into_tcp)), and for how long.
     #[non_exhaustive]
     Closed { id: ConnectionId, reason: CloseReason, requests: u64, received: u64, sent: u64, duration: Duration },

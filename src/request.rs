@@ -87,6 +87,10 @@ impl<'a> Request<'a> {
     }
 
     /// The body. A handler need not read it.
+    ///
+    /// If the client wants the connection to go on, what the handler has left is received before the response is sent: at
+    /// most 256 KiB, within `body_timeout`. If there is more, if it does not come in time, or if the client still waits for
+    /// a `100 Continue`, the response says `Connection: close` and ends the connection (RFC 9112 §9.3).
     pub fn body(&mut self) -> &mut Body {
         self.body
     }

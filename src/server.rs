@@ -51,7 +51,8 @@ settings! {
     /// When all are taken, the one that has waited longest for a request makes room for a new client; else the one whose
     /// head has taken longest; else one that lingers after its last response. (New ones and heads have a second first.)
     /// If all have handlers, the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is
-    /// dropped, with an event. While those that were cut are slow to go, there may be up to twice as many threads.
+    /// dropped, with an event. (While a response is being sent, it waits for up to 0.1 s before: that one may be the last.)
+    /// A connection whose response has not left yet is never cut to make room. While those that were cut are slow to go, there may be up to twice as many threads.
     max_connections(usize): usize = 256;
     /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408. Also, how long the
     /// handshake of a [`transport`](Builder::transport) may take.
@@ -127,6 +128,10 @@ impl Builder {
 
     /// Uses a listener that was made elsewhere, and makes it nonblocking. A stop closes it, but not a clone of it, nor the
     /// one that a child process has until it runs its program.
+    ///
+    /// Each connection inherits the listener's options. With `SO_LINGER`, closing a connection blocks its own thread until
+    /// the client has taken everything, at most for the time that was set; nothing but [`Handle::wait`] and
+    /// [`Running::join`] waits for that.
     ///
     /// As others may have one, the server does not wait for clients in the kernel, but looks for them every 0.5 to 10 ms.
     ///
