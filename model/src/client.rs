@@ -1,6 +1,6 @@
 //! Clients: they send bytes, and count the whole responses that they get.
 
-use crate::mock::net::{Shutdown, TcpStream};
+use crate::mock::net::TcpStream;
 use crate::mock::thread::{user, User};
 use crate::oracle::{Fact, Subject};
 use std::io::{Read, Write};
@@ -74,10 +74,6 @@ impl Client {
             return None;
         }
         self.receive()
-    }
-
-    pub fn end_sending(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write); // the server may have ended it
     }
 
     /// Reads whatever comes until the end, and tells the witness how many responses were whole.

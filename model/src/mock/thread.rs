@@ -269,6 +269,13 @@ impl<T> User<T> {
     }
 }
 
+/// Waits for the ends of all of them.
+pub fn join_all<T>(users: impl IntoIterator<Item = User<T>>) {
+    for user in users {
+        user.join();
+    }
+}
+
 pub fn sleep(time: Duration) {
     switch();
     if !time.is_zero() {

@@ -7,7 +7,7 @@ use crate::library::hardstop::{
 };
 use crate::mock::kernel::choose;
 use crate::mock::net::TcpStream;
-use crate::mock::thread::{sleep, user};
+use crate::mock::thread::{join_all, sleep, user};
 use crate::oracle::{check, check_nothing_left, is_early, Stopwatch, Subject, Witness};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ fn with_hook(act: fn(&Handle)) {
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 
@@ -119,7 +119,7 @@ pub fn hook_closes_while_serving() {
         .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
         .unwrap();
     let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
@@ -162,7 +162,7 @@ pub fn handler_panics_destroyed() {
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 
@@ -411,7 +411,7 @@ pub fn slow_hook_against_destroy() {
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 

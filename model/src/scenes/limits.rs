@@ -3,7 +3,7 @@
 use crate::client::{start_talk, talk, talk_and_note, Client, GET, LAST_GET};
 use crate::library::hardstop::{CloseReason, Request, Response};
 use crate::mock::kernel::with;
-use crate::mock::thread::{sleep, user};
+use crate::mock::thread::{join_all, sleep, user};
 use crate::oracle::{check, check_nothing_left, is_early, Fact, Stopwatch, Subject};
 use std::io::Write;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub fn turns_of_a_queue_destroyed() {
     subject.finish(&running);
     check_nothing_left();
     drainer.join();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 
@@ -83,7 +83,7 @@ pub fn eviction_of_a_last_response() {
     let handler = |_: &mut Request<'_>| Response::text("hello").closing();
     let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
     let clients = [GET, LAST_GET].map(|request| start_talk(&subject, request));
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
@@ -95,7 +95,7 @@ pub fn eviction_of_a_refused_request() {
     let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), |_| "hello");
     let clients = [b"BAD\r\n\r\n".as_slice(), LAST_GET];
     let clients = clients.map(|bytes| start_talk(&subject, bytes));
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
@@ -179,7 +179,7 @@ pub fn refusals_against_stops() {
     subject.finish(&running);
     watch.check(Duration::ZERO);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 
@@ -246,7 +246,7 @@ pub fn no_descriptor_destroyed() {
     subject.finish(&running);
     watch.check(Duration::ZERO);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
 }
 
 /// The thread of the first connection cannot be started: its client is sent away.
@@ -284,7 +284,7 @@ pub fn a_thread_at_the_second_attempt() {
     with(|world| world.threads.failing = vec![1, 4]);
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
     let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
-    clients.map(|client| client.join());
+    join_all(clients);
     check(
         subject.witness.count("SpawnFailed") == 0,
         "two attempts were too few",
@@ -304,7 +304,7 @@ pub fn no_thread_against_stops() {
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 
@@ -354,7 +354,7 @@ pub fn a_close_that_lingers() {
     asker.join();
     subject.finish(&running);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
 }
 
 /// A client that goes on sending after its last request still gets the response, also where a reset
@@ -404,5 +404,5 @@ pub fn turned_away_while_closing_lingers() {
     asker.join();
     subject.finish(&running);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
 }

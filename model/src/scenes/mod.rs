@@ -73,7 +73,8 @@ scenes! {
         closed_by_a_panic
         raw_socket_and_lease
         last_drop_of_all
-        stacks_of_upgraded_streams;
+        stacks_of_upgraded_streams
+        closed_hook_shuts_down;
     owners:
         never_run
         never_run_and_stopped

@@ -3,7 +3,7 @@
 use crate::client::{start_talk, talk, Client, GET, LAST_GET};
 use crate::library::hardstop::{Outcome, Phase, Request, Running, Server};
 use crate::mock::net::TcpListener;
-use crate::mock::thread::{sleep, user};
+use crate::mock::thread::{join_all, sleep, user};
 use crate::oracle::{check, check_nothing_left, is_early, Stopwatch, Subject, Witness};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -196,7 +196,7 @@ pub fn shared_listener() {
     subject.finish(&running);
     watch.check(Duration::ZERO);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 
@@ -244,7 +244,7 @@ pub fn shared_listener_drained() {
     subject.check_port_is_closed();
     subject.finish(&running);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 
@@ -303,7 +303,7 @@ pub fn pending_with_a_slow_hook() {
     };
     let running = server.spawn(subject.noting(handler)).unwrap();
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();

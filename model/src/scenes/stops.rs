@@ -3,7 +3,7 @@
 use crate::client::{start_talk, talk_and_note, Client, GET};
 use crate::library::hardstop::{Outcome, Request};
 use crate::mock::kernel::with;
-use crate::mock::thread::{sleep, user};
+use crate::mock::thread::{join_all, sleep, user};
 use crate::oracle::{check, check_nothing_left, is_early, Fact, Stopwatch, Subject};
 use std::io::Read;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub fn destroy_against_accept() {
     subject.finish(&running);
     watch.check(Duration::ZERO);
     check_nothing_left();
-    clients.map(|client| client.join());
+    join_all(clients);
     subject.check_responses();
 }
 

@@ -1,12 +1,14 @@
 //! Connections that have left HTTP.
 
 use crate::client::{talk, Client};
-use crate::library::hardstop::{Lease, Response, Running, Upgraded};
+use crate::library::hardstop::{
+    Event, Handle, Lease, Outcome, Request, Response, Running, Server, Upgraded,
+};
 use crate::mock::net::TcpStream;
-use crate::mock::thread::{sleep, user, User};
-use crate::oracle::{check, check_nothing_left, is_early, Stopwatch, Subject};
+use crate::mock::thread::{join_all, sleep, user, User};
+use crate::oracle::{check, check_nothing_left, is_early, Stopwatch, Subject, Witness};
 use std::io::{Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
@@ -58,6 +60,18 @@ fn wait_for<T>(shelf: &Shelf<T>, subject: &Subject) -> Option<T> {
     take(shelf)
 }
 
+/// Drops every stream that is or comes there until the server has ended.
+fn empty<T>(shelf: &Shelf<T>, subject: &Subject) {
+    loop {
+        while let Some(it) = take(shelf) {
+            drop(it);
+        }
+        if subject.handle.wait_timeout(Duration::from_millis(50)) {
+            break;
+        }
+    }
+}
+
 /// A stream that another thread reads until it fails, and drops, against a destroy.
 pub fn dropped_elsewhere_destroyed() {
     let (subject, running, shelf) = spawn_with_shelf();
@@ -81,7 +95,7 @@ pub fn dropped_elsewhere_destroyed() {
     };
     subject.destroy();
     holder.join();
-    drop(take(&shelf));
+    empty(&shelf, &subject);
     subject.finish(&running);
     check_nothing_left();
     client.join();
@@ -133,7 +147,8 @@ pub fn dropped_by_a_panic() {
     client.join();
 }
 
-/// `Closed` of a stream that a panicking thread drops is told at once, also while the server serves.
+/// `Closed` of a stream that a panicking thread drops is told within a second while the server
+/// serves.
 pub fn closed_by_a_panic() {
     let (subject, running, shelf) = spawn_with_shelf();
     let client = start_client(&subject);
@@ -148,7 +163,7 @@ pub fn closed_by_a_panic() {
         })
     };
     holder.join();
-    sleep(Duration::from_millis(1));
+    sleep(Duration::from_millis(1001));
     let closed = subject.witness.seen().closed.len();
     check(closed == 1 || is_early(), "a Closed is told late");
     subject.destroy();
@@ -185,7 +200,7 @@ pub fn raw_socket_and_lease() {
     };
     subject.destroy();
     holder.join();
-    drop(take(&shelf));
+    empty(&shelf, &subject);
     subject.finish(&running);
     check_nothing_left();
     client.join();
@@ -238,4 +253,48 @@ pub fn stacks_of_upgraded_streams() {
     subject.destroy();
     subject.finish(&running);
     check_nothing_left();
+}
+
+/// A stream that a thread of the user's drops, where the hook shuts the server down: that thread
+/// cannot wait, and the deadline is kept for it.
+pub fn closed_hook_shuts_down() {
+    let place: Arc<OnceLock<Handle>> = Arc::default();
+    let found = Arc::clone(&place);
+    let witness = Arc::<Witness>::default();
+    let noted = Arc::clone(&witness);
+    let builder = Server::builder().on_event(move |event| {
+        noted.note(event);
+        if let (Event::Closed { .. }, Some(handle)) = (event, found.get()) {
+            let outcome = handle.shutdown(Duration::from_millis(200));
+            check(
+                outcome == Outcome::Pending,
+                "a hook was not told that it cannot wait",
+            );
+        }
+    });
+    let (subject, server) = Subject::of(witness, builder.bind("127.0.0.1:0").unwrap());
+    let _ = place.set(subject.handle.clone());
+    let shelf = Shelf::default();
+    let filled = Arc::clone(&shelf);
+    let handler = move |_: &mut Request<'_>| {
+        let filled = Arc::clone(&filled);
+        Response::upgrade("echo", move |stream| put(&filled, stream))
+    };
+    let running = server.spawn(subject.noting(handler)).unwrap();
+    let clients = [(); 2].map(|()| start_client(&subject));
+    drop(wait_for(&shelf, &subject));
+    let kept = take(&shelf);
+    if is_early() {
+        subject.handle.drain(); // the clients may have been lost
+        drop(kept);
+        empty(&shelf, &subject);
+    } else {
+        // Nobody drops the other one before the deadline has cut it.
+        sleep(Duration::from_secs(1));
+        let holder = user(move || drop((kept, take(&shelf))));
+        holder.join();
+    }
+    subject.finish(&running);
+    check_nothing_left();
+    join_all(clients);
 }
