@@ -1,11 +1,12 @@
 //! What happens when something runs out: places, descriptors, threads.
 
 use crate::client::{start_talk, talk, talk_and_note, Client, GET, LAST_GET};
-use crate::library::hardstop::{CloseReason, Request, Response};
+use crate::library::hardstop::{CloseReason, Event, Request, Response, Server};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
-use crate::oracle::{check, check_nothing_left, is_early, Fact, Stopwatch, Subject};
+use crate::oracle::{check, check_nothing_left, is_early, Fact, Stopwatch, Subject, Witness};
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a handler is busy that holds a place.
@@ -405,4 +406,32 @@ pub fn turned_away_while_closing_lingers() {
     subject.finish(&running);
     check_nothing_left();
     join_all(clients);
+}
+
+/// So many connections whose `Closed` hook runs that there is no thread for one more: the next client
+/// is accepted when one of them is gone, and then at once.
+pub fn crowded_by_slow_hooks() {
+    let witness = Arc::<Witness>::default();
+    let noted = Arc::clone(&witness);
+    let builder = Server::builder().max_connections(1).on_event(move |event| {
+        noted.note(event);
+        if matches!(event, Event::Closed { .. }) {
+            sleep(Duration::from_secs(10));
+        }
+    });
+    let (subject, server) = Subject::of(witness, builder.bind("127.0.0.1:0").unwrap());
+    let running = server
+        .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
+        .unwrap();
+    let watch = Stopwatch::start();
+    for _ in 0..12 {
+        let answers = talk(&subject, LAST_GET);
+        let is_served = matches!(&answers[..], [answer] if answer.status == 200);
+        check(is_served || is_early(), "a client was not served");
+    }
+    watch.check(Duration::from_secs(10));
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
 }

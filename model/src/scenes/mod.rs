@@ -57,7 +57,8 @@ scenes! {
         no_thread_for_the_server
         a_close_that_lingers
         a_last_response_and_more_bytes
-        turned_away_while_closing_lingers;
+        turned_away_while_closing_lingers
+        crowded_by_slow_hooks;
     threads:
         spare_threads_destroyed
         spare_threads_drained
