@@ -9,28 +9,37 @@ fn main() -> io::Result<()> {
     thread::spawn(|| io::stdin().read_line(&mut String::new()).map(|_| process::exit(0)));
     for generation in 1_u32.. {
         let server = Server::bind(&addr)?;
-        let (handle, port) = (server.handle(), server.local_addr().port());
+        let handle = server.handle();
         addr = server.local_addr().to_string(); // if it was port 0, the next one takes the same
         println!("listening on http://{addr}");
-        server.run(|req| check(req, port).and_then(|()| answer(req, generation, &handle)));
+        server.run(|req| answer(req, generation, &handle));
         println!("generation {generation} is gone, with its threads and sockets; the program goes on");
         thread::sleep(Duration::from_secs(3));
     }
     Ok(())
 }
 
-/// Refuses other names, which strangers can have lead here (DNS rebinding), and changes that are not from its own page.
-fn check(req: &Request<'_>, port: u16) -> Result<(), Error> {
+/// Refuses what a foreign page asks for: any page that the user has open can send requests to 127.0.0.1.
+pub(crate) fn refuse_foreign_pages(req: &Request<'_>) -> Result<(), Error> {
+    // DNS rebinding: a foreign page can have its own name lead here, and then read the answers. The port is
+    // not compared, because through `ssh -L` or `docker -p` the browser asks for another one.
     let host = req.header("Host").unwrap_or_default();
-    let names = ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"));
-    match req.method() {
-        _ if !names.iter().any(|name| name == host) => Err(Error::new(421, "this server has another name")),
-        "POST" if req.header("Origin") != Some(&format!("http://{host}")) => Err(Error::new(403, "not from its page")),
-        _ => Ok(()),
+    let name = host.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix(':').unwrap_or(host);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if !["localhost", "127.0.0.1", "[::1]"].iter().any(|local| local.eq_ignore_ascii_case(name)) {
+        return Err(Error::new(421, "this server has another name"));
+    }
+    // A browser names its page's origin (scheme, host and port) with each form, each WebSocket, and each script's
+    // request to another origin. It leaves it out only of a plain GET or HEAD, which must not change anything.
+    match req.header("Origin") {
+        Some(origin) if origin.eq_ignore_ascii_case(&format!("http://{host}")) => Ok(()),
+        None if matches!(req.method(), "GET" | "HEAD") => Ok(()),
+        _ => Err(Error::new(403, "this is not from a page of this server")),
     }
 }
 
 fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Response, Error> {
+    refuse_foreign_pages(req)?;
     let (me, token, handle, path) = (req.connection_id(), req.cancel_token(), handle.clone(), req.path().to_owned());
     Ok(match (req.method(), req.path()) {
         ("GET" | "HEAD", "/") => {

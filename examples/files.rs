@@ -45,17 +45,25 @@ fn answer(root: &Path, addr: SocketAddr, req: &Request<'_>) -> Result<Response, 
             _ => list(&place, req.path())?,
         },
     };
-    // A browser is to ask again each time, and not to take a text for a script.
-    Ok(response.with_header("Cache-Control", "no-cache").with_header("X-Content-Type-Options", "nosniff"))
+    // A browser must ask again each time, must not take a text for a script, and must not give a foreign page any of
+    // it: as a script or a style sheet, that page could make out what is in it.
+    let response = response.with_header("Cache-Control", "no-cache").with_header("X-Content-Type-Options", "nosniff");
+    Ok(response.with_header("Cross-Origin-Resource-Policy", "same-origin"))
 }
 
-/// Whether a browser that sends this `Host` means this server. A hostile page can have its own name lead here (DNS
-/// rebinding), but cannot change the name.
+/// Whether a browser that sends this `Host` means this server. A foreign page can have its own name lead here (DNS
+/// rebinding) and then read the answers, but its name is none of these. The port is not compared, because through
+/// `ssh -L` or `docker -p` the browser asks for another one.
 fn is_meant(host: &str, addr: SocketAddr) -> bool {
-    let name = host.strip_suffix(&format!(":{}", addr.port()));
-    let name = name.or_else(|| (addr.port() == 80).then_some(host)).unwrap_or_default();
-    let ip = name.trim_matches(|bracket| "[]".contains(bracket)).parse::<IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || ip.map_or(false, |ip| ip.is_loopback() || !addr.ip().is_loopback())
+    let name = host.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix(':').unwrap_or(host);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    match name.trim_matches(|c| c == '[' || c == ']').parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || !addr.ip().is_loopback(),
+        Err(_) => false,
+    }
 }
 
 /// The file or directory that a decoded path names.

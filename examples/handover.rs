@@ -1,17 +1,17 @@
-//! Run `cargo run --example handover`, `curl 127.0.0.1:8080/`, `curl -X POST 127.0.0.1:8080/successor`, and the first
-//! again: another process answers, and nobody was refused. `curl -X POST 127.0.0.1:8080/stop` ends it.
+//! Run `cargo run --example handover`, `curl 127.0.0.1:8080/`, `curl --unix-socket control.1 -X POST http://x/successor`,
+//! and the first again: another process answers, and nobody was refused. It takes its commands at `control.2`:
+//! `curl --unix-socket control.2 -X POST http://x/stop` ends it.
 
 #[cfg(unix)]
 use {
-    hardstop::{Response, Server},
-    std::error::Error,
+    hardstop::{Error, Response, Server},
     std::io::{self, BufRead, BufReader, Write},
     std::net::{TcpListener, TcpStream},
     std::os::unix::io::{AsFd, OwnedFd},
     std::process::{self, Command, Stdio},
     std::sync::atomic::{AtomicBool, Ordering::SeqCst},
     std::time::{Duration, Instant},
-    std::{env, sync::mpsc, thread},
+    std::{env, thread},
 };
 
 #[cfg(unix)]
@@ -22,44 +22,53 @@ fn main() -> io::Result<()> {
     let program = env::current_exe()?; // asked for now: a newer program may take this file's place
     let generation = env::var("GENERATION").map_or(1_u32, |n| n.parse().unwrap_or(1));
     let me = format!("generation {generation}, process {}", process::id());
-    let addr = env::args().nth(1);
-    let bind = || TcpListener::bind(addr.as_deref().unwrap_or("127.0.0.1:8080"));
-    let listener = inherited().map_or_else(bind, Ok)?;
-    let (to_pass_on, name) = (listener.try_clone()?, me.clone());
+    let addr = env::args().nth(1).unwrap_or_else(|| String::from("127.0.0.1:8080"));
+    let control = env::args().nth(2).unwrap_or_else(|| String::from("control"));
+    let listener = inherited().map_or_else(|| TcpListener::bind(addr), Ok)?;
+    let to_pass_on = listener.try_clone()?;
 
-    let (leave, told) = mpsc::sync_channel(1);
-    let running = Server::builder().listener(listener)?.spawn(move |req| {
-        let error = |status: u16, why| hardstop::Error::new(status, format!("{name} {why}"));
-        let leaves = |text| {
-            let _ = leave.send(()); // `main` does the rest, as a handler cannot wait for the end
-            text
-        };
-        let answer = match (req.method(), req.path()) {
-            ("POST", "/successor" | "/stop") if LEAVING.swap(true, SeqCst) => {
-                Err(error(409, String::from("is leaving already")))
-            }
-            ("POST", "/stop") => Ok(leaves(format!("{name} stops\n"))),
-            ("POST", "/successor") => {
-                let mut next = Command::new(&program);
-                next.env("GENERATION", generation.saturating_add(1).to_string());
-                successor(next, &to_pass_on).map(leaves).map_err(|why| {
-                    LEAVING.store(false, SeqCst); // it goes on, as if nothing had been
-                    error(503, format!("goes on: {why}"))
-                })
-            }
-            _ => Ok(format!("{name}\n")),
-        };
-        match LEAVING.load(SeqCst) {
-            true => Response::from(answer).closing(),
-            false => Response::from(answer),
+    // Commands come over a socket of their own. Over the port, any client could send them, and any page in a browser on
+    // this machine. Each generation has one, as the predecessor needs its own until the successor serves.
+    let control = Server::builder().socket_mode(0o600).bind_unix(format!("{control}.{generation}"))?;
+
+    let name = me.clone();
+    let running = Server::builder().listener(listener)?.spawn(move |_| {
+        let response = Response::text(format!("{name}\n"));
+        if LEAVING.load(SeqCst) {
+            response.closing()
+        } else {
+            response
         }
     })?;
     let _ = writeln!(io::stdout(), "{me}, serves http://{}", running.local_addr());
 
-    let _ = told.recv();
-    let (handle, since) = (running.handle(), Instant::now());
-    let old_ones = || handle.connections().iter().any(|old| old.opened < since);
-    while old_ones() && since.elapsed() < Duration::from_secs(10) {
+    let handle = control.handle();
+    control.run(|req| {
+        let is_stop = match (req.method(), req.path()) {
+            ("POST", "/stop") => true,
+            ("POST", "/successor") => false,
+            _ => return Err(Error::new(404, "there are `POST /successor` and `POST /stop`")),
+        };
+        if LEAVING.swap(true, SeqCst) {
+            return Err(Error::new(409, format!("{me} is leaving already")));
+        }
+        let answer = if is_stop {
+            format!("{me} stops\n")
+        } else {
+            let mut next = Command::new(&program);
+            next.args(env::args_os().skip(1)).env("GENERATION", generation.saturating_add(1).to_string());
+            successor(next, &to_pass_on).map_err(|why| {
+                LEAVING.store(false, SeqCst); // it goes on, as if nothing had been
+                Error::new(503, format!("{me} goes on: {why}"))
+            })?
+        };
+        handle.drain(); // `run` returns when this answer has been sent
+        Ok(answer)
+    });
+
+    let since = Instant::now();
+    let has_old_ones = || running.handle().connections().iter().any(|old| old.opened < since);
+    while has_old_ones() && since.elapsed() < Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(10)); // they have one more response, which says that it is the last
     }
     running.shutdown(Duration::from_secs(10));
@@ -76,13 +85,18 @@ fn inherited() -> Option<TcpListener> {
 
 /// Starts it with the listener as its stdin, and waits for its first line, which says that it serves.
 #[cfg(unix)]
-fn successor(mut next: Command, listener: &TcpListener) -> Result<String, Box<dyn Error>> {
+fn successor(mut next: Command, listener: &TcpListener) -> io::Result<String> {
     next.stdin(OwnedFd::from(listener.try_clone()?));
     let mut child = next.stdout(Stdio::piped()).spawn()?;
-    let (stdout, mut line) = (child.stdout.take(), String::new());
-    match stdout.map(|pipe| BufReader::new(pipe).read_line(&mut line)) {
-        _ if !line.ends_with('\n') => Err(child.wait()?.to_string().into()), // it has ended
-        _ => Ok(line),
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line)?;
+    }
+    if line.ends_with('\n') {
+        Ok(line)
+    } else {
+        let status = child.wait()?; // it has ended without that line
+        Err(io::Error::new(io::ErrorKind::Other, status.to_string()))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Run `cargo run --example metrics`, then `curl 127.0.0.1:8080/` and `curl 127.0.0.1:8080/metrics`: the server's own
 //! figures, in the text format that Prometheus reads. Enter ends it. Copy what follows `main`.
 
-use hardstop::{Event, Response, Server};
+use hardstop::{Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fmt::Debug, io, time::Duration};
+use std::{fmt::Debug, io, net::IpAddr, time::Duration};
 
 fn main() -> io::Result<()> {
     let metrics = Arc::new(Metrics::default());
@@ -12,6 +12,7 @@ fn main() -> io::Result<()> {
     let builder = Server::builder().on_event(move |event| hook.note(event));
     let addr = std::env::args().nth(1);
     let running = builder.bind(addr.as_deref().unwrap_or("127.0.0.1:8080"))?.spawn(move |req| match req.path() {
+        "/metrics" if !names_address(req) => Error::new(421, "ask for the figures by an address").into(),
         "/metrics" => Response::text(metrics.text()).with_header("Content-Type", "text/plain; version=0.0.4"),
         path => Response::text(format!("hello from {path}\n")),
     })?;
@@ -19,6 +20,14 @@ fn main() -> io::Result<()> {
     io::stdin().read_line(&mut String::new())?;
     running.shutdown(Duration::from_secs(1));
     Ok(())
+}
+
+/// Whether the request is for an address or `localhost`. A foreign page can have its own name lead here and then read the
+/// answers (DNS rebinding), but not one of these. If Prometheus asks for another name, compare with that.
+fn names_address(req: &Request<'_>) -> bool {
+    let host = req.header("Host").unwrap_or_default();
+    let name = host.trim_end_matches(|c: char| c.is_ascii_digit()).strip_suffix(':').unwrap_or(host);
+    name.eq_ignore_ascii_case("localhost") || name.trim_matches(|c| c == '[' || c == ']').parse::<IpAddr>().is_ok()
 }
 
 const METRICS: [(&str, &str, &str); 9] = [

@@ -2,7 +2,7 @@
 //! `(printf 'GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n'; cat) | nc 127.0.0.1 8080`:
 //! each line that you type comes back. `curl 127.0.0.1:8080` tells so, too. Press Enter here: the echo says good-bye.
 
-use hardstop::{CancelToken, Response, Server, Upgraded};
+use hardstop::{CancelToken, Error, Response, Server, Upgraded};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::time::Duration;
 
@@ -21,6 +21,11 @@ fn main() -> io::Result<()> {
     let addr = std::env::args().nth(1);
     let server = Server::bind(addr.as_deref().unwrap_or("127.0.0.1:8080"))?;
     let running = server.spawn(|request| {
+        // Any page that the user has open can ask 127.0.0.1 for a WebSocket. Browsers then name the page's origin, and
+        // this is not for pages. A protocol that is compares it with its own: see `examples/dashboard.rs`.
+        if request.header("Origin").is_some() {
+            return Error::new(403, "this is not for pages").into();
+        }
         if request.header("Upgrade").is_none() {
             let host = request.header("Host").unwrap_or_default();
             return Response::text(PAGE.replace("HOST", &host.replace(':', " ")));

@@ -57,7 +57,7 @@ pub(crate) fn serve_over(
     let served = catch_unwind(AssertUnwindSafe(|| {
         let stream = Box::new(Stream::new(open(&registration)?, config, &registration.life));
         let _watch; // dropped after the connection, whose transport says goodbye
-        let (body, head) = (Body::new(stream, config.body_timeout), Arc::default());
+        let (body, head) = (Body::new(stream, config), Arc::default());
         let (asked, yields_at) = (Instant::now(), Instant::now());
         let mut connection = Connection { body, registration: &registration, config, head, asked, yields_at };
         let served = connection.serve(handler);
@@ -341,6 +341,7 @@ impl Connection<'_> {
             (true, Version::Http10) => "Connection: keep-alive\r\n", // RFC 9112 §9.3: else it waits for the end
             (true, Version::Http11) => "",
         };
+        self.body.stream.flush_if_full()?;
         response.push_head(&mut self.body.stream, framing, connection);
         let payload = response.payload;
         let sent = catch_unwind(AssertUnwindSafe(|| {

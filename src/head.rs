@@ -11,7 +11,7 @@ use super::types::{refuse, refuse_if, Error};
 use super::urlencoded::{decode, encoded_byte};
 use super::{Builder, Version};
 
-/// How many bytes a connection that waits keeps for a target, and for its fields.
+/// How many bytes a connection that waits keeps for a method, for a target, and for its fields.
 const MAX_KEPT: usize = 1024;
 
 /// A head that is being parsed, or has been. One whose request line has not come has no method.
@@ -31,7 +31,8 @@ pub(crate) struct Head {
 impl Head {
     /// Makes room for the next one, in the memory of the last if that is little.
     pub(crate) fn clear(&mut self) {
-        if self.target.capacity().max(self.headers.bytes.capacity()) > MAX_KEPT {
+        let capacities = [self.method.capacity(), self.target.capacity(), self.headers.bytes.capacity()];
+        if capacities.iter().any(|capacity| *capacity > MAX_KEPT) {
             *self = Head::default();
         }
         self.method.clear();

@@ -6,7 +6,7 @@ use super::framing::{BodyDecoder, BodyState, Terms};
 use super::sync::time_until;
 use super::types::{refuse, refuse_if};
 use super::{head::Head, registry::Registration, stream::Stream, transport::Timeout, urlencoded};
-use super::{CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
+use super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -116,14 +116,23 @@ pub struct Body {
     decoder: BodyDecoder,
     received: u64,
     limit: u64,
+    max_form_fields: usize,
     /// The status code that reading it has failed with.
     pub(crate) failure: Option<StatusCode>,
 }
 
 impl Body {
-    pub(crate) fn new(stream: Box<Stream>, timeout: Timeout) -> Body {
-        let (terms, decoder) = (Terms::default(), BodyDecoder::new(Some(0)));
-        Body { stream, timeout, terms, decoder, received: 0, limit: 0, failure: None }
+    pub(crate) fn new(stream: Box<Stream>, config: &Builder) -> Body {
+        Body {
+            stream,
+            timeout: config.body_timeout,
+            terms: Terms::default(),
+            decoder: BodyDecoder::new(Some(0)),
+            received: 0,
+            limit: 0,
+            max_form_fields: config.max_form_fields,
+            failure: None,
+        }
     }
 
     /// Makes this the body of a new request.
@@ -220,10 +229,15 @@ impl Body {
     /// Reads the rest of the body as a form's names and values, decoded, in their order.
     ///
     /// # Errors
-    /// As [`read_to_vec`](Body::read_to_vec), and 415 if its type is not `application/x-www-form-urlencoded`.
+    /// As [`read_to_vec`](Body::read_to_vec); 415 if its type is not `application/x-www-form-urlencoded`; and 413 if it has
+    /// more fields than [`Builder::max_form_fields`] allows. They are counted before memory is taken for them.
     pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
         refuse_if(!self.terms.is_form, 415, "the content type is not that of a form")?;
-        Ok(urlencoded::pairs(&self.read_to_vec()?).collect())
+        let text = self.read_to_vec()?;
+        if urlencoded::has_more_pairs_than(&text, self.max_form_fields) {
+            return Err(Error::new(413, format!("the form has more than {} fields", self.max_form_fields)));
+        }
+        Ok(urlencoded::pairs(&text).collect())
     }
 
     fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {

@@ -75,10 +75,18 @@ settings! {
     /// How large a body may be that is read: 1 MiB unless set. Reading a larger one fails, which is answered with 413.
     /// [`Body::set_limit`](super::Body::set_limit) sets another limit for one request.
     max_body_bytes(u64): u64 = 1024 * 1024;
+    /// How many fields [`Body::read_form`](super::Body::read_form) takes: 1,000 unless set, as in PHP and Django. Each takes
+    /// some 100 bytes beside its name and value, so that a form of 1 MiB could take 42 MiB. Answered with 413.
+    max_form_fields(usize): usize = 1000;
     /// The stack of a connection's thread, on which the handler runs: 256 KiB unless set, to fit small address spaces.
     stack_size(usize): usize = 256 * 1024;
     /// The permissions of the file that [`bind_unix`](Builder::bind_unix) makes, such as `0o600`; unless set, those that
     /// the process gives new files. To connect, a client must be allowed to write to it.
+    ///
+    /// Nobody can connect before the file has them. For that, the socket is made in a new directory of mode 0700 beside
+    /// the path, named `.hs` and eight digits, and gets its name with a hard link; then the directory is removed. So the
+    /// process must be allowed to make one, the path may be some bytes shorter than without a mode, tools such as `ss`
+    /// show the first name, and where there are no hard links (as for apps on Android) `bind_unix` fails and says so.
     socket_mode(impl Into<Option<u32>>): Option<u32> = None;
 }
 

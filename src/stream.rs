@@ -137,6 +137,15 @@ impl Stream {
         Ok(())
     }
 
+    /// Writes what has been collected if it is as much as may be. A head is added without being asked how long it is, so
+    /// those of responses without a body would pile up for as many requests as have been read.
+    pub(crate) fn flush_if_full(&mut self) -> Result<(), CloseReason> {
+        if self.output.len() < OUTPUT_BYTES {
+            return Ok(());
+        }
+        self.flush()
+    }
+
     /// Writes all that has been collected.
     pub(crate) fn flush(&mut self) -> Result<(), CloseReason> {
         let mut output = std::mem::take(&mut self.output);

@@ -78,8 +78,8 @@ impl fmt::Display for StatusCode {
 ///
 /// A handler that returns `Result<Response, Error>` passes it on with `?`, and the client gets its
 /// [`status`](Error::status). Reading a body fails with 400 (it ended early, is malformed, or not the text asked for), 408
-/// (slower than `body_timeout` or `min_rate` allow), 413 (larger than its limit), 415 (`read_form` of another type), or
-/// 503 (a drain has cut it short); with [`Error::Cut`]; or with an [`Error::Io`] if the connection breaks.
+/// (slower than `body_timeout` or `min_rate` allow), 413 (larger than its limit, or a form of too many fields), 415
+/// (`read_form` of another type), or 503 (a drain has cut it short); with [`Error::Cut`]; or with an [`Error::Io`] if the connection breaks.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -14,17 +14,31 @@ pub(crate) fn decode(text: &[u8], plus_is_space: bool) -> String {
         bytes.push(byte);
         rest = after;
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    }
 }
 
 /// The pairs of a query or a form, decoded, in their order; empty ones are left out.
+///
+/// A pair takes many times its size: two bytes of input can be 48 bytes and an allocation. Queries are as short as heads;
+/// a form must be asked first whether it [has more of them](has_more_pairs_than) than is allowed.
 pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (String, String)> + '_ {
-    let pairs = text.split(|&byte| byte == b'&');
-    pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+    encoded_pairs(text).map(|pair| {
         let mut halves = pair.splitn(2, |&byte| byte == b'=');
         let mut half = || decode(halves.next().unwrap_or_default(), true);
         (half(), half())
     })
+}
+
+/// Returns whether [`pairs`] yields more than so many, without decoding any.
+pub(crate) fn has_more_pairs_than(text: &[u8], max: usize) -> bool {
+    encoded_pairs(text).nth(max).is_some()
+}
+
+fn encoded_pairs(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty())
 }
 
 /// The byte that a whole percent-encoding at the beginning stands for, and what follows it.

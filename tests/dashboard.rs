@@ -13,6 +13,9 @@
 #[allow(dead_code, reason = "shared with those who need more of it")]
 #[path = "it/client.rs"]
 mod client;
+#[allow(dead_code, reason = "it is run as a process; its check is called here")]
+#[path = "../examples/dashboard.rs"]
+mod dashboard;
 #[path = "it/example.rs"]
 mod example;
 
@@ -169,37 +172,171 @@ fn the_page_has_its_table_without_javascript_and_nothing_from_elsewhere() {
 }
 
 #[test]
-fn who_comes_by_another_name_or_from_another_page_is_refused() {
+fn a_page_of_another_name_is_refused_and_the_port_does_not_matter() {
     let (example, addr) = Example::start("dashboard");
-    let (mut page, port) = (Page::open(addr), addr.port());
-    for host in
-        ["evil.example", &format!("evil.example:{port}"), "127.0.0.1", "127.0.0.1:1", &format!("127.0.0.2:{port}")]
-    {
+    let mut page = Page::open(addr);
+    let table = [
+        ("127.0.0.1:PORT", 200, "as the program prints it"),
+        ("localhost:PORT", 200, "the same by name"),
+        ("LOCALHOST:PORT", 200, "names have no case"),
+        ("LocalHost.:PORT", 200, "nor does a final dot make another one"),
+        ("localhost.", 200, "without a port, too"),
+        ("127.0.0.1.:PORT", 200, "browsers take this for an address"),
+        ("[::1]:PORT", 200, "IPv6"),
+        ("[::1]", 200, "its colons are no port's"),
+        ("127.0.0.1", 200, "a forwarded port 80"),
+        ("localhost", 200, "the same by name"),
+        ("localhost:", 200, "RFC 3986, section 3.2.3: a port may be empty"),
+        ("127.0.0.1:1", 200, "another forwarded port"),
+        ("localhost:65535", 200, "the same by name"),
+        ("[::1]:9", 200, "the same over IPv6"),
+        ("evil.example", 421, "a name that leads here"),
+        ("evil.example:PORT", 421, "with the port"),
+        ("127.0.0.1.evil.example:PORT", 421, "begins like the address"),
+        ("localhost.evil.example:PORT", 421, "begins like the name"),
+        ("evil-localhost:PORT", 421, "ends like it"),
+        ("evil.localhost:PORT", 421, "not a name of this server"),
+        ("localhost..:PORT", 421, "two dots"),
+        ("127.0.0.2:PORT", 421, "not an address of this server"),
+        ("127.0.0.11", 421, "its last digits are no port"),
+        ("0.0.0.0:PORT", 421, "some systems lead this here"),
+        ("[::]:PORT", 421, "the same over IPv6"),
+        ("[::11]", 421, "longer than the address"),
+        ("1.0.0.127", 421, "another address"),
+        ("localhost%2eevil.example", 421, "an escape"),
+        ("", 400, "no host"),
+        (":PORT", 400, "only a port"),
+        ("127.0.0.1@evil.example:PORT", 400, "the address as a user"),
+        ("localhost:PORT@evil.example", 400, "the same with a password"),
+        ("localhost:PORT, evil.example", 400, "two in one"),
+        ("localhost:PORT\r\nHost: evil.example", 400, "two"),
+    ];
+    for (host, status, why) in table {
+        let host = host.replace("PORT", &addr.port().to_string());
+        assert_eq!(ask(addr, "GET", "/", &format!("Host: {host}")).status, status, "{host:?}: {why}");
+        if status != 200 {
+            let fields = format!("Host: {host}\r\nOrigin: http://{host}");
+            assert_eq!(ask(addr, "GET", "/events", &fields).status, status, "{host:?}: {why}");
+            assert_eq!(ask(addr, "POST", "/destroy", &fields).status, status, "{host:?}: {why}");
+        }
+    }
+    let mut old = Client::connect(addr);
+    old.say("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(old.response().status, 421, "no Host at all");
+    page.event(); // it has gone on all the time
+    assert!(example.rest().is_empty());
+}
+
+/// What a browser says of pages that are not those of `ADDR`.
+const FOREIGN: [(&str, &str); 16] = [
+    ("null", "a page from a file, of data, or in a sandbox"),
+    ("http://evil.example", "a page from elsewhere"),
+    ("http://evil.example:PORT", "with the same port"),
+    ("http://127.0.0.1", "of another server on this machine"),
+    ("http://127.0.0.1:1", "of yet another one"),
+    ("http://localhost:PORT", "not the name that the request is for"),
+    ("https://ADDR", "another scheme"),
+    ("http://ADDR0", "a longer port"),
+    ("http://ADDR/", "an origin has no path"),
+    ("http://ADDR.evil.example", "a longer name"),
+    ("http://ADDR@evil.example", "the address as a user"),
+    ("http://evil.example#http://ADDR", "the address as a fragment"),
+    ("http://ADDR, http://evil.example", "two in one"),
+    ("http://ADDR http://evil.example", "the same by RFC 6454"),
+    ("ADDR", "no scheme"),
+    ("", "none"),
+];
+
+/// Each of them, as a field for that server.
+fn foreign(addr: SocketAddr) -> impl Iterator<Item = (String, &'static str)> {
+    FOREIGN.into_iter().map(move |(origin, why)| {
+        let origin = origin.replace("ADDR", &addr.to_string()).replace("PORT", &addr.port().to_string());
+        (format!("Host: {addr}\r\nOrigin: {origin}"), why)
+    })
+}
+
+#[test]
+fn a_request_of_a_foreign_page_is_refused_whatever_its_method() {
+    let (example, addr) = Example::start("dashboard");
+    let mut page = Page::open(addr);
+    for (fields, why) in foreign(addr) {
         for path in ["/", "/events"] {
-            assert_eq!(ask(addr, "GET", path, &format!("Host: {host}")).status, 421, "{host}");
+            assert_eq!(ask(addr, "GET", path, &fields).status, 403, "{fields} {path}: {why}");
         }
-        let fields = format!("Host: {host}\r\nOrigin: http://{host}");
-        assert_eq!(ask(addr, "POST", "/destroy", &fields).status, 421, "{host}");
-    }
-    for host in ["127.0.0.1", "localhost", "[::1]"] {
-        assert_eq!(ask(addr, "GET", "/", &format!("Host: {host}:{port}")).status, 200, "{host}");
-    }
-    let here = format!("Host: {addr}");
-    let other = |origin: &str| format!("{here}\r\nOrigin: {origin}");
-    let others =
-        ["null", "http://evil.example", "http://127.0.0.1", "http://127.0.0.1:1", "https://ADDR", "http://ADDR/"];
-    let others = others.map(|origin| other(&origin.replace("ADDR", &addr.to_string())));
-    let localhost = other(&format!("http://localhost:{port}")); // not the name that the request is for
-    for fields in others.iter().chain([&here, &localhost]) {
         for path in ["/destroy", "/drain", "/close-idle", "/close/1"] {
-            assert_eq!(ask(addr, "POST", path, fields).status, 403, "{fields} {path}");
+            assert_eq!(ask(addr, "POST", path, &fields).status, 403, "{fields} {path}: {why}");
         }
-    }
-    for method in ["GET", "PUT", "DELETE"] {
-        assert_eq!(ask(addr, method, "/destroy", &here).status, 404, "{method}");
+        for method in ["PUT", "DELETE", "OPTIONS", "post"] {
+            assert_eq!(ask(addr, method, "/destroy", &fields).status, 403, "{method} {fields}: {why}");
+        }
     }
     page.event(); // it has gone on all the time
     assert!(example.rest().is_empty());
+}
+
+#[test]
+fn only_get_and_head_may_come_without_an_origin_and_they_change_nothing() {
+    let (example, addr) = Example::start("dashboard");
+    let mut page = Page::open(addr);
+    let here = format!("Host: {addr}");
+    for path in ["/destroy", "/drain", "/close-idle", "/close/1"] {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get"] {
+            assert_eq!(ask(addr, method, path, &here).status, 403, "{method} {path}");
+        }
+        assert_eq!(ask(addr, "GET", path, &here).status, 404, "{path}");
+        let mut client = Client::connect(addr);
+        client.say(&format!("HEAD {path} HTTP/1.1\r\n{here}\r\n\r\n"));
+        assert_eq!(client.head_response().status, 404, "{path}");
+    }
+    page.event(); // it has gone on all the time
+    assert!(example.rest().is_empty());
+}
+
+#[test]
+fn its_own_page_is_served_through_a_forwarded_port() {
+    let (example, addr) = Example::start("dashboard");
+    let mut page = Page::open(addr);
+    // What the browser sends is passed on as it is by `ssh -L` and `docker -p`.
+    for host in ["localhost", "localhost:8022", "LOCALHOST:8022", "127.0.0.1:8022", "[::1]:8022", "localhost.:8022"] {
+        let mut silent = Client::connect(addr);
+        page.see("it is there", |rows| rows.iter().any(|row| row.contains("<td>New<td>")));
+        let fields = format!("Host: {host}\r\nOrigin: http://{}", host.to_lowercase());
+        assert_eq!(ask(addr, "GET", "/", &fields).status, 200, "{host}");
+        assert_eq!(ask(addr, "POST", "/close-idle", &fields).status, 200, "{host}");
+        silent.expect_end();
+    }
+    assert!(example.rest().is_empty());
+}
+
+#[test]
+fn a_foreign_page_opens_no_websocket() {
+    let handler = |req: &mut hardstop::Request<'_>| -> Result<hardstop::Response, hardstop::Error> {
+        dashboard::refuse_foreign_pages(req)?;
+        Ok(hardstop::Response::upgrade("websocket", drop))
+    };
+    let running = hardstop::Server::bind("127.0.0.1:0").unwrap().spawn(handler).unwrap();
+    let addr = running.local_addr();
+    let open = |fields: &str| {
+        let mut client = Client::connect(addr);
+        client.say(&format!("GET / HTTP/1.1\r\n{fields}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+        client.head_response().status
+    };
+    for (fields, why) in foreign(addr) {
+        assert_eq!(open(&fields), 403, "{fields}: {why}");
+    }
+    assert_eq!(open("Host: evil.example\r\nOrigin: http://evil.example"), 421, "DNS rebinding");
+    assert_eq!(open(&format!("Host: {addr}\r\nOrigin: http://{addr}")), 101, "its own page");
+    assert_eq!(open("Host: localhost:8022\r\nOrigin: http://localhost:8022"), 101, "through a forwarded port");
+    assert_eq!(open(&format!("Host: {addr}")), 101, "no browser");
+}
+
+#[test]
+fn the_check_of_the_dashboard_is_the_one_in_the_readme() {
+    let (example, readme) = (include_str!("../examples/dashboard.rs"), include_str!("../README.md"));
+    let start = example.find("/// Refuses what a foreign page").unwrap();
+    let length = example[start..].find("\n}\n").unwrap() + 3;
+    let check = example[start..start + length].replace("pub(crate) fn", "fn");
+    assert!(readme.contains(&check), "README.md has another one than:\n{check}");
 }
 
 #[test]

@@ -19,19 +19,19 @@
 #[path = "it/client.rs"]
 mod client;
 
-use client::{until, Answer, Client, GET};
+use client::{until, Answer, Client, GET, SOON};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::{mpsc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -50,13 +50,20 @@ struct Family {
     first: Child,
     watcher: Child,
     addr: SocketAddr,
+    /// Where the sockets for commands are. Not in cargo's folder, whose path may be too long for a socket.
+    place: PathBuf,
 }
 
 impl Family {
     /// Starts the first generation, and waits until it serves.
     fn start(program: &Path, stdin: Stdio) -> Family {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hardstop-handover-{}-{}", std::process::id(), NUMBER.fetch_add(1, SeqCst));
+        let place = std::env::temp_dir().join(name);
+        fs::create_dir(&place).unwrap();
         let mut first = Command::new(program)
             .arg("127.0.0.1:0") // where to listen if stdin does not
+            .arg(place.join("control"))
             .stdin(stdin)
             .stdout(Stdio::piped())
             .process_group(0)
@@ -68,7 +75,7 @@ impl Family {
         let mut line = String::new();
         let stdout = first.stdout.take().unwrap();
         let (watcher, addr) = (watcher.unwrap(), ([127, 0, 0, 1], 0).into());
-        let mut family = Family { first, watcher, addr };
+        let mut family = Family { first, watcher, addr, place };
         BufReader::new(stdout).read_line(&mut line).unwrap();
         let (name, addr) = line.split_once(", serves http://").expect(&line);
         assert_eq!(named(name), (1, family.first.id()));
@@ -76,9 +83,9 @@ impl Family {
         family
     }
 
-    /// Has the newest generation start its successor, and tells who that is.
-    fn hand_over(&self) -> Name {
-        let answer = self.ask("POST /successor");
+    /// Has that generation start its successor, and tells who that is.
+    fn hand_over(&self, (generation, _): Name) -> Name {
+        let answer = self.command(generation, "/successor");
         let text = answer.text();
         assert_eq!(answer.status, 200, "{text}");
         named(text.split_once(", serves http://").expect(&text).0)
@@ -90,10 +97,21 @@ impl Family {
         client.response()
     }
 
+    fn control(&self, generation: u32) -> PathBuf {
+        self.place.join(format!("control.{generation}"))
+    }
+
+    fn command(&self, generation: u32, what: &str) -> Answer {
+        let socket = UnixStream::connect(self.control(generation)).expect("it takes commands");
+        let mut client = Client::over(TcpStream::from(OwnedFd::from(socket))).unwrap();
+        client.say(&format!("POST {what} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        client.response()
+    }
+
     /// Ends the newest generation, and checks that nobody is left.
     fn end(mut self, (generation, process): Name) {
         let stops = format!("generation {generation}, process {process} stops\n");
-        assert_eq!(self.ask("POST /stop").text(), stops);
+        assert_eq!(self.command(generation, "/stop").text(), stops);
         until("the last generation has ended", || has_ended(process));
         let mut status = None;
         until("the first generation has ended", || {
@@ -103,6 +121,8 @@ impl Family {
         assert!(status.unwrap().success());
         let refuses = || TcpStream::connect(self.addr).is_err();
         until("nobody listens, not even a thread on its way out", refuses);
+        let left: Vec<_> = fs::read_dir(&self.place).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
         let mut pipe = self.watcher.stdin.take().unwrap();
         pipe.write_all(b"ended\n").unwrap();
     }
@@ -113,6 +133,7 @@ impl Drop for Family {
         drop(self.watcher.stdin.take());
         let _ = self.watcher.wait(); // its children are gone, whatever it says
         let _ = self.first.wait();
+        let _ = fs::remove_dir_all(&self.place); // it is only temporary
     }
 }
 
@@ -207,7 +228,7 @@ fn no_request_is_refused_or_lost_while_generations_follow_each_other() {
             if generations.len() == 4 {
                 break;
             }
-            generations.push(family.hand_over());
+            generations.push(family.hand_over(newest));
             until("the predecessor has ended", || has_ended(newest.1));
         }
     });
@@ -222,16 +243,13 @@ fn no_request_is_refused_or_lost_while_generations_follow_each_other() {
 }
 
 #[test]
-fn a_predecessor_answers_what_has_begun_and_takes_no_more_orders() {
+fn a_predecessor_answers_what_has_begun_and_takes_no_more_commands() {
     let family = Family::start(&example(), Stdio::null());
     let first = (1, family.first.id());
     let mut begun = Client::answered(family.addr);
-    let mut orders = Client::answered(family.addr);
     begun.say("GET / HT");
-    let second = family.hand_over();
-    orders.say("POST /stop HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(orders.response().status, 409);
-    orders.expect_end();
+    let second = family.hand_over(first);
+    until("it takes no more commands", || !family.control(1).exists());
     assert!(!has_ended(first.1), "it has left somebody alone");
     begun.say("TP/1.1\r\nHost: x\r\n\r\n");
     let answer = begun.response();
@@ -267,12 +285,99 @@ fn a_listener_as_stdin_is_served_and_nothing_else_is_taken_for_one() {
 }
 
 #[test]
-fn without_a_successor_the_predecessor_goes_on() {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(std::process::id().to_string());
+fn what_comes_over_the_port_is_no_command() {
+    let family = Family::start(&example(), Stdio::null());
+    let first = (1, family.first.id());
+    let fields =
+        ["Host: HERE\r\n", "Host: HERE\r\nOrigin: http://HERE\r\n", "Host: x\r\nOrigin: http://evil.example\r\n"];
+    for path in ["/stop", "/successor"] {
+        for (method, fields) in ["GET", "POST"].iter().flat_map(|method| fields.map(|fields| (method, fields))) {
+            let fields = fields.replace("HERE", &family.addr.to_string());
+            let mut client = Client::connect(family.addr);
+            client.say(&format!("{method} {path} HTTP/1.1\r\n{fields}\r\n"));
+            let answer = client.response();
+            assert_eq!(named(&answer.text()), first, "{method} {path} {fields}");
+            assert_eq!(answer.header("connection"), None, "{method} {path} {fields}");
+        }
+    }
+    family.end(first);
+}
+
+#[test]
+fn only_its_own_user_may_command_it_and_only_by_the_two_commands() {
+    let family = Family::start(&example(), Stdio::null());
+    let first = (1, family.first.id());
+    let mode = fs::metadata(family.control(1)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    assert_eq!(family.command(1, "/").status, 404);
+    assert_eq!(family.command(1, "/stop/").status, 404);
+    let socket = UnixStream::connect(family.control(1)).unwrap();
+    let mut client = Client::over(TcpStream::from(OwnedFd::from(socket))).unwrap();
+    client.say("GET /stop HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().status, 404);
+    assert_eq!(named(&family.ask("GET /").text()), first);
+    family.end(first);
+}
+
+/// A folder with the program in it, which can be replaced there.
+fn program_of_its_own(name: &str) -> (PathBuf, PathBuf) {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     fs::create_dir(&directory).unwrap();
     let program = directory.join("handover");
     // Not a copy: while one is written, another test's child that is being started holds it open, and it cannot run.
     fs::hard_link(example(), &program).unwrap();
+    (directory, program)
+}
+
+#[test]
+fn one_command_is_carried_out_at_a_time() {
+    let (directory, program) = program_of_its_own("one");
+    let family = Family::start(&program, Stdio::null());
+    let first = (1, family.first.id());
+
+    // Its successor is `cat`, which reads what the program's arguments name: an address, which is no file, and a pipe
+    // where the sockets for commands begin with the same name.
+    let pipe = family.place.join("control");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::remove_file(&program).unwrap();
+    let cat = ["/bin/cat", "/usr/bin/cat"].into_iter().find(|cat| Path::new(cat).exists());
+    symlink(cat.unwrap(), &program).unwrap();
+    thread::scope(|scope| {
+        let begun = scope.spawn(|| family.command(1, "/successor"));
+        let (path, (opened, told)) = (pipe.clone(), mpsc::channel());
+        thread::spawn(move || opened.send(fs::OpenOptions::new().write(true).open(path))); // waits for a reader
+        let pipe = told.recv_timeout(SOON).expect("`cat` is there and reads it").unwrap();
+        for what in ["/stop", "/successor"] {
+            let answer = family.command(1, what);
+            assert_eq!(answer.status, 409, "{what}: {}", answer.text());
+        }
+        assert_eq!(family.ask("GET /").header("connection").as_deref(), Some("close"));
+        drop(pipe); // `cat` ends, and complains of the address
+        let answer = begun.join().unwrap();
+        assert_eq!(answer.status, 503, "{}", answer.text());
+    });
+    fs::remove_file(&pipe).unwrap();
+    let answer = family.ask("GET /");
+    assert_eq!((named(&answer.text()), answer.header("connection")), (first, None), "it goes on");
+    family.end(first);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_successor_that_cannot_take_commands_does_not_serve() {
+    let family = Family::start(&example(), Stdio::null());
+    let first = (1, family.first.id());
+    let mut kept = Client::answered(family.addr);
+    fs::write(family.control(2), "somebody's").unwrap();
+    assert_goes_on(&family, &mut kept, "exit status: 1");
+    fs::remove_file(family.control(2)).unwrap();
+    drop(kept); // it would be waited for
+    family.end(first);
+}
+
+#[test]
+fn without_a_successor_the_predecessor_goes_on() {
+    let (directory, program) = program_of_its_own("without");
     let family = Family::start(&program, Stdio::null());
     let first = (1, family.first.id());
     let mut kept = Client::answered(family.addr);
@@ -286,7 +391,7 @@ fn without_a_successor_the_predecessor_goes_on() {
 
     fs::remove_file(&program).unwrap();
     fs::hard_link(example(), &program).unwrap(); // a newer one, in the place of the first
-    let second = family.hand_over();
+    let second = family.hand_over(first);
     kept.say(GET);
     assert_eq!(named(&kept.response().text()), first);
     until("the predecessor has ended", || has_ended(first.1));
@@ -296,7 +401,7 @@ fn without_a_successor_the_predecessor_goes_on() {
 
 fn assert_goes_on(family: &Family, kept: &mut Client, why: &str) {
     let first = family.first.id();
-    let answer = family.ask("POST /successor");
+    let answer = family.command(1, "/successor");
     let text = answer.text();
     assert_eq!(answer.status, 503, "{text}");
     let says = format!("generation 1, process {first} goes on: ");

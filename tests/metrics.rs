@@ -25,6 +25,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+
 /// The samples of an exposition by their names, after a look at what stands before them.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let mut samples = BTreeMap::new();
@@ -47,7 +49,7 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 /// Asks over a connection of its own, which ends with the answer.
 fn scrape(addr: SocketAddr) -> BTreeMap<String, f64> {
     let mut client = Client::connect(addr);
-    client.say("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    client.say(SCRAPE);
     let answer = client.response();
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type").as_deref(), Some("text/plain; version=0.0.4"));
@@ -87,13 +89,42 @@ fn the_figures_are_those_of_what_has_happened() {
     for (name, want) in table {
         assert_eq!(figures.get(name), Some(&want), "{name} in {figures:?}");
     }
-    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".len();
-    let received = completed * f64::from(u8::try_from(request).unwrap()) + 12.0; // the wrong one's
+    let received = completed * f64::from(u8::try_from(SCRAPE.len()).unwrap()) + 12.0; // the wrong one's
     assert_eq!(figures["hardstop_received_bytes_total"], received, "{figures:?}");
     assert!(sent > 100.0 * (completed + 1.0), "{figures:?}");
     assert!(figures["hardstop_response_seconds_sum"] > 0.0, "{figures:?}");
     silent.say(GET);
     assert_eq!(silent.response().status, 200);
+    assert!(example.rest().is_empty());
+}
+
+#[test]
+fn a_foreign_page_cannot_read_the_figures_under_its_own_name() {
+    let (example, addr) = Example::start("metrics");
+    let table = [
+        (addr.to_string(), 200),
+        (format!("localhost:{}", addr.port()), 200),
+        (String::from("LOCALHOST:8022"), 200),
+        (String::from("127.0.0.1"), 200),
+        (String::from("[::1]:8022"), 200),
+        (String::from("192.0.2.1:8080"), 200),
+        (String::from("evil.example"), 421),
+        (format!("evil.example:{}", addr.port()), 421),
+        (format!("{addr}.evil.example"), 400),
+        (String::from("127.0.0.1.evil.example"), 421),
+        (String::from("localhost.evil.example:8080"), 421),
+        (String::from("evil.localhost"), 421),
+    ];
+    for (host, status) in table {
+        let mut client = Client::connect(addr);
+        client.say(&SCRAPE.replace("127.0.0.1", &host));
+        let answer = client.response();
+        assert_eq!(answer.status, status, "{host}");
+        assert_eq!(answer.text().contains("hardstop_requests_total"), status == 200, "{host}");
+    }
+    let mut client = Client::connect(addr);
+    client.say("GET /metrics HTTP/1.0\r\n\r\n");
+    assert_eq!(client.response().status, 421, "one that says no name");
     assert!(example.rest().is_empty());
 }
 

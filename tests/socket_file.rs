@@ -1,5 +1,5 @@
-//! What a Unix socket's file goes through that only a process of its own can do to it: being killed, and changing its
-//! directory.
+//! What a Unix socket's file goes through that only a process of its own can do to it: being killed, changing its
+//! directory, and giving new files all permissions.
 
 #![cfg(unix)]
 #![allow(
@@ -16,11 +16,15 @@ mod alone;
 
 use alone::is_alone;
 use hardstop::Server;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs, process};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+use std::{env, fs, process, thread};
 
 /// A fresh directory, which goes with all that is in it.
 struct Place(PathBuf);
@@ -100,4 +104,126 @@ fn a_change_of_the_working_directory_changes_nothing() {
     drop(bind(here.0.join("socket"))); // a whole path needs no working directory
     assert!(fs::symlink_metadata(here.0.join("socket")).is_err());
     env::set_current_dir("/").unwrap();
+}
+
+/// The permissions that a file has at this moment; none if it is not there.
+fn mode_of(path: &Path) -> Option<u32> {
+    let file = fs::symlink_metadata(path).ok()?;
+    Some(file.permissions().mode() & 0o777)
+}
+
+/// The entries of a directory that give others than their owner any right, but for the socket, which has its own mode.
+fn open_to_others(directory: &Path, socket: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let is_open = |path: &PathBuf| path != socket && mode_of(path).unwrap_or(0) & 0o077 != 0;
+    entries.filter(is_open).collect()
+}
+
+// Regression: the socket was made at its path, and got its mode afterwards. In between it had the process's own, and a
+// stranger could connect.
+#[test]
+fn a_unix_socket_is_never_seen_with_another_mode_than_its_own() {
+    const ROUNDS: usize = 1000;
+    if !is_alone("a_unix_socket_is_never_seen_with_another_mode_than_its_own", "umask 000") {
+        return;
+    }
+    let place = Place::new("mode");
+    let path = place.0.join("socket");
+    let is_over = AtomicBool::new(false);
+    let round = AtomicUsize::new(0);
+    let looks = AtomicUsize::new(0);
+    let watch = || {
+        let mut wrong = BTreeSet::new();
+        let mut open = Vec::new();
+        while !is_over.load(SeqCst) {
+            let now = round.load(SeqCst);
+            if mode_of(&path).map_or(false, |mode| mode != 0o600) {
+                wrong.insert(now);
+            }
+            if looks.fetch_add(1, SeqCst) % 4 == 0 {
+                open.extend(open_to_others(&place.0, &path));
+            }
+        }
+        (wrong, open)
+    };
+    let bind_once = |number: usize| -> io::Result<()> {
+        round.store(number, SeqCst);
+        let _server = Server::builder().socket_mode(0o600).bind_unix(&path)?;
+        // It stays until it has been looked at.
+        let before = looks.load(SeqCst);
+        while looks.load(SeqCst) < before + 2 {
+            thread::yield_now();
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let watcher = scope.spawn(watch);
+        let bound = (0..ROUNDS).try_for_each(bind_once);
+        is_over.store(true, SeqCst);
+        bound.unwrap();
+        let (wrong, open) = watcher.join().unwrap();
+        println!("{} of {ROUNDS} had another mode, {} other entries were open", wrong.len(), open.len());
+        assert!(wrong.is_empty(), "in {} of {ROUNDS} rounds it had another mode", wrong.len());
+        assert!(open.is_empty(), "{open:?}");
+    });
+    assert_eq!(fs::read_dir(&place.0).unwrap().count(), 0, "something is left");
+}
+
+// Regression: those who connected before the socket had its mode were dropped, since they may have been strangers.
+#[test]
+fn a_client_that_connects_while_the_socket_is_made_is_served() {
+    const ROUNDS: usize = 300;
+    let place = Place::new("early");
+    let path = &place.0.join("socket");
+    let mut lost = 0;
+    for _ in 0..ROUNDS {
+        let is_started = AtomicBool::new(false);
+        let connect_early = || {
+            let mut stream = loop {
+                let tried = UnixStream::connect(path);
+                is_started.store(true, SeqCst);
+                if let Ok(stream) = tried {
+                    break stream;
+                }
+            };
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok::<_, io::Error>(text)
+        };
+        thread::scope(|scope| {
+            let client = scope.spawn(connect_early);
+            while !is_started.load(SeqCst) {
+                thread::yield_now();
+            }
+            let running = Server::builder().socket_mode(0o600).bind_unix(path).unwrap().spawn(|_| "hello").unwrap();
+            let answer = client.join().unwrap();
+            if !answer.map_or(false, |text| text.ends_with("\r\n\r\nhello")) {
+                lost += 1;
+            }
+            running.destroy();
+            assert!(running.join());
+        });
+    }
+    println!("{lost} of {ROUNDS} were lost");
+    assert_eq!(lost, 0, "of {ROUNDS}");
+}
+
+/// The strictest umask takes even the owner's rights: to a directory, too, that the library makes for itself.
+#[test]
+fn a_strict_umask_does_not_keep_a_socket_from_its_mode() {
+    if !is_alone("a_strict_umask_does_not_keep_a_socket_from_its_mode", "umask 777") {
+        return;
+    }
+    let place = Place::new("strict");
+    let _ = chown(&place.0, None, Some(4242)); // only root may do that; the rest is tried without it, too
+    let set_group_id = if cfg!(target_os = "linux") { 0o2000 } else { 0 }; // the BSDs do without that bit
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o700 | set_group_id)).unwrap();
+    let path = place.0.join("socket");
+    let _server = Server::builder().socket_mode(0o660).bind_unix(&path).unwrap();
+    assert_eq!(mode_of(&path), Some(0o660));
+    UnixStream::connect(&path).unwrap();
+    let group_of = |path: &Path| fs::symlink_metadata(path).unwrap().gid();
+    assert_eq!(group_of(&path), group_of(&place.0), "the directory hands its group on");
 }

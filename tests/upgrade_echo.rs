@@ -100,3 +100,14 @@ fn others_are_told_how_to_ask() {
     assert_eq!(other.status, 400);
     assert_eq!(example.rest(), ["press Enter to stop", "Drained"]);
 }
+
+#[test]
+fn a_page_in_a_browser_gets_no_echo() {
+    let (example, addr) = Example::start("upgrade_echo");
+    for origin in ["http://evil.example", "null", "", &format!("http://{addr}")] {
+        let mut client = Client::connect(addr);
+        client.say(&UPGRADE.replace("Connection", &format!("Origin: {origin}\r\nConnection")));
+        assert_eq!(client.response().status, 403, "{origin}");
+    }
+    assert_eq!(example.rest(), ["press Enter to stop", "Drained"]);
+}

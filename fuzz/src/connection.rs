@@ -3,7 +3,8 @@
 //! 1. However the bytes are cut, and the writes too, the same handlers are called, the same is told and the same sent.
 //!    Only a `100 Continue` may be missing, where the body has come by then.
 //! 2. Requests begin where the naive parser says, and nowhere else: what follows a refused one is never one.
-//! 3. Each call has one well-formed response. A refusal is one more, the last one, and says so.
+//! 3. No response without `Connection: close` leaves before its request has been received whole.
+//! 4. Each call has one well-formed response. A refusal is one more, the last one, and says so.
 
 mod answers;
 mod handler;
@@ -221,6 +222,8 @@ fn check(run: &Run, bytes: &[u8]) {
     for ((answer, call), sent) in answers {
         assert_eq!(answer.status, call.status, "{run:?}");
         assert!(answer.closes || sent.keep_alive, "{run:?}");
+        let is_received = matches!(sent.end, End::Whole(_));
+        assert!(answer.closes || is_received, "the request has not been received whole: {run:?}");
         let is_old = sent.head.minor == 0;
         assert_eq!(answer.stays, is_old && !answer.closes, "{run:?}");
     }
@@ -244,13 +247,14 @@ fn check(run: &Run, bytes: &[u8]) {
             let last = last.map(|at| (&run.calls[at], &requests[at]));
             let failed = last.is_some_and(|(call, _)| call.failed());
             let broke_off = last.is_some_and(|(_, sent)| sent.end == End::Early);
+            let is_malformed = last.is_some_and(|(_, sent)| sent.end == End::Refused);
             match run.reason {
                 CloseReason::PeerClosed => {
                     assert!(goes_on && all_called && refused.is_none(), "{run:?}")
                 }
-                CloseReason::PeerLost => assert!(goes_on && broke_off, "{run:?}"),
+                CloseReason::PeerLost => assert!(!goes_on && broke_off, "{run:?}"),
                 CloseReason::Completed => assert!(!goes_on, "{run:?}"),
-                CloseReason::Refused(_) => assert!(!goes_on && failed, "{run:?}"),
+                CloseReason::Refused(_) => assert!(!goes_on && (failed || is_malformed), "{run:?}"),
                 CloseReason::ResponseFailed => {}
                 _ => panic!("{run:?}"),
             }

@@ -286,6 +286,44 @@ fn a_head_may_have_so_many_fields() {
     }
 }
 
+// Regression: a form of 1 MiB could have half a million fields, and took 42 MiB.
+#[test]
+fn a_form_may_have_so_many_fields() {
+    fn form(request: &mut Request<'_>) -> Result<String, Error> {
+        Ok(request.body().read_form()?.len().to_string())
+    }
+    let default = 1000;
+    for (builder, max) in [
+        (Server::builder(), default),
+        (Server::builder().max_form_fields(3), 3),
+        (Server::builder().max_form_fields(0), 0),
+        (Server::builder().max_form_fields(5000), 5000),
+    ] {
+        let (server, _events) = observed(builder, form);
+        let mut client = Client::connect(server.local_addr());
+        let fields = |number: usize| "a&".repeat(number);
+        let table = [
+            (fields(max), 200, "as many as are allowed"),
+            (fields(max + 1), 413, "one more"),
+            (format!("&&{}&&&", fields(max)), 200, "empty ones do not count"),
+            (format!("{}b", fields(max)), 413, "the last one needs no ampersand"),
+        ];
+        for (body, want, why) in table {
+            let length = body.len();
+            let media_type = "application/x-www-form-urlencoded";
+            let head = format!("Host: x\r\nContent-Type: {media_type}\r\nContent-Length: {length}");
+            client.say(&format!("POST / HTTP/1.1\r\n{head}\r\n\r\n{body}"));
+            let answer = client.response();
+            assert_eq!(answer.status, want, "{max}: {why}");
+            let text = match want {
+                200 => max.to_string(),
+                _ => format!("413 Content Too Large: the form has more than {max} fields\n"),
+            };
+            assert_eq!(answer.text(), text, "{why}");
+        }
+    }
+}
+
 #[test]
 fn every_timeout_can_be_turned_off() {
     let builder = Server::builder().header_timeout(None).idle_timeout(None);

@@ -384,25 +384,40 @@ fn a_path_is_free_again_at_once_after_a_destroy() {
 
 // The file.
 
+/// Both ways to make it: at its path, and with a mode in a directory beside it.
+const WAYS: [fn() -> Builder; 2] = [Server::builder, || Server::builder().socket_mode(0o600)];
+
+/// The names in a directory. Of those that the library makes for a moment none may be left.
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn a_stale_socket_is_replaced() {
     let place = Place::new();
-    leave_a_stale_socket(&place.socket());
-    let (running, _) = serve(&place.socket());
-    answered(&place.socket());
-    running.destroy();
-    assert!(!is_there(&place.socket()));
-    drop(UnixDatagram::bind(place.socket()).unwrap()); // stale, too, though of another type
-    let (_running, _) = serve(&place.socket());
-    answered(&place.socket());
+    for way in WAYS {
+        leave_a_stale_socket(&place.socket());
+        let (running, _) = serve_with(way(), &place.socket());
+        answered(&place.socket());
+        assert_eq!(names_in(&place.0), ["socket"]);
+        running.destroy();
+        assert!(!is_there(&place.socket()));
+        drop(UnixDatagram::bind(place.socket()).unwrap()); // stale, too, though of another type
+        let (_running, _) = serve_with(way(), &place.socket());
+        answered(&place.socket());
+        assert_eq!(names_in(&place.0), ["socket"]);
+    }
 }
 
 #[test]
 fn a_socket_that_somebody_listens_on_is_left_alone() {
     let place = Place::new();
     let (running, facts) = serve(&place.socket());
-    for _ in 0..10 {
-        let error = Server::builder().bind_unix(place.socket()).map(drop);
+    for way in WAYS.iter().cycle().take(10) {
+        let error = way().bind_unix(place.socket()).map(drop);
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         let path = place.socket().display().to_string();
@@ -415,17 +430,21 @@ fn a_socket_that_somebody_listens_on_is_left_alone() {
     assert_eq!(opened, 1, "nobody but the client");
 
     // Another program's: neither one that has accepted nothing yet nor one of datagrams is disturbed.
-    let other = UnixListener::bind(place.socket()).unwrap();
-    other.set_nonblocking(true).unwrap();
-    let error = Server::builder().bind_unix(place.socket()).map(drop);
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
-    assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
-    fs::remove_file(place.socket()).unwrap();
-    let other = UnixDatagram::bind(place.socket()).unwrap();
-    other.set_nonblocking(true).unwrap();
-    let error = Server::builder().bind_unix(place.socket()).map(drop);
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
-    assert_eq!(other.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    for way in WAYS {
+        let other = UnixListener::bind(place.socket()).unwrap();
+        other.set_nonblocking(true).unwrap();
+        let error = way().bind_unix(place.socket()).map(drop);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        fs::remove_file(place.socket()).unwrap();
+        let other = UnixDatagram::bind(place.socket()).unwrap();
+        other.set_nonblocking(true).unwrap();
+        let error = way().bind_unix(place.socket()).map(drop);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(other.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(names_in(&place.0), ["socket"]);
+        fs::remove_file(place.socket()).unwrap();
+    }
 }
 
 #[test]
@@ -433,10 +452,14 @@ fn what_is_no_socket_is_never_removed() {
     let place = Place::new();
     let path = place.socket();
     let is_refused = |what: &str| {
-        let error = Server::builder().bind_unix(&path).map(drop).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::AddrInUse, "{what}");
-        assert!(error.to_string().contains(&path.display().to_string()));
-        assert!(is_there(&path), "{what} has gone");
+        let before = names_in(&place.0);
+        for way in WAYS {
+            let error = way().bind_unix(&path).map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddrInUse, "{what}: {error}");
+            assert!(error.to_string().contains(&path.display().to_string()));
+            assert!(is_there(&path), "{what} has gone");
+            assert_eq!(names_in(&place.0), before, "{what}");
+        }
     };
     fs::write(&path, "precious").unwrap();
     is_refused("a regular file");
@@ -547,8 +570,9 @@ fn the_socket_has_exactly_the_mode_that_was_asked_for() {
         assert!(file.file_type().is_socket());
         assert_eq!(file.permissions().mode() & 0o7777, mode);
         answered(&place.socket());
+        assert_eq!(names_in(&place.0), ["socket"], "no name of a moment is left");
         running.destroy();
-        assert!(!is_there(&place.socket()));
+        assert_eq!(names_in(&place.0), [""; 0]);
     }
 }
 
@@ -564,28 +588,63 @@ fn a_path_that_cannot_be_listened_on_is_named() {
         (long, ErrorKind::InvalidInput, "a path that is too long"),
         (file.join("socket"), ErrorKind::NotADirectory, "a file that is no directory"),
     ];
-    for (path, kind, what) in wrong {
-        let error = Server::builder().bind_unix(&path).map(drop).unwrap_err();
-        assert_eq!(error.kind(), kind, "{what}: {error}");
-        let text = error.to_string();
-        assert!(text.contains(&path.display().to_string()), "{what}: {text}");
+    let before = names_in(&place.0);
+    for way in WAYS {
+        for (path, kind, what) in &wrong {
+            let error = way().bind_unix(path).map(drop).unwrap_err();
+            assert_eq!(error.kind(), *kind, "{what}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(&path.display().to_string()), "{what}: {text}");
+        }
+        for path in ["", "/", "..", "\0abstract"] {
+            assert!(way().bind_unix(path).is_err(), "{path:?}");
+        }
+        // A file cannot have the name of a directory: it is made beside it, and cannot be given that name.
+        assert!(way().bind_unix(place.0.join("directory/")).is_err());
+        assert_eq!(names_in(&place.0), before);
     }
-    for path in ["", "\0abstract"] {
-        assert!(Server::builder().bind_unix(path).is_err(), "{path:?}");
+    let here = names_in(Path::new("."));
+    assert!(!here.iter().any(|name| name.starts_with(".hs")), "{here:?}");
+}
+
+/// An address has room for about a hundred bytes. Where the name is short, the one beside it is longer.
+#[test]
+fn a_path_that_is_too_long_for_a_mode_is_served_without_or_refused_by_name() {
+    let place = Place::new();
+    let room = 90_usize.saturating_sub(place.0.as_os_str().len()).max(1);
+    let mut refused = 0;
+    for length in room..room + 20 {
+        let directory = place.0.join("x".repeat(length));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("s");
+        if Server::builder().bind_unix(&path).is_err() {
+            break; // the path itself is too long for any socket
+        }
+        match Server::builder().socket_mode(0o600).bind_unix(&path) {
+            Ok(server) => drop(server),
+            Err(error) => {
+                refused += 1;
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
+                assert!(error.to_string().contains("use a shorter path"), "{error}");
+            }
+        }
+        assert_eq!(names_in(&directory), [""; 0], "something is left");
     }
+    assert!(refused > 0, "none was too long");
 }
 
 #[test]
 fn of_many_who_bind_one_path_at_once_one_listens() {
     const THREADS: usize = 4;
     let place = Place::new();
-    for _ in 0..100 {
+    for round in 0..200 {
+        let way = WAYS[round % 2];
         let start = Arc::new(Barrier::new(THREADS));
         let binders = (0..THREADS).map(|_| {
             let (start, path) = (Arc::clone(&start), place.socket());
             thread::spawn(move || {
                 start.wait();
-                Server::builder().bind_unix(path)
+                way().bind_unix(path)
             })
         });
         let binders: Vec<_> = binders.collect();
@@ -596,5 +655,6 @@ fn of_many_who_bind_one_path_at_once_one_listens() {
             assert_eq!(error.map(drop).unwrap_err().kind(), ErrorKind::AddrInUse);
         }
         UnixStream::connect(place.socket()).unwrap();
+        assert_eq!(names_in(&place.0), ["socket"]);
     }
 }
