@@ -72,14 +72,7 @@ pub fn explore(scene: &'static Scene, time: Duration, seed: u64) -> Tally {
     let began = Instant::now();
     let mut tally = Tally::default();
     for bound in 0..=MAX_DELAYS {
-        let left = (time / 3).saturating_sub(began.elapsed());
-        if left.is_zero() {
-            break;
-        }
-        let is_exhausted = Arc::new(AtomicBool::new(false));
-        let scheduler = Delays::new(bound, Arc::clone(&is_exhausted));
-        tally.delays += run(scene, &format!("delays {bound}"), false, left, scheduler);
-        if !is_exhausted.load(Ordering::SeqCst) {
+        if !search(scene, bound, time / 3, began, &mut tally) {
             break;
         }
         tally.exhausted = Some(bound);
@@ -92,6 +85,29 @@ pub fn explore(scene: &'static Scene, time: Duration, seed: u64) -> Tally {
     tally.pct_early = run(scene, "pct", true, share, pct());
     tally.time = began.elapsed();
     tally
+}
+
+/// Goes through every schedule with so many delays; `false` if the time was too short for that.
+fn search(
+    scene: &'static Scene,
+    bound: usize,
+    time: Duration,
+    began: Instant,
+    tally: &mut Tally,
+) -> bool {
+    for seed in 1..=scene.seeds() {
+        let left = time.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return false;
+        }
+        let is_exhausted = Arc::new(AtomicBool::new(false));
+        let scheduler = Delays::new(bound, seed, Arc::clone(&is_exhausted));
+        tally.delays += run(scene, &format!("delays {bound}"), false, left, scheduler);
+        if !is_exhausted.load(Ordering::SeqCst) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Runs every scene for its part of that time, and prints a line for each.

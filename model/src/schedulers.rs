@@ -76,9 +76,11 @@ impl Scheduler for Random {
 /// Goes through every schedule with at most so many delays.
 ///
 /// Left alone, a task runs until it blocks or yields, and then the one with the next higher id does.
-/// A delay skips the task whose turn it is. Random choices are the same in every schedule.
+/// A delay skips the task whose turn it is. Random choices come from the seed, which is the same in
+/// every schedule.
 pub struct Delays {
     bound: usize,
+    seed: u64,
     /// The choices of the present schedule in which there was anything to choose.
     choices: Vec<Choice>,
     depth: usize,
@@ -94,17 +96,16 @@ struct Choice {
     most: usize,
 }
 
-const SEED: u64 = 0x5eed;
-
 impl Delays {
-    pub fn new(bound: usize, is_exhausted: Arc<AtomicBool>) -> Delays {
+    pub fn new(bound: usize, seed: u64, is_exhausted: Arc<AtomicBool>) -> Delays {
         Delays {
             bound,
+            seed,
             choices: Vec::new(),
             depth: 0,
             spent: 0,
             has_begun: false,
-            data: RandomDataSource::initialize(SEED),
+            data: RandomDataSource::initialize(seed),
             is_exhausted,
         }
     }
@@ -131,7 +132,7 @@ impl Scheduler for Delays {
         self.has_begun = true;
         self.depth = 0;
         self.spent = 0;
-        self.data = RandomDataSource::initialize(SEED);
+        self.data = RandomDataSource::initialize(self.seed);
         Some(Schedule::new(self.data.reinitialize()))
     }
 

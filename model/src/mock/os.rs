@@ -14,6 +14,7 @@ pub mod unix {
 
     pub mod net {
         pub use crate::mock::net::{UnixDatagram, UnixListener, UnixStream};
+        pub use ::std::os::unix::net::SocketAddr;
     }
 }
 

@@ -69,8 +69,9 @@ fn run_one(mutant: &Mutant) -> Option<String> {
     let built = Command::new("cargo")
         .args([
             "build",
-            "--release",
             "--quiet",
+            "--profile",
+            "mutants",
             "--target-dir",
             "target/mutants",
         ])
@@ -90,7 +91,7 @@ fn run_one(mutant: &Mutant) -> Option<String> {
 
 /// Runs the mutated program; what it prints if a scene fails.
 fn seen_by(arguments: &[&str]) -> Option<String> {
-    let program = Path::new(PACKAGE).join("target/mutants/release/hardstop-model");
+    let program = Path::new(PACKAGE).join("target/mutants/mutants/hardstop-model");
     let output = Command::new(program)
         .args(arguments)
         .stderr(Stdio::null())

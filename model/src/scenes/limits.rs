@@ -146,6 +146,55 @@ pub fn one_place_one_client() {
     subject.check_responses();
 }
 
+/// A client that comes while a response is being sent has the place as soon as that is done.
+pub fn place_after_a_slow_response() {
+    with(|world| world.net.buffer = 1024);
+    let handler = |_: &mut Request<'_>| "x".repeat(3000);
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
+    let mut slow = Client::connect(subject.addr).unwrap();
+    slow.send(LAST_GET);
+    sleep(Duration::from_millis(1));
+    let other = start_talk(&subject, LAST_GET);
+    let watch = Stopwatch::start();
+    sleep(Duration::from_millis(50));
+    let answers = slow.read_to_end(&subject);
+    check(
+        answers.len() == 1 || is_early(),
+        "a slow client was not served",
+    );
+    let answers = other.join().unwrap_or_default();
+    watch.check(Duration::from_millis(50));
+    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
+    check(is_served || is_early(), "a client did not wait for a place");
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// The same, and the server is destroyed or drained while the client waits for a place.
+pub fn stops_while_a_client_waits_for_a_place() {
+    with(|world| world.net.buffer = 1024);
+    let handler = |_: &mut Request<'_>| "x".repeat(3000);
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
+    let mut slow = Client::connect(subject.addr).unwrap();
+    slow.send(LAST_GET);
+    let other = start_talk(&subject, LAST_GET);
+    let drainer = {
+        let subject = subject.clone();
+        user(move || subject.handle.drain())
+    };
+    let watch = Stopwatch::start();
+    subject.destroy();
+    subject.finish(&running);
+    watch.check(Duration::ZERO);
+    check_nothing_left();
+    slow.read_to_end(&subject);
+    other.join();
+    drainer.join();
+    subject.check_responses();
+}
+
 /// Keeps its place until it is cut, or for a while.
 fn busy(request: &mut Request<'_>) -> &'static str {
     request.cancel_token().wait_timeout(BUSY);

@@ -13,6 +13,18 @@ pub struct Scene {
     pub run: fn(),
 }
 
+impl Scene {
+    /// How many seeds of its random choices the depth-first search tries. Those scenes choose an
+    /// event; the others choose little or nothing.
+    pub fn seeds(&self) -> u64 {
+        if self.name.starts_with("hook_") {
+            16
+        } else {
+            1
+        }
+    }
+}
+
 macro_rules! scenes {
     ($($file:ident: $($name:ident)+;)+) => {
         pub const ALL: &[Scene] = &[
@@ -28,6 +40,8 @@ scenes! {
         destroy_against_a_sleeping_handler
         destroy_against_a_blocked_response
         destroy_against_a_blocked_body
+        destroy_against_the_rest_of_a_body
+        shutdown_against_the_rest_of_a_body
         destroy_against_half_a_head
         drain_against_idle
         drain_against_waiting
@@ -46,6 +60,8 @@ scenes! {
         eviction_of_a_refused_request
         eviction_of_an_idle_one
         one_place_one_client
+        place_after_a_slow_response
+        stops_while_a_client_waits_for_a_place
         refusals
         refusals_against_stops
         more_than_eight_refusals
@@ -83,6 +99,7 @@ scenes! {
         two_joins
         join_on_an_own_thread
         owner_dropped
+        owner_dropped_by_a_handler
         detached
         two_servers
         shared_listener

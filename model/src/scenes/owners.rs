@@ -139,6 +139,29 @@ pub fn owner_dropped() {
     subject.check_responses();
 }
 
+/// The owner is dropped by one of its own handlers.
+pub fn owner_dropped_by_a_handler() {
+    let place: Arc<Mutex<Option<Running>>> = Arc::default();
+    let found = Arc::clone(&place);
+    let handler = move |request: &mut Request<'_>| {
+        drop(found.lock().unwrap_or_else(PoisonError::into_inner).take());
+        request.cancel_token().wait_timeout(Duration::from_secs(20));
+        "hello"
+    };
+    let (subject, running) = Subject::spawn(|builder| builder, handler);
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+    let client = start_talk(&subject, GET);
+    if is_early() {
+        sleep(Duration::from_secs(1));
+        subject.handle.destroy(); // the client may have been lost
+    }
+    let watch = Stopwatch::start();
+    check(subject.handle.wait(), "wait returned false");
+    watch.check(Duration::ZERO);
+    client.join();
+    subject.check_ended();
+}
+
 /// A server without an owner, which a handle stops.
 pub fn detached() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");

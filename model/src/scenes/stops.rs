@@ -98,6 +98,31 @@ pub fn destroy_against_a_blocked_body() {
     client.join();
 }
 
+/// A destroy while the rest of a body is received that the handler has not read.
+pub fn destroy_against_the_rest_of_a_body() {
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    let client = start_talk(&subject, HALF_POST);
+    let watch = Stopwatch::start();
+    subject.destroy();
+    subject.finish(&running);
+    watch.check(Duration::ZERO);
+    check_nothing_left();
+    client.join();
+}
+
+/// The same with a grace.
+pub fn shutdown_against_the_rest_of_a_body() {
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    let client = start_talk(&subject, HALF_POST);
+    let watch = Stopwatch::start();
+    subject.handle.shutdown(Duration::from_millis(300));
+    subject.finish(&running);
+    watch.check(Duration::from_millis(300));
+    check_nothing_left();
+    client.join();
+    subject.check_responses();
+}
+
 /// A destroy while the head of a request has come in part.
 pub fn destroy_against_half_a_head() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
