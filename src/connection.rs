@@ -270,6 +270,7 @@ impl Connection<'_> {
 
     /// Enters a state in which the connection may be cut to make room for another one, once all output has been written.
     fn become_dispensable(&mut self, since: Instant, state: ConnectionState) -> Result<(), CloseReason> {
+        self.registration.life.end_response();
         self.body.stream.flush()?;
         self.registration.life.enter_at(since, state, None)?;
         self.registration.handle.registry.offer_place();
@@ -362,6 +363,7 @@ impl Connection<'_> {
         let (write, left) = match payload {
             _ if no_body => return Ok(0),
             Payload::Bytes(bytes) => {
+                self.body.stream.life.end_response(); // a large one leaves now
                 self.body.stream.push(&bytes)?;
                 return Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }

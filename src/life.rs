@@ -25,6 +25,8 @@ pub(crate) struct Life {
     pub(crate) peer: Option<SocketAddr>,
     /// Whether it came above the limit of connections, and only gets a 503. Written under the registry's lock.
     refused: AtomicBool,
+    /// Whether the end of a response is being written, after which it enters a state that makes room.
+    ends_response: AtomicBool,
     /// Whether it has been cut: written under the lock, so that a token can be asked without it.
     cut: AtomicBool,
     now: Mutex<Now>,
@@ -55,6 +57,7 @@ impl Life {
             id,
             peer,
             refused: AtomicBool::new(refused),
+            ends_response: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             now: Mutex::new(now),
             woken: Condvar::new(),
@@ -81,6 +84,7 @@ impl Life {
         let mut now = self.lock();
         now.reason.filter(|_| self.is_cut()).map_or(Ok(()), Err)?;
         now.begun = true;
+        self.ends_response.store(false, SeqCst);
         (now.info.state, now.info.since) = (state, since);
         let begun = u64::from(head.is_some());
         now.info.requests = now.info.requests.saturating_add(begun);
@@ -97,6 +101,15 @@ impl Life {
     /// Gives it a place after all. Called under the registry's lock.
     pub(crate) fn admit(&self) {
         self.refused.store(false, SeqCst);
+    }
+
+    /// Called before the end of a response is written. What it does next, it [enters](Life::enter_at).
+    pub(crate) fn end_response(&self) {
+        self.ends_response.store(true, SeqCst);
+    }
+
+    pub(crate) fn is_ending_response(&self) -> bool {
+        self.ends_response.load(SeqCst)
     }
 
     /// Whether it counts as one of the connections that are served.

@@ -39,8 +39,8 @@ const MAX_ENDED: usize = 64;
 const MAX_SPARE: usize = 32;
 const SPARE_TIME: Duration = Duration::from_secs(3);
 
-/// How long a client that came while every place was taken waits for one while a response is being sent.
-const PLACE_WAIT: Duration = Duration::from_millis(100);
+/// How long a client that came while every place was taken waits for one while the end of a response is being written.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the accept loop sleeps when nobody waits to be accepted, and after an error.
 const SHORTEST_NAP: Duration = Duration::from_micros(500);
@@ -229,8 +229,8 @@ impl Registry {
 
     /// Gives a place to a client that came while every one was taken, if there is one by now.
     ///
-    /// Waits for at most `PLACE_WAIT` while a response is being sent. Its client may have it already, and be the one that
-    /// comes: then it would be refused by a server that serves nobody else.
+    /// Waits for at most `PLACE_WAIT` while the end of a response is being written. Its client may have it already, and be
+    /// the one that comes: then it would be refused by a server that serves nobody else.
     pub(crate) fn find_place(&self, life: &Life) -> bool {
         self.place_seekers.fetch_add(1, SeqCst);
         let max = self.config.max_connections;
@@ -240,7 +240,7 @@ impl Registry {
                 return false;
             }
             has_place = inner.make_place(max);
-            !has_place && inner.is_responding()
+            !has_place && inner.is_response_ending()
         });
         if has_place {
             life.admit(); // under the lock, as the next one to be accepted counts it
@@ -491,9 +491,9 @@ impl Inner {
         !self.is_stopped() && self.lives.len() >= most_threads(max) && self.lives.len() > self.streams.len()
     }
 
-    /// Whether a response is being sent to a client that is not just being refused.
-    fn is_responding(&self) -> bool {
-        self.open().any(|(life, _)| !life.is_refused() && life.is(ConnectionState::Responding))
+    /// Whether the end of a response is being written, so that a place may be free in a moment.
+    fn is_response_ending(&self) -> bool {
+        self.open().any(|(life, _)| life.holds_place() && life.is_ending_response())
     }
 
     /// Whether the stop is complete: no connection, and the handler has been let go of.

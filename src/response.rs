@@ -371,11 +371,14 @@ impl Write for BodyWriter<'_> {
         if self.pending.len().saturating_add(data.len()) > OUTPUT_BYTES {
             self.send_pending()?;
         }
+        let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        if self.left == Some(taken) {
+            self.stream.life.end_response(); // a large piece leaves now
+        }
         match data.len() > OUTPUT_BYTES {
             true => self.send(data)?,
             false => self.pending.extend_from_slice(data),
         }
-        let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.written = self.written.saturating_add(taken);
         self.left = self.left.map(|left| left.saturating_sub(taken));
         if beyond.is_empty() {

@@ -51,7 +51,7 @@ settings! {
     /// When all are taken, the one that has waited longest for a request makes room for a new client; else the one whose
     /// head has taken longest; else one that lingers after its last response. (New ones and heads have a second first.)
     /// If all have handlers, the new one gets a 503 with `Retry-After`, for which 8 more threads are at hand, or is
-    /// dropped, with an event. (While a response is being sent, it waits for up to 0.1 s before: that one may be the last.)
+    /// dropped, with an event. (While the end of a response is being written, it waits for that first, for at most a second.)
     /// A connection whose response has not left yet is never cut to make room. While those that were cut are slow to go, there may be up to twice as many threads.
     max_connections(usize): usize = 256;
     /// How long a head may take from its first byte to its last: 10 s unless set. Answered with 408. Also, how long the
