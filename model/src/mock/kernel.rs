@@ -4,7 +4,7 @@
 //! them nobody else runs.
 
 use super::clock;
-use super::net::Network;
+use super::network::Network;
 use super::thread::Threads;
 use shuttle_engine::runtime::execution::{CurrentSchedule, ExecutionState};
 use shuttle_engine::scheduler::serialization::serialize_schedule;

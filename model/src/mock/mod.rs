@@ -11,6 +11,7 @@ pub use ::std::*;
 pub mod clock;
 pub mod kernel;
 pub mod net;
+pub mod network;
 pub mod os;
 pub mod panic;
 pub mod sync;

@@ -1,8 +1,9 @@
 //! The scenes. Each is one function, which is run once for each schedule.
 
 mod hooks;
-mod limits;
 mod owners;
+mod places;
+mod shortages;
 mod stops;
 mod threads;
 mod upgrades;
@@ -52,7 +53,7 @@ scenes! {
         two_deadlines
         deadline_and_last_end
         wait_for_a_time;
-    limits:
+    places:
         turns_of_a_queue
         turns_of_a_queue_destroyed
         eviction_of_a_slow_reader
@@ -65,6 +66,8 @@ scenes! {
         refusals
         refusals_against_stops
         more_than_eight_refusals
+        crowded_by_slow_hooks;
+    shortages:
         no_descriptor
         no_descriptor_destroyed
         no_thread_for_a_client
@@ -73,8 +76,7 @@ scenes! {
         no_thread_for_the_server
         a_close_that_lingers
         a_last_response_and_more_bytes
-        turned_away_while_closing_lingers
-        crowded_by_slow_hooks;
+        turned_away_while_closing_lingers;
     threads:
         spare_threads_destroyed
         spare_threads_drained
