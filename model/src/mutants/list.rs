@@ -38,6 +38,9 @@ fn parse_one(part: &str) -> Mutant {
     };
     let mut is_new_text = false;
     for line in lines {
+        if line.starts_with("# ") {
+            continue;
+        }
         if line == "-- find" {
             is_new_text = false;
             mutant.edits.push((String::new(), String::new()));

@@ -76,7 +76,8 @@ scenes! {
         no_thread_for_the_server
         a_close_that_lingers
         a_last_response_and_more_bytes
-        turned_away_while_closing_lingers;
+        refusals_while_closing_lingers
+        more_refusals_while_closing_lingers;
     threads:
         spare_threads_destroyed
         spare_threads_drained

@@ -1,7 +1,7 @@
 //! What happens when descriptors or threads run out, or closing takes long.
 
 use crate::client::{start_talk, talk, Client, GET, LAST_GET};
-use crate::library::hardstop::{Request, Response};
+use crate::library::hardstop::{Builder, Request, Response};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
 use crate::oracle::{check, check_nothing_left, is_early, Stopwatch, Subject};
@@ -172,8 +172,8 @@ pub fn a_last_response_and_more_bytes() {
     check_nothing_left();
 }
 
-/// Clients that are turned away, or have no thread, while closing takes long: no call waits.
-pub fn turned_away_while_closing_lingers() {
+/// Clients that are refused, or have no thread, while closing takes long: no call waits.
+pub fn refusals_while_closing_lingers() {
     with(|world| {
         world.net.linger = Some(Duration::from_secs(5));
         world.threads.failing = vec![3, 4];
@@ -193,6 +193,26 @@ pub fn turned_away_while_closing_lingers() {
     subject.destroy();
     watch.check(Duration::ZERO);
     asker.join();
+    subject.finish(&running);
+    check_nothing_left();
+    join_all(clients);
+}
+
+/// So many clients that some are turned away, while closing takes long: no call waits.
+pub fn more_refusals_while_closing_lingers() {
+    with(|world| world.net.linger = Some(Duration::from_secs(5)));
+    let configure = |builder: Builder| builder.max_connections(1);
+    let (subject, running) = Subject::spawn(configure, super::places::busy);
+    let clients: Vec<_> = (0..11).map(|_| start_talk(&subject, GET)).collect();
+    for _ in 0..3 {
+        let watch = Stopwatch::start();
+        subject.handle.connection_count();
+        watch.check(Duration::ZERO);
+        sleep(Duration::from_millis(1));
+    }
+    let watch = Stopwatch::start();
+    subject.destroy();
+    watch.check(Duration::ZERO);
     subject.finish(&running);
     check_nothing_left();
     join_all(clients);
