@@ -62,6 +62,7 @@ scenes! {
         eviction_of_an_idle_one
         one_place_one_client
         place_after_a_slow_response
+        drain_while_a_client_waits_for_a_place
         stops_while_a_client_waits_for_a_place
         refusals
         refusals_against_stops
@@ -91,6 +92,7 @@ scenes! {
         dropped_elsewhere_drained
         dropped_by_a_panic
         closed_by_a_panic
+        closed_by_a_panic_in_a_drain
         raw_socket_and_lease
         last_drop_of_all
         stacks_of_upgraded_streams

@@ -22,9 +22,13 @@ pub fn turns_of_a_queue() {
         (client, sent)
     });
     let owed: Vec<bool> = clients.iter().map(|(_, sent)| sent.is_so()).collect();
+    let watch = Stopwatch::start();
     subject.handle.drain();
     subject.check_port_is_closed();
     subject.finish(&running);
+    if owed.iter().all(|is_owed| *is_owed) {
+        watch.check(Duration::ZERO);
+    }
     check_nothing_left();
     for ((client, _), is_owed) in clients.into_iter().zip(owed) {
         let answers = client.join().unwrap_or_default();
@@ -167,6 +171,31 @@ pub fn place_after_a_slow_response() {
     check(is_served || is_early(), "a client did not wait for a place");
     subject.destroy();
     subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// The same, and a drain begins while the client waits: it is refused at once.
+pub fn drain_while_a_client_waits_for_a_place() {
+    with(|world| world.net.buffer = 1024);
+    let handler = |_: &mut Request<'_>| "x".repeat(3000);
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
+    let mut slow = Client::connect(subject.addr).unwrap();
+    slow.send(LAST_GET);
+    sleep(Duration::from_millis(1));
+    let other = start_talk(&subject, LAST_GET);
+    sleep(Duration::from_millis(1));
+    let watch = Stopwatch::start();
+    subject.handle.drain();
+    other.join();
+    watch.check(Duration::ZERO);
+    let answers = slow.read_to_end(&subject);
+    check(
+        answers.len() == 1 || is_early(),
+        "a slow client was not served",
+    );
+    subject.finish(&running);
+    watch.check(Duration::ZERO);
     check_nothing_left();
     subject.check_responses();
 }

@@ -172,6 +172,30 @@ pub fn closed_by_a_panic() {
     client.join();
 }
 
+/// The same in a drain, in which another stream lives on: it is told at once.
+pub fn closed_by_a_panic_in_a_drain() {
+    let (subject, running, shelf) = spawn_with_shelf();
+    let clients = [(); 2].map(|()| start_client(&subject));
+    sleep(Duration::from_millis(1));
+    subject.handle.drain();
+    let kept = take(&shelf);
+    let dropped = take(&shelf);
+    check(dropped.is_some() || is_early(), "a client was not served");
+    let holder = user(move || {
+        let _stream = dropped;
+        panic!("on purpose");
+    });
+    holder.join();
+    sleep(Duration::from_millis(1));
+    let closed = subject.witness.seen().closed.len();
+    check(closed == 1 || is_early(), "a Closed is told late");
+    drop(kept);
+    empty(&shelf, &subject);
+    subject.finish(&running);
+    check_nothing_left();
+    join_all(clients);
+}
+
 /// The socket of a stream, its lease dropped first, on threads of the user's.
 pub fn raw_socket_and_lease() {
     let shelf: Shelf<(TcpStream, Lease)> = Shelf::default();
