@@ -293,7 +293,12 @@ impl Connection<'_> {
     fn answer(&mut self, response: Response) -> Result<(), CloseReason> {
         let mut received = Ok(());
         if !response.closing && !self.is_draining() {
-            received = self.body.receive_rest();
+            // The end of the response begins here: the connection hurries if its place is wanted.
+            let registration = self.registration;
+            let server = &registration.handle;
+            registration.life.end_response();
+            let is_hurried = || server.registry.is_place_sought() || server.phase() != Phase::Accepting;
+            received = self.body.receive_rest(is_hurried);
         }
         self.begin_response()?;
         // Asked after the rest has been received: a drain may have begun meanwhile.

@@ -217,6 +217,11 @@ impl Registry {
         }
     }
 
+    /// Whether a client waits for a place.
+    pub(crate) fn is_place_sought(&self) -> bool {
+        self.place_seekers.load(SeqCst) > 0
+    }
+
     /// Called when a connection may have begun to be dispensable.
     pub(crate) fn offer_place(&self) {
         // The connection has changed its state before this, and those who look for a place are counted before they look
@@ -229,8 +234,8 @@ impl Registry {
 
     /// Gives a place to a client that came while every one was taken, if there is one by now.
     ///
-    /// Waits for at most `PLACE_WAIT` while the end of a response is being written. Its client may have it already, and be
-    /// the one that comes: then it would be refused by a server that serves nobody else.
+    /// Waits for at most `PLACE_WAIT` while the end of a response is being written for each client that waits so. Its
+    /// client may have it already, and be the one that comes: then it would be refused by a server that serves nobody else.
     pub(crate) fn find_place(&self, life: &Life) -> bool {
         self.place_seekers.fetch_add(1, SeqCst);
         let max = self.config.max_connections;
@@ -239,8 +244,10 @@ impl Registry {
             if inner.is_stopped() || life.is_cut() {
                 return false;
             }
-            has_place = inner.make_place(max);
-            !has_place && inner.is_response_ending()
+            // Counted first: a connection that comes to its end in between makes room by then.
+            let endings = inner.endings(max);
+            has_place = inner.has_thread_left(max) && inner.make_place(max);
+            !has_place && self.place_seekers.load(SeqCst) <= endings
         });
         if has_place {
             life.admit(); // under the lock, as the next one to be accepted counts it
@@ -417,13 +424,13 @@ impl Handle {
         let refused = self.phase() == Phase::Accepting && !inner.make_room(max);
         if refused && inner.lives.iter().filter(|life| life.is_refused()).count() >= MAX_REFUSALS {
             inner.reports.push_back(Event::TurnedAway { peer });
-            inner.discarded.push(stream);
+            inner.discard(stream);
             return Ok(());
         }
         let clone = match inner.clone_with_reserve(&stream) {
             Ok(clone) => clone,
             Err(error) => {
-                inner.discarded.push(stream); // without descriptors the client is dropped, and told of
+                inner.discard(stream); // without descriptors the client is dropped, and told of
                 return Err(error);
             }
         };
@@ -491,9 +498,24 @@ impl Inner {
         !self.is_stopped() && self.lives.len() >= most_threads(max) && self.lives.len() > self.streams.len()
     }
 
-    /// Whether the end of a response is being written, so that a place may be free in a moment.
-    fn is_response_ending(&self) -> bool {
-        self.open().any(|(life, _)| life.holds_place() && life.is_ending_response())
+    /// Ends a client that is not registered. Its socket is closed later, as that may block.
+    fn discard(&mut self, stream: TcpStream) {
+        shut_down(&stream, Shutdown::Both);
+        self.discarded.push(stream);
+    }
+
+    /// How many places may be free in a moment: of those whose responses are ending, and of those that lack a thread.
+    fn endings(&self, max: usize) -> usize {
+        if !self.has_thread_left(max) {
+            return self.lives.len().saturating_sub(self.streams.len());
+        }
+        let ends = |life: &Life| life.holds_place() && life.is_ending_response();
+        self.open().filter(|(life, _)| ends(life)).count()
+    }
+
+    /// Whether there are no more connections than there may be threads, one that looks for a place included.
+    fn has_thread_left(&self, max: usize) -> bool {
+        self.lives.len() <= most_threads(max)
     }
 
     /// Whether the stop is complete: no connection, and the handler has been let go of.
@@ -628,6 +650,9 @@ impl Drop for Registration {
             inner.lives.remove(at); // ids grow, so they stand in order
         }
         inner.own_threads.retain(|(each, _)| *each != id);
+        if registry.place_seekers.load(SeqCst) > 0 {
+            registry.place_freed.notify_all();
+        }
         let ends_a_wait = inner.is_stopped() && (inner.lives.is_empty() || !inner.queue.is_empty());
         if ends_a_wait || inner.is_crowded {
             registry.news.notify_all();

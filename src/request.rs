@@ -9,11 +9,14 @@ use super::{head::Head, registry::Registration, stream::Stream, transport::Timeo
 use super::{Builder, CancelToken, CloseReason, ConnectionId, Error, Headers, StatusCode, Version};
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How much of a body that its handler has not read is received, so that the connection can go on after the response:
 /// as much as Go's server receives. Beyond that, a new connection is cheaper.
 const MAX_REST: u64 = 256 * 1024;
+
+/// How often it is asked, while that rest does not come, whether there is still time for it.
+const HURRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A request, as the handler gets it. It borrows from its connection and ends with the handler.
 pub struct Request<'a> {
@@ -90,7 +93,8 @@ impl<'a> Request<'a> {
     ///
     /// If the client wants the connection to go on, what the handler has left is received before the response is sent: at
     /// most 256 KiB, within `body_timeout`. If there is more, if it does not come in time, or if the client still waits for
-    /// a `100 Continue`, the response says `Connection: close` and ends the connection (RFC 9112 §9.3).
+    /// a `100 Continue`, the response says `Connection: close` and ends the connection (RFC 9112 §9.3). So it does in a
+    /// drain, and when another client waits for a place.
     pub fn body(&mut self) -> &mut Body {
         self.body
     }
@@ -161,7 +165,9 @@ impl Body {
 
     /// Receives what the handler has left of the body, within `body_timeout` in all. Does nothing if the client wants the
     /// connection to end, or if that is too much or might not come. Fails if it does not come.
-    pub(crate) fn receive_rest(&mut self) -> Result<(), CloseReason> {
+    ///
+    /// Gives up, without an error, once `is_hurried` says so: then the response ends the connection.
+    pub(crate) fn receive_rest(&mut self, is_hurried: impl Fn() -> bool) -> Result<(), CloseReason> {
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut received: u64 = 0;
         while self.receives_rest(received) {
@@ -182,12 +188,17 @@ impl Body {
                     continue;
                 }
             }
+            if is_hurried() {
+                break;
+            }
             let time = time_until(deadline);
             if time.is_zero() || self.stream.reads_too_slowly() {
                 return Err(CloseReason::BodyTimeout);
             }
-            if self.stream.fill(deadline.map(|_| time))? == 0 {
-                return Err(CloseReason::PeerLost);
+            match self.stream.fill(Some(time.min(HURRY_INTERVAL))) {
+                Ok(0) => return Err(CloseReason::PeerLost),
+                Ok(_) | Err(CloseReason::BodyTimeout) => {}
+                Err(reason) => return Err(reason),
             }
         }
         Ok(())

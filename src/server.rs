@@ -138,8 +138,8 @@ impl Builder {
     /// one that a child process has until it runs its program.
     ///
     /// Each connection inherits the listener's options. With `SO_LINGER`, closing a connection blocks its own thread until
-    /// the client has taken everything, at most for the time that was set; nothing but [`Handle::wait`] and
-    /// [`Running::join`] waits for that.
+    /// the client has taken everything, at most for the time that was set. Nothing waits for that but [`Handle::wait`],
+    /// [`Handle::shutdown`] and [`Running::join`], and accepting once twice `max_connections` and eight do so.
     ///
     /// As others may have one, the server does not wait for clients in the kernel, but looks for them every 0.5 to 10 ms.
     ///

@@ -191,7 +191,10 @@ impl Pace {
             match once() {
                 Ok(n) => break n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if TIMEOUTS.contains(&error.kind()) => return Err(late),
+                Err(error) if TIMEOUTS.contains(&error.kind()) => {
+                    self.note(0, began.map_or(Duration::ZERO, |began| began.elapsed()));
+                    return Err(late);
+                }
                 Err(_) => return Err(CloseReason::PeerLost),
             }
         };

@@ -223,3 +223,19 @@ fn a_destroy_does_not_wait_for_the_rest_of_an_unread_body() {
     assert!(server.handle().wait_timeout(SOON), "somebody is left");
     assert_eq!(wait_for(&events, "Closed"), "Closed Destroyed");
 }
+
+/// Regression: the drain waited for the rest, for as long as its grace, and the client got no answer.
+#[test]
+fn a_drain_does_not_wait_for_the_rest_of_an_unread_body() {
+    let (server, events) = observed(Server::builder(), |_| "ok");
+    let mut client = Client::connect(server.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
+    wait_for(&events, "Request");
+    server.handle().drain();
+    let response = client.response();
+    assert_eq!(response.text(), "ok");
+    assert_eq!(response.header("connection").as_deref(), Some("close"));
+    drop(client);
+    assert!(server.handle().wait_timeout(SOON), "somebody is left");
+    assert_eq!(wait_for(&events, "Closed"), "Closed Drained");
+}

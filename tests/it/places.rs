@@ -199,6 +199,11 @@ fn a_client_that_has_had_its_last_response_finds_its_place_free() {
     }
 }
 
+fn serve_one_place_with<R: Into<Response>>(handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static) -> Running {
+    let server = Server::builder().max_connections(1).bind("127.0.0.1:0").unwrap();
+    server.spawn(handler).unwrap()
+}
+
 fn serve_one_place(builder: Builder) -> Running {
     let server = builder.max_connections(1).bind("127.0.0.1:0").unwrap();
     server.spawn(answer).unwrap()
@@ -267,4 +272,133 @@ fn a_slow_closed_hook_does_not_make_more_threads_than_there_may_be() {
     assert_ends(&running);
     let most = most.load(SeqCst);
     assert!((2..=10).contains(&most), "{most} at a time");
+}
+
+/// Regression: its socket was closed after the hook had returned, and until then it stayed connected.
+#[test]
+fn a_rejected_client_is_cut_by_a_destroy_while_the_hook_runs() {
+    let (gate, arrivals, open) = Gate::new();
+    let builder = Server::builder().max_connections(1).on_event(move |event| {
+        if let Event::TurnedAway { .. } = event {
+            gate.pass();
+        }
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|request: &mut Request<'_>| {
+        request.cancel_token().wait_timeout(SOON);
+        "late"
+    });
+    let running = running.unwrap();
+    let mut first = Client::connect(running.local_addr());
+    first.say(GET);
+    until("it is handled", || running.handle().connections().iter().any(|info| info.requests == 1));
+    let mut others: Vec<Client> = (0..9).map(|_| Client::connect(running.local_addr())).collect();
+    arrivals.recv_timeout(SOON).unwrap();
+    running.destroy();
+    for client in &mut others {
+        client.expect_end();
+    }
+    open.send(()).unwrap();
+    assert_ends(&running);
+}
+
+/// A transport whose goodbye takes until the test ends.
+struct Lasting {
+    tcp: TcpStream,
+    gate: Arc<Gate>,
+}
+
+impl Read for Lasting {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(buf)
+    }
+}
+
+impl Write for Lasting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.gate.pass();
+    }
+}
+
+/// Regression: a client that was refused because there were as many threads as there may be found a place all the same.
+#[test]
+fn connections_that_are_slow_to_go_do_not_make_more_threads_than_there_may_be() {
+    let (gate, arrivals, open) = Gate::new();
+    let gate = Arc::new(gate);
+    let builder = Server::builder().max_connections(1);
+    let builder = builder.transport(move |tcp, _| Ok(Lasting { tcp, gate: Arc::clone(&gate) }));
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(answer).unwrap();
+    let mut clients = Vec::new();
+    // Each that is served makes room for the next one, and stays.
+    for _ in 0..60 {
+        let mut client = Client::connect(running.local_addr());
+        let _ = client.stream.write_all(GET.as_bytes()); // it may have been dropped
+        let mut first = [0; 12];
+        if client.stream.read_exact(&mut first).is_ok() && &first == b"HTTP/1.1 200" {
+            until("it is idle", || {
+                let open = running.handle().connections();
+                open.iter().any(|info| info.state == ConnectionState::Idle)
+            });
+        }
+        clients.push(client);
+    }
+    let going = arrivals.try_iter().count();
+    drop(open);
+    drop(clients);
+    running.destroy();
+    assert_ends(&running);
+    assert!((5..=18).contains(&going), "{going} were going at a time");
+}
+
+/// Regression: eight of those who came waited until they were refused, and the others were dropped without an answer.
+#[test]
+fn a_long_response_does_not_hold_up_those_who_are_refused() {
+    let (gate, arrivals, _open) = Gate::new();
+    let gate = Arc::new(gate);
+    let running = serve_one_place_with(move |_| {
+        let gate = Arc::clone(&gate);
+        Response::stream(move |body| {
+            body.write_all(b"begins")?;
+            body.flush()?;
+            gate.pass();
+            Ok(())
+        })
+    });
+    let mut first = Client::connect(running.local_addr());
+    first.say(GET);
+    arrivals.recv_timeout(SOON).unwrap();
+    let began = std::time::Instant::now();
+    for _ in 0..20 {
+        let mut client = Client::connect(running.local_addr());
+        assert_eq!(client.response().status, 503);
+    }
+    // Each would wait for a second.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_connection_whose_rest_of_a_body_does_not_come_makes_room() {
+    let running = serve_one_place_with(|_| Response::text(SMALL));
+    let mut silent = Client::connect(running.local_addr());
+    silent.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n");
+    until("its handler has returned", || running.handle().connections().iter().any(|info| info.requests == 1));
+    let is_served = (0..20).any(|_| {
+        let mut other = Client::connect(running.local_addr());
+        other.say(GET);
+        other.response().status == 200
+    });
+    assert!(is_served);
+    let response = silent.response();
+    assert_eq!(response.text(), SMALL);
+    assert_eq!(response.header("connection").as_deref(), Some("close"));
 }
