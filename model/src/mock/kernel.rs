@@ -208,7 +208,7 @@ pub fn check_no_lock(what: &str) {
 pub fn fail(reason: &str) -> ! {
     let title = TITLE.with(|title| title.borrow().clone());
     println!("FAILED {title}");
-    println!("reason: {reason}");
+    println!("reason: {}", reason.replace('\n', ": "));
     WORLD.with(|world| {
         let Ok(world) = world.try_borrow() else {
             return;

@@ -31,6 +31,14 @@ pub fn check() -> bool {
     is_right
 }
 
+/// What has come of one mutant.
+enum Outcome {
+    /// A scene has failed, in this way.
+    Seen(String),
+    NotSeen,
+    DoesNotBuild,
+}
+
 /// Runs the mutants of these names, or all; `true` if each is seen unless it says why it is not.
 pub fn run(names: &[&str]) -> bool {
     if !check() {
@@ -45,16 +53,24 @@ pub fn run(names: &[&str]) -> bool {
         }
         ran += 1;
         let outcome = run_one(&mutant);
-        println!(
-            "{:36} {}",
-            mutant.name,
-            outcome.as_deref().unwrap_or("NOT SEEN")
-        );
-        if outcome.is_some() {
+        let is_expected = match &outcome {
+            Outcome::Seen(_) => mutant.unseen.is_empty(),
+            Outcome::NotSeen => !mutant.unseen.is_empty(),
+            Outcome::DoesNotBuild => false,
+        };
+        let text = match &outcome {
+            Outcome::Seen(how) => how,
+            Outcome::NotSeen => "NOT SEEN",
+            Outcome::DoesNotBuild => "DOES NOT BUILD",
+        };
+        println!("{:40} {text}", mutant.name);
+        if matches!(outcome, Outcome::Seen(_)) {
             seen += 1;
         }
-        if outcome.is_some() != mutant.unseen.is_empty() {
+        if !is_expected {
             unexpected.push(mutant.name);
+        } else if !mutant.unseen.is_empty() {
+            println!("{:40} because {}", "", mutant.unseen);
         }
     }
     println!("{seen} of {ran} mutants were seen");
@@ -64,8 +80,8 @@ pub fn run(names: &[&str]) -> bool {
     unexpected.is_empty()
 }
 
-/// Builds and runs one; says which scene has seen it and how.
-fn run_one(mutant: &Mutant) -> Option<String> {
+/// Builds and runs one: first the scene that is expected to see it, then all of them.
+fn run_one(mutant: &Mutant) -> Outcome {
     let built = Command::new("cargo")
         .args([
             "build",
@@ -76,17 +92,21 @@ fn run_one(mutant: &Mutant) -> Option<String> {
             "target/mutants",
         ])
         .env("HARDSTOP_MUTANT", &mutant.name)
+        .env("RUSTFLAGS", "--cap-lints allow")
         .current_dir(PACKAGE)
         .stderr(Stdio::inherit())
         .status();
     if !built.is_ok_and(|status| status.success()) {
-        return Some(String::from("DOES NOT BUILD"));
+        return Outcome::DoesNotBuild;
     }
     let mut attempts = vec![vec!["all", ALL_SECONDS]];
     if !mutant.scene.is_empty() {
         attempts.insert(0, vec!["scene", &mutant.scene, EXPECTED_SECONDS]);
     }
-    attempts.iter().find_map(|arguments| seen_by(arguments))
+    match attempts.iter().find_map(|arguments| seen_by(arguments)) {
+        Some(how) => Outcome::Seen(how),
+        None => Outcome::NotSeen,
+    }
 }
 
 /// Runs the mutated program; what it prints if a scene fails.

@@ -45,6 +45,7 @@ scenes! {
         shutdown_against_the_rest_of_a_body
         destroy_against_half_a_head
         drain_against_idle
+        drain_after_a_request
         drain_against_waiting
         drain_against_new_clients
         drain_against_silence
@@ -62,6 +63,8 @@ scenes! {
         eviction_of_an_idle_one
         one_place_one_client
         place_after_a_slow_response
+        place_of_an_idle_client
+        place_of_a_lost_client
         drain_while_a_client_waits_for_a_place
         stops_while_a_client_waits_for_a_place
         refusals

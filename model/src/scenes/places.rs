@@ -175,7 +175,64 @@ pub fn place_after_a_slow_response() {
     subject.check_responses();
 }
 
-/// The same, and a drain begins while the client waits: it is refused at once.
+/// A client that comes while a response is being sent has the place of that connection as soon as it
+/// is idle.
+pub fn place_of_an_idle_client() {
+    with(|world| world.net.buffer = 1024);
+    let handler = |_: &mut Request<'_>| "x".repeat(3000);
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
+    let mut slow = Client::connect(subject.addr).unwrap();
+    slow.send(GET);
+    sleep(Duration::from_millis(1));
+    let other = start_talk(&subject, LAST_GET);
+    let watch = Stopwatch::start();
+    check(
+        slow.receive().is_some() || is_early(),
+        "a slow client was not served",
+    );
+    let answers = other.join().unwrap_or_default();
+    watch.check(Duration::ZERO);
+    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
+    check(is_served || is_early(), "a client did not wait for a place");
+    slow.read_to_end(&subject);
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// The same, and the client of the response goes away: its place is free, also while its hook runs.
+pub fn place_of_a_lost_client() {
+    with(|world| world.net.buffer = 1024);
+    let witness = Arc::<Witness>::default();
+    let noted = Arc::clone(&witness);
+    let builder = Server::builder().max_connections(1).on_event(move |event| {
+        noted.note(event);
+        if matches!(event, Event::Closed { .. }) {
+            sleep(Duration::from_millis(500));
+        }
+    });
+    let (subject, server) = Subject::of(witness, builder.bind("127.0.0.1:0").unwrap());
+    let handler = |_: &mut Request<'_>| "x".repeat(3000);
+    let running = server.spawn(subject.noting(handler)).unwrap();
+    let mut lost = Client::connect(subject.addr).unwrap();
+    lost.send(LAST_GET);
+    sleep(Duration::from_millis(1));
+    let other = start_talk(&subject, LAST_GET);
+    sleep(Duration::from_millis(1));
+    let watch = Stopwatch::start();
+    drop(lost);
+    let answers = other.join().unwrap_or_default();
+    watch.check(Duration::ZERO);
+    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
+    check(is_served || is_early(), "a client did not wait for a place");
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
+/// The same as the first, and a drain begins while the client waits: it is refused at once.
 pub fn drain_while_a_client_waits_for_a_place() {
     with(|world| world.net.buffer = 1024);
     let handler = |_: &mut Request<'_>| "x".repeat(3000);
@@ -200,7 +257,7 @@ pub fn drain_while_a_client_waits_for_a_place() {
     subject.check_responses();
 }
 
-/// The same, and the server is destroyed or drained while the client waits for a place.
+/// The same, and the server is drained and destroyed while the client waits for a place.
 pub fn stops_while_a_client_waits_for_a_place() {
     with(|world| world.net.buffer = 1024);
     let handler = |_: &mut Request<'_>| "x".repeat(3000);

@@ -3,7 +3,7 @@
 use crate::client::{start_talk, talk_and_note, Client, GET};
 use crate::library::hardstop::{Outcome, Request};
 use crate::mock::kernel::with;
-use crate::mock::thread::{join_all, sleep, user};
+use crate::mock::thread::{join_all, sleep, user, yield_now};
 use crate::oracle::{check, check_nothing_left, is_early, Fact, Stopwatch, Subject};
 use std::io::Read;
 use std::time::Duration;
@@ -137,6 +137,15 @@ pub fn destroy_against_half_a_head() {
 
 /// A drain against a client that has had an answer and sends its next request.
 pub fn drain_against_idle() {
+    drain_around_a_request(false);
+}
+
+/// The same, and the drain begins right after that request has been sent.
+pub fn drain_after_a_request() {
+    drain_around_a_request(true);
+}
+
+fn drain_around_a_request(is_after: bool) {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
     let sent = Fact::default();
     let client = {
@@ -152,6 +161,9 @@ pub fn drain_against_idle() {
             usize::from(first) + client.read_to_end(&subject).len()
         })
     };
+    while is_after && !sent.is_so() && !is_early() {
+        yield_now();
+    }
     let is_owed = sent.is_so();
     let watch = Stopwatch::start();
     subject.handle.drain();
