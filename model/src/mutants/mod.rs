@@ -92,7 +92,6 @@ fn run_one(mutant: &Mutant) -> Outcome {
             "target/mutants",
         ])
         .env("HARDSTOP_MUTANT", &mutant.name)
-        .env("RUSTFLAGS", "--cap-lints allow")
         .current_dir(PACKAGE)
         .stderr(Stdio::inherit())
         .status();
