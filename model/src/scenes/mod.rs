@@ -73,6 +73,7 @@ scenes! {
         crowded_by_slow_hooks;
     shortages:
         no_descriptor
+        last_descriptor
         no_descriptor_destroyed
         no_thread_for_a_client
         a_thread_at_the_second_attempt
@@ -97,6 +98,7 @@ scenes! {
         closed_by_a_panic
         closed_by_a_panic_in_a_drain
         raw_socket_and_lease
+        lease_dropped_in_the_closure
         last_drop_of_all
         stacks_of_upgraded_streams
         closed_hook_shuts_down;

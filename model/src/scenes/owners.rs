@@ -113,11 +113,13 @@ pub fn join_on_an_own_thread() {
     let running = Arc::new(running);
     *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&running));
     talk(&subject, GET);
+    let watch = Stopwatch::start();
     place.lock().unwrap_or_else(PoisonError::into_inner).take();
     if is_early() {
         subject.handle.drain(); // the client may have been lost
     }
     subject.finish(&running);
+    watch.check(Duration::ZERO);
     check_nothing_left();
     subject.check_responses();
 }

@@ -26,6 +26,23 @@ pub fn no_descriptor() {
     subject.check_responses();
 }
 
+/// A client takes the last descriptor but the one in reserve: that is enough for it.
+pub fn last_descriptor() {
+    let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
+    sleep(Duration::from_millis(1));
+    // The listener, its clone, the one in reserve, and the one with which the accept loop waits.
+    with(|world| world.net.limit = 4);
+    let answers = talk(&subject, LAST_GET);
+    check(
+        answers.len() == 1 || is_early(),
+        "a client that was accepted was not served",
+    );
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+    subject.check_responses();
+}
+
 /// Descriptors have run out when the server is stopped.
 pub fn no_descriptor_destroyed() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");

@@ -230,6 +230,26 @@ pub fn raw_socket_and_lease() {
     client.join();
 }
 
+/// A lease that is dropped while the closure of the upgrade runs on: the connection ends at once.
+pub fn lease_dropped_in_the_closure() {
+    let handler = |_: &mut Request<'_>| {
+        Response::upgrade("echo", |stream| {
+            if let Ok((mut tcp, _, lease)) = stream.into_tcp() {
+                drop(lease);
+                let mut rest = Vec::new();
+                let _ = tcp.read_to_end(&mut rest); // it returns, as the connection has ended
+            }
+        })
+    };
+    let (subject, running) = Subject::spawn(|builder| builder, handler);
+    let watch = Stopwatch::start();
+    talk(&subject, UPGRADE);
+    watch.check(Duration::ZERO);
+    subject.destroy();
+    subject.finish(&running);
+    check_nothing_left();
+}
+
 /// The last drop of all, on a thread of the user's: it ends the drain, whoever waits for that.
 pub fn last_drop_of_all() {
     let (subject, running, shelf) = spawn_with_shelf();
