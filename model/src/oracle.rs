@@ -74,11 +74,11 @@ impl Witness {
             Event::Request { id, .. } => (*id, "Request"),
             Event::Upgraded { id, .. } => (*id, "Upgraded"),
             Event::TransportFailed { id, .. } => (*id, "TransportFailed"),
-            Event::Failed { id, .. } => (*id, "Failed"),
+            Event::RequestFailed { id, .. } => (*id, "RequestFailed"),
             Event::HandlerPanicked { id, .. } => (*id, "HandlerPanicked"),
             Event::AcceptFailed { .. } => return seen.count("AcceptFailed"),
             Event::SpawnFailed { .. } => return seen.count("SpawnFailed"),
-            Event::TurnedAway { .. } => return seen.count("TurnedAway"),
+            Event::Rejected { .. } => return seen.count("Rejected"),
             Event::HookPanicked { .. } => return seen.count("HookPanicked"),
         };
         if seen.closed.contains_key(&id.into()) {
@@ -144,7 +144,7 @@ impl Witness {
                     seen.closed.get(id),
                     Some(
                         CloseReason::Destroyed
-                            | CloseReason::HandleClosed
+                            | CloseReason::ClosedByHandle
                             | CloseReason::PeerLost
                             | CloseReason::WriteTimeout
                     )

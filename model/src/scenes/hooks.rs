@@ -232,7 +232,7 @@ pub fn token_of_a_closed_connection() {
 pub fn token_of_a_drain() {
     let handler = |request: &mut Request<'_>| {
         let token = request.cancel_token();
-        let is_stopping = token.wait_stop_timeout(Duration::from_secs(20));
+        let is_stopping = token.wait_for_stop(Duration::from_secs(20));
         check(is_stopping || is_early(), "a token was not told of a drain");
         check(
             token.is_draining() || is_early(),

@@ -211,7 +211,7 @@ pub fn shared_listener() {
     let noted = Arc::clone(&witness);
     let builder = Server::builder().on_event(move |event| noted.note(event));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (subject, server) = Subject::of(witness, builder.listener(listener).unwrap());
+    let (subject, server) = Subject::of(witness, builder.bind_listener(listener).unwrap());
     let running = server
         .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
         .unwrap();
@@ -232,7 +232,7 @@ pub fn shared_listener_with_a_clone() {
     let builder = Server::builder().on_event(move |event| noted.note(event));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let clone = listener.try_clone().unwrap();
-    let (subject, server) = Subject::of(witness, builder.listener(listener).unwrap());
+    let (subject, server) = Subject::of(witness, builder.bind_listener(listener).unwrap());
     let running = server
         .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
         .unwrap();
@@ -260,7 +260,7 @@ pub fn shared_listener_drained() {
     let noted = Arc::clone(&witness);
     let builder = Server::builder().on_event(move |event| noted.note(event));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (subject, server) = Subject::of(witness, builder.listener(listener).unwrap());
+    let (subject, server) = Subject::of(witness, builder.bind_listener(listener).unwrap());
     let running = server
         .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
         .unwrap();

@@ -168,7 +168,7 @@ pub fn a_close_that_lingers() {
 /// takes what it has not read.
 pub fn a_last_response_and_more_bytes() {
     with(|world| world.net.reset_loses = true);
-    let handler = |_: &mut Request<'_>| Response::text("hello").closing();
+    let handler = |_: &mut Request<'_>| Response::text("hello").with_close();
     let (subject, running) = Subject::spawn(|builder| builder, handler);
     let client = {
         let subject = subject.clone();
