@@ -7,6 +7,7 @@ mod shortages;
 mod stops;
 mod threads;
 mod upgrades;
+mod waits;
 
 /// One program that is run under many schedules.
 pub struct Scene {
@@ -71,6 +72,11 @@ scenes! {
         refusals_against_stops
         more_than_eight_refusals
         crowded_by_slow_hooks;
+    waits:
+        rest_of_a_body
+        rest_of_a_body_in_a_drain
+        place_of_the_rest_of_a_body
+        crowded_by_slow_goodbyes;
     shortages:
         no_descriptor
         last_descriptor
