@@ -19,6 +19,9 @@ use std::time::Duration;
 pub use shuttle::thread::{current, scope, yield_now, Scope, Thread, ThreadId};
 pub use std::thread::Result;
 
+/// More of the library's threads than any scene needs.
+const TOO_MANY: usize = 200;
+
 /// What is known of the library's threads.
 #[derive(Default)]
 pub struct Threads {
@@ -97,11 +100,15 @@ impl Builder {
 
 fn admit() -> io::Result<()> {
     switch();
-    let is_failing = with(|world| {
+    let (is_failing, running) = with(|world| {
         let number = world.threads.asked;
         world.threads.asked += 1;
-        world.threads.failing.contains(&number)
+        let is_failing = world.threads.failing.contains(&number);
+        (is_failing, world.threads.running)
     });
+    if running > TOO_MANY {
+        kernel::fail("threads are started without end");
+    }
     if is_failing {
         return Err(io::Error::from_raw_os_error(11)); // EAGAIN
     }

@@ -3,7 +3,7 @@
 
 use crate::client::{start_talk, talk, Client, GET, LAST_GET};
 use crate::library::hardstop::{
-    CancelToken, ConnectionId, Event, Handle, Outcome, Request, Response, Server,
+    CancelToken, CloseReason, ConnectionId, Event, Handle, Outcome, Request, Response, Server,
 };
 use crate::mock::kernel::choose;
 use crate::mock::net::TcpStream;
@@ -151,6 +151,11 @@ pub fn handler_panics() {
     subject.handle.drain();
     subject.finish(&running);
     check_nothing_left();
+    let reasons = subject.witness.reasons();
+    check(
+        reasons.contains(&CloseReason::HandlerPanicked) || is_early(),
+        "a panic was not the reason of an end",
+    );
     subject.check_responses();
 }
 
