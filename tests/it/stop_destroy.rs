@@ -4,8 +4,8 @@ use crate::support::client::Client;
 use crate::support::gate::Gate;
 use crate::support::recorder::Fact;
 use crate::support::server::{
-    assert_ends, assert_port_is_free, assert_refuses, bring, open, serve_site, site, HALF_BODY,
-    STATES,
+    assert_ends, assert_port_is_free, assert_refuses, bring, open_at, serve_site, site, HALF_BODY,
+    OWN_ADDR, STATES,
 };
 use crate::support::{until, OnDrop, GET, LONG, SHORT, SOON};
 use hardstop::{
@@ -436,9 +436,8 @@ fn a_blocked_response_fails_on_destroy() {
 #[test]
 fn no_connection_survives_a_destroy_and_none_is_made_after_it() {
     for round in 0..200 {
-        let running = open(Server::builder(), round % 2 == 1)
-            .spawn(|_| "hello")
-            .unwrap();
+        let server = open_at(OWN_ADDR, Server::builder(), round % 2 == 1);
+        let running = server.spawn(|_| "hello").unwrap();
         let (addr, over) = (running.local_addr(), AtomicBool::new(false));
         let (connected, clients) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {

@@ -10,9 +10,21 @@ use std::net::{SocketAddr, TcpListener};
 /// Opens a port. A server that `polls` looks for clients now and then; others wait in the kernel,
 /// where that is possible.
 pub(crate) fn open(builder: Builder, polls: bool) -> Server {
+    open_at("127.0.0.1:0", builder, polls)
+}
+
+/// An address that no other test listens on, where the system has more than one for itself.
+/// Elsewhere another server may get a port that has just been closed.
+pub(crate) const OWN_ADDR: &str = if cfg!(target_os = "linux") {
+    "127.104.115.1:0"
+} else {
+    "127.0.0.1:0"
+};
+
+pub(crate) fn open_at(addr: &str, builder: Builder, polls: bool) -> Server {
     let server = match polls {
-        false => builder.bind("127.0.0.1:0"),
-        true => builder.bind_listener(TcpListener::bind("127.0.0.1:0").unwrap()),
+        false => builder.bind(addr),
+        true => builder.bind_listener(TcpListener::bind(addr).unwrap()),
     };
     server.unwrap()
 }
