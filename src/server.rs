@@ -86,8 +86,8 @@ impl Builder {
     }
 
     fn serve_port(self, listener: TcpListener, is_shared: bool) -> io::Result<Server> {
-        self.config.check()?;
         self.config.check_port()?;
+        self.config.check()?;
         let local_addr = listener.local_addr()?;
         let listener = Listener::new(Box::new(listener), is_shared)?;
         Ok(self.serve(listener, local_addr))

@@ -134,9 +134,12 @@ impl Connection<'_> {
         } else {
             self.linger()
         };
-        received.and(Err(
-            self.reason_after_last_response(closed, may_go_on && is_draining)
-        ))
+        if let Err(reason) = received {
+            // If this has failed as well, the client does not have all of the response.
+            closed?;
+            return Err(reason);
+        }
+        Err(self.reason_after_last_response(closed, may_go_on && is_draining))
     }
 
     /// Returns whether the request was the client's last one, as it has said itself.
@@ -329,8 +332,9 @@ impl Connection<'_> {
 
     /// Sends the rest, and waits until the client has had the time to read it.
     fn linger(&mut self) -> Result<(), CloseReason> {
+        self.become_evictable(Instant::now(), ConnectionState::Closing)?;
+        // The time counts from here. The rest may have taken long to leave.
         let began = Instant::now();
-        self.become_evictable(began, ConnectionState::Closing)?;
         self.stream.transport.shut_down(Shutdown::Write);
         let mut discarded: usize = 0;
         while discarded < LINGER_BYTES {

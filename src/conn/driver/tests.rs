@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind, Write};
 use std::mem;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 /// What a test and its transport share: what the client says, what it has got, and which call will
@@ -27,6 +28,11 @@ struct Wire {
     calls: usize,
     failing: usize,
     error: Option<ErrorKind>,
+    /// How long each write takes.
+    write_time: Duration,
+    /// Whether the writing side has been shut down; and how many reads there were afterwards.
+    is_shut: bool,
+    reads_after_end: usize,
 }
 
 impl Wire {
@@ -46,6 +52,7 @@ struct Client(Arc<Mutex<Wire>>);
 impl Transport for Client {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.lock().unwrap();
+        wire.reads_after_end += usize::from(wire.is_shut);
         wire.call(true)?;
         let piece = match wire.input.first() {
             Some(piece) => *piece,
@@ -60,6 +67,7 @@ impl Transport for Client {
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = self.0.lock().unwrap();
+        thread::sleep(wire.write_time);
         wire.call(true)?;
         wire.writes.push(bytes.len());
         let n = bytes
@@ -80,7 +88,9 @@ impl Transport for Client {
     }
 
     fn shut_down(&mut self, _: Shutdown) {
-        let _ = self.0.lock().unwrap().call(false);
+        let mut wire = self.0.lock().unwrap();
+        wire.is_shut = true;
+        let _ = wire.call(false);
     }
 
     fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {
@@ -234,4 +244,19 @@ fn a_large_response_leaves_with_its_head_in_one_write() {
         "{:?}",
         wire.writes
     );
+}
+
+/// Regression: the time of the lingering end began before the rest of the response had left, and was
+/// over when that had taken long. The end came at once, and reset the connection.
+#[test]
+fn a_connection_lingers_after_a_rest_that_took_long_to_leave() {
+    let request: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let (wire, reason) = serve_wire(Wire {
+        input: vec![request, b"more"],
+        takes_all: true,
+        write_time: Duration::from_millis(1100),
+        ..Wire::default()
+    });
+    assert_eq!(reason, CloseReason::Completed);
+    assert!(wire.reads_after_end > 0);
 }
