@@ -103,6 +103,11 @@ pub fn talk_and_note(to: &Subject, bytes: &[u8], sent: &Fact) -> Vec<Answer> {
     client.read_to_end(to)
 }
 
+/// Whether a talk had one response, which is a 200.
+pub fn is_served(answers: &[Answer]) -> bool {
+    matches!(answers, [answer] if answer.status == 200)
+}
+
 /// A client on a thread of its own, which [`talk`]s.
 pub fn start_talk(to: &Subject, bytes: &'static [u8]) -> User<Vec<Answer>> {
     let to = to.clone();

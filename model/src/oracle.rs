@@ -273,6 +273,22 @@ impl Subject {
         self.check_ended();
     }
 
+    /// Destroys the server, waits for its end, and checks that nothing of any server is left.
+    pub fn destroy_and_finish(&self, running: &Running) {
+        self.destroy();
+        self.finish(running);
+        check_nothing_left();
+    }
+
+    /// The same, which takes no time.
+    pub fn destroy_at_once(&self, running: &Running) {
+        let watch = Stopwatch::start();
+        self.destroy();
+        self.finish(running);
+        watch.check(Duration::ZERO);
+        check_nothing_left();
+    }
+
     /// Checks that nothing is left of the server.
     pub fn check_ended(&self) {
         self.witness.check_closed();

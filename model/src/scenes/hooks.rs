@@ -39,9 +39,7 @@ fn with_hook(act: fn(&Handle)) {
         .unwrap();
     let clients = [GET, LAST_GET].map(|request| start_talk(&subject, request));
     subject.handle.drain();
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     join_all(clients);
     subject.check_responses();
 }
@@ -120,9 +118,7 @@ pub fn hook_closes_while_serving() {
         .unwrap();
     let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
     join_all(clients);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -164,9 +160,7 @@ pub fn handler_panics_destroyed() {
     let handler = |_: &mut Request<'_>| -> Response { panic!("on purpose") };
     let (subject, running) = Subject::spawn(|builder| builder, handler);
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     join_all(clients);
     subject.check_responses();
 }
@@ -192,9 +186,7 @@ pub fn token_kept() {
             "a token does not know the end",
         );
     }
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -227,9 +219,7 @@ pub fn token_of_a_closed_connection() {
         closed == 1 || is_early(),
         "one connection was closed more than once, or never",
     );
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     client.join();
 }
 
@@ -321,11 +311,7 @@ impl Write for Shaken {
 pub fn silent_handshake_destroyed() {
     let (subject, running) = Subject::spawn(|builder| builder.transport(Shaken::new), |_| "hello");
     let client = start_talk(&subject, b"");
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     client.join();
 }
 
@@ -356,9 +342,7 @@ pub fn silent_handshake_times_out() {
     let watch = Stopwatch::start();
     talk(&subject, b"");
     watch.check(Duration::from_millis(2000));
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
 }
 
 /// A transport that never returns from a read whose time is over: the accept loop cuts it.
@@ -390,9 +374,7 @@ pub fn transport_that_reads_on() {
     let watch = Stopwatch::start();
     talk(&subject, b"");
     watch.check(Duration::from_secs(6));
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
 }
 
 /// Events keep their order for each connection, also if the hook is slow.
@@ -410,9 +392,7 @@ pub fn slow_hook_against_destroy() {
         .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
         .unwrap();
     let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     join_all(clients);
     subject.check_responses();
 }

@@ -83,9 +83,7 @@ pub fn two_joins() {
             is_joined
         })
     });
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     for joiner in joiners {
         check(joiner.join() == Some(true), "join returned false");
     }
@@ -216,11 +214,7 @@ pub fn shared_listener() {
         .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
         .unwrap();
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     join_all(clients);
     subject.check_responses();
 }
@@ -329,7 +323,5 @@ pub fn pending_with_a_slow_hook() {
     let running = server.spawn(subject.noting(handler)).unwrap();
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
     join_all(clients);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
 }

@@ -1,6 +1,6 @@
 //! Places: clients that wait for one, are refused, or make room.
 
-use crate::client::{start_talk, talk, talk_and_note, Client, GET, LAST_GET};
+use crate::client::{is_served, start_talk, talk, talk_and_note, Client, GET, LAST_GET};
 use crate::library::hardstop::{BodyWriter, CloseReason, Event, Request, Response, Server};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
@@ -48,9 +48,7 @@ pub fn turns_of_a_queue_destroyed() {
         let subject = subject.clone();
         user(move || subject.handle.drain())
     };
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     drainer.join();
     join_all(clients);
     subject.check_responses();
@@ -76,9 +74,7 @@ pub fn eviction_of_a_slow_reader() {
     let other = start_talk(&subject, LAST_GET);
     slow.join();
     other.join();
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -88,9 +84,7 @@ pub fn eviction_of_a_last_response() {
     let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
     let clients = [GET, LAST_GET].map(|request| start_talk(&subject, request));
     join_all(clients);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -100,9 +94,7 @@ pub fn eviction_of_a_refused_request() {
     let clients = [b"BAD\r\n\r\n".as_slice(), LAST_GET];
     let clients = clients.map(|bytes| start_talk(&subject, bytes));
     join_all(clients);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -117,12 +109,12 @@ pub fn eviction_of_an_idle_one() {
     );
     sleep(Duration::from_millis(1));
     let answers = talk(&subject, LAST_GET);
-    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
-    check(is_served || is_early(), "an idle connection kept its place");
+    check(
+        is_served(&answers) || is_early(),
+        "an idle connection kept its place",
+    );
     first.read_to_end(&subject);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     let is_evicted = subject.witness.reasons().first() == Some(&CloseReason::Evicted);
     check(
         is_evicted || is_early(),
@@ -143,9 +135,7 @@ pub fn one_place_one_client() {
             "a client was refused by a server that serves nobody else",
         );
     }
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -167,11 +157,11 @@ pub fn place_after_a_slow_response() {
     );
     let answers = other.join().unwrap_or_default();
     watch.check(Duration::from_millis(50));
-    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
-    check(is_served || is_early(), "a client did not wait for a place");
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    check(
+        is_served(&answers) || is_early(),
+        "a client did not wait for a place",
+    );
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -192,12 +182,12 @@ pub fn place_of_an_idle_client() {
     );
     let answers = other.join().unwrap_or_default();
     watch.check(Duration::ZERO);
-    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
-    check(is_served || is_early(), "a client did not wait for a place");
+    check(
+        is_served(&answers) || is_early(),
+        "a client did not wait for a place",
+    );
     slow.read_to_end(&subject);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -224,11 +214,11 @@ pub fn place_of_a_lost_client() {
     drop(lost);
     let answers = other.join().unwrap_or_default();
     watch.check(Duration::ZERO);
-    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
-    check(is_served || is_early(), "a client did not wait for a place");
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    check(
+        is_served(&answers) || is_early(),
+        "a client did not wait for a place",
+    );
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -269,11 +259,7 @@ pub fn stops_while_a_client_waits_for_a_place() {
         let subject = subject.clone();
         user(move || subject.handle.drain())
     };
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     slow.read_to_end(&subject);
     other.join();
     drainer.join();
@@ -298,9 +284,7 @@ pub fn refusals() {
             "a client was neither served nor refused",
         );
     }
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -343,9 +327,7 @@ pub fn more_than_eight_refusals() {
         "a client was neither served nor turned away",
     );
     check(rejected > 0 || is_early(), "eleven clients had ten places");
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -367,12 +349,9 @@ pub fn crowded_by_slow_hooks() {
     let watch = Stopwatch::start();
     for _ in 0..12 {
         let answers = talk(&subject, LAST_GET);
-        let is_served = matches!(&answers[..], [answer] if answer.status == 200);
-        check(is_served || is_early(), "a client was not served");
+        check(is_served(&answers) || is_early(), "a client was not served");
     }
     watch.check(Duration::from_secs(10));
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }

@@ -20,9 +20,7 @@ pub fn no_descriptor() {
     with(|world| world.net.limit = usize::MAX);
     let answers = talk(&subject, LAST_GET);
     check(answers.len() == 1 || is_early(), "the server did not go on");
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -37,9 +35,7 @@ pub fn last_descriptor() {
         answers.len() == 1 || is_early(),
         "a client that was accepted was not served",
     );
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -48,11 +44,7 @@ pub fn no_descriptor_destroyed() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
     with(|world| world.net.limit = 4);
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     join_all(clients);
 }
 
@@ -72,9 +64,7 @@ pub fn no_thread_for_a_client() {
         served.count() == 1 || is_early(),
         "one client has a thread, and not one was served",
     );
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     check(
         subject.witness.count("SpawnFailed") == 1,
         "a failed start was not told of",
@@ -96,9 +86,7 @@ pub fn a_thread_at_the_second_attempt() {
         subject.witness.count("SpawnFailed") == 0,
         "two attempts were too few",
     );
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -108,9 +96,7 @@ pub fn no_thread_against_stops() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
     let clients = [(); 2].map(|()| start_talk(&subject, LAST_GET));
     subject.handle.drain();
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     join_all(clients);
     subject.check_responses();
 }

@@ -17,11 +17,7 @@ const SILENT: Duration = Duration::from_millis(1100);
 pub fn destroy_against_accept() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     join_all(clients);
     subject.check_responses();
 }
@@ -48,11 +44,7 @@ pub fn destroy_against_a_sleeping_handler() {
     };
     let (subject, running) = Subject::spawn(|builder| builder, handler);
     let client = start_talk(&subject, GET);
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     client.join();
 }
 
@@ -90,11 +82,7 @@ pub fn destroy_against_a_blocked_body() {
     };
     let (subject, running) = Subject::spawn(|builder| builder, handler);
     let client = start_talk(&subject, HALF_POST);
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     client.join();
 }
 
@@ -102,11 +90,7 @@ pub fn destroy_against_a_blocked_body() {
 pub fn destroy_against_the_rest_of_a_body() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
     let client = start_talk(&subject, HALF_POST);
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     client.join();
 }
 
@@ -127,11 +111,7 @@ pub fn shutdown_against_the_rest_of_a_body() {
 pub fn destroy_against_half_a_head() {
     let (subject, running) = Subject::spawn(|builder| builder, |_| "hello");
     let client = start_talk(&subject, b"GET / HT");
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     client.join();
 }
 

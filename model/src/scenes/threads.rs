@@ -23,11 +23,7 @@ fn spawn_with_spares() -> (Subject, Running, User<()>) {
 
 pub fn spare_threads_destroyed() {
     let (subject, running, client) = spawn_with_spares();
-    let watch = Stopwatch::start();
-    subject.destroy();
-    subject.finish(&running);
-    watch.check(Duration::ZERO);
-    check_nothing_left();
+    subject.destroy_at_once(&running);
     client.join();
     subject.check_responses();
 }
@@ -91,9 +87,7 @@ pub fn spare_threads_are_called() {
     }
     let asked = with(|world| world.threads.asked);
     check(asked <= 4, "there were more threads than connections");
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -104,8 +98,6 @@ pub fn a_spare_threads_last_moment() {
     sleep(Duration::from_secs(3));
     let answers = talk(&subject, LAST_GET);
     check(answers.len() == 1 || is_early(), "a client was not served");
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }

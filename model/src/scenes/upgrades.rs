@@ -166,9 +166,7 @@ pub fn closed_by_a_panic() {
     sleep(Duration::from_millis(1001));
     let closed = subject.witness.seen().closed.len();
     check(closed == 1 || is_early(), "a Closed is told late");
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     client.join();
 }
 
@@ -245,9 +243,7 @@ pub fn lease_dropped_in_the_closure() {
     let watch = Stopwatch::start();
     talk(&subject, UPGRADE);
     watch.check(Duration::ZERO);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
 }
 
 /// The last drop of all, on a thread of the user's: it ends the drain, whoever waits for that.
@@ -294,9 +290,7 @@ pub fn stacks_of_upgraded_streams() {
         "stacks of ended threads are kept",
     );
     drop(streams);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
 }
 
 /// A stream that a thread of the user's drops, where the hook shuts the server down: that thread

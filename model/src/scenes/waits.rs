@@ -1,6 +1,6 @@
 //! Short waits before an answer: for the rest of a body, and for connections that are leaving.
 
-use crate::client::{start_talk, Client, GET, LAST_GET};
+use crate::client::{is_served, start_talk, Client, GET, LAST_GET};
 use crate::library::hardstop::{CloseReason, ConnectionId, Request};
 use crate::mock::net::TcpStream;
 use crate::mock::thread::sleep;
@@ -33,9 +33,7 @@ pub fn rest_of_a_body() {
     check(is_served || is_early(), "a request after a rest was lost");
     watch.check(Duration::ZERO);
     client.read_to_end(&subject);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -73,12 +71,12 @@ pub fn place_of_the_rest_of_a_body() {
     check(is_last || is_early(), "an unread body, and it goes on");
     let answers = other.join().unwrap_or_default();
     watch.check(HURRY);
-    let is_served = matches!(&answers[..], [answer] if answer.status == 200);
-    check(is_served || is_early(), "a client did not wait for a place");
+    check(
+        is_served(&answers) || is_early(),
+        "a client did not wait for a place",
+    );
     slow.read_to_end(&subject);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     subject.check_responses();
 }
 
@@ -143,9 +141,7 @@ pub fn crowded_by_slow_goodbyes() {
         clients.push(client);
     }
     watch.check(SHORT_GOODBYE);
-    subject.destroy();
-    subject.finish(&running);
-    check_nothing_left();
+    subject.destroy_and_finish(&running);
     for client in clients {
         client.read_to_end(&subject);
     }
