@@ -136,8 +136,9 @@ impl Response {
     /// ask its [`CancelToken`](super::super::CancelToken) now and then.
     ///
     /// ```
+    /// use hardstop::Response;
     /// use std::io::Write;
-    /// let lines = hardstop::Response::stream(|body| (1..=9).try_for_each(|n| writeln!(body, "{n}")));
+    /// let lines = Response::stream(|body| (1..=9).try_for_each(|n| writeln!(body, "{n}")));
     /// ```
     #[doc(alias = "sse")]
     pub fn stream(
@@ -158,8 +159,11 @@ impl Response {
     /// server drains. With another status code it gets a 500.
     ///
     /// ```
+    /// use hardstop::Response;
     /// use std::io::Write;
-    /// let greeting = hardstop::Response::upgrade("greeting", |mut stream| drop(stream.write_all(b"hello\n")));
+    /// let greeting = Response::upgrade("greeting", |mut stream| {
+    ///     stream.write_all(b"hello\n").unwrap_or_default();
+    /// });
     /// ```
     #[doc(alias = "websocket")]
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {

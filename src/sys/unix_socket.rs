@@ -248,6 +248,7 @@ fn stale(path: &Path) -> Option<FileId> {
 
 fn remove(path: &Path, file: FileId) {
     if socket_file(path) == Some(file) {
-        let _ = fs::remove_file(path); // then it stays, as after a crash, and the next one finds it stale
+        // If that fails, the file stays, as after a crash, and the next server finds it stale.
+        let _ = fs::remove_file(path);
     }
 }
