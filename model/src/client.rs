@@ -76,7 +76,7 @@ impl Client {
         self.receive()
     }
 
-    /// Reads whatever comes until the end, and tells the witness how many responses were whole.
+    /// Reads whatever comes until the end, and reports to the witness how many responses were whole.
     pub fn read_to_end(mut self, of: &Subject) -> Vec<Answer> {
         let mut answers = Vec::new();
         while let Some(answer) = self.receive() {

@@ -11,7 +11,7 @@
 //! 2. A body that has not been read is never parsed as the next request: it is received to its end,
 //!    or the connection ends.
 //! 3. No response without `Connection: close` is on the wire before its request has been received
-//!    whole. Whoever shares the connection with others, as a proxy does, might send the next
+//!    whole. A client that shares the connection with others, as a proxy does, might send the next
 //!    request instead of the rest.
 //! 4. While anything of a response is in the output buffer, the connection is in no state that
 //!    makes room for others.
@@ -252,7 +252,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Waits for more bytes, until `limit` has passed since then.
+    /// Waits for more bytes, until `limit` has passed since then, and records when they came.
     fn fill_within(&mut self, limit: Option<Duration>, since: Instant) -> Result<usize, IoEnd> {
         let spent = self.head_read_at.saturating_duration_since(since);
         let timeout = limit.map(|limit| limit.saturating_sub(spent));

@@ -4,8 +4,8 @@
 //!    waited longest.
 //! 2. `spawning` counts the threads on their way to the queue: those that are being started, and
 //!    parked ones that have been claimed. So no connection gets two threads.
-//! 3. `serving` counts the threads that have been started and not been told to end. What the accept
-//!    loop has started beyond that number has ended, or is about to.
+//! 3. `serving` counts the threads that have been started and have not begun to end. What the
+//!    accept loop has started beyond that number has ended, or is about to.
 
 use super::super::event::ConnectionState;
 use super::super::sys::panic::current_thread_id;
@@ -107,7 +107,7 @@ impl Registry {
         None
     }
 
-    /// Returns whether some of these threads have been told to end. Called while one more is being
+    /// Returns whether some of these threads have begun to end. Called while one more is being
     /// started, which counts as serving already.
     pub(crate) fn has_ending_threads(&self, threads: usize) -> bool {
         threads + 1 > self.lock().pool.serving

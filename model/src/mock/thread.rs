@@ -1,7 +1,7 @@
 //! Threads of the library, which are counted, and whose start may fail.
 //!
-//! A thread is gone a step after its closure has returned, as the system's is: whoever only waits for
-//! the end of a scope may find it still there. Threads that a scene starts itself are not counted;
+//! A thread is gone a step after its closure has returned, as the system's is: a caller that waits
+//! only for the end of a scope may find it still there. Threads that a scene starts itself are not counted;
 //! they come from [`user`].
 
 use super::clock;
@@ -115,8 +115,8 @@ fn admit() -> io::Result<()> {
     Ok(())
 }
 
-/// How a thread ends. Whoever joins it waits here, as shuttle's own way of waiting in a scope may end
-/// early.
+/// How a thread ends. A thread that joins it waits here, as shuttle's own way of waiting in a scope
+/// may end early.
 struct Exit<T> {
     result: Mutex<Option<Result<T>>>,
     is_finished: AtomicBool,

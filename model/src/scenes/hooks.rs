@@ -58,7 +58,7 @@ pub fn hook_drains() {
         let outcome = handle.shutdown(Duration::from_secs(1));
         check(
             outcome == Outcome::Pending,
-            "a hook was not told that it cannot wait",
+            "a hook could wait for its own end",
         );
     });
 }
@@ -142,7 +142,7 @@ pub fn handler_panics() {
     check(is_told || is_early(), "a panic was not answered with a 500");
     check(
         subject.witness.count("HandlerPanicked") <= 1,
-        "one panic was told of twice",
+        "one panic was reported twice",
     );
     subject.handle.drain();
     subject.finish(&running);
@@ -179,7 +179,7 @@ pub fn token_kept() {
     if let Some(token) = token {
         let watch = Stopwatch::start();
         let is_over = token.wait_timeout(Duration::from_secs(20));
-        check(is_over || is_early(), "a token was not told of the end");
+        check(is_over || is_early(), "a token did not learn of the end");
         watch.check(Duration::from_secs(1));
         check(
             token.is_cancelled() || is_early(),
@@ -197,10 +197,10 @@ pub fn token_of_a_closed_connection() {
         let other = token.clone();
         let other = user(move || other.wait_timeout(Duration::from_secs(20)));
         let is_cut = token.wait_timeout(Duration::from_secs(20));
-        check(is_cut || is_early(), "a token was not told of a cut");
+        check(is_cut || is_early(), "a token did not learn of a cut");
         check(
             other.join() == Some(true) || is_early(),
-            "a token was not told of a cut",
+            "a token did not learn of a cut",
         );
         "hello"
     };
@@ -228,7 +228,10 @@ pub fn token_of_a_drain() {
     let handler = |request: &mut Request<'_>| {
         let token = request.cancel_token();
         let is_stopping = token.wait_for_stop(Duration::from_secs(20));
-        check(is_stopping || is_early(), "a token was not told of a drain");
+        check(
+            is_stopping || is_early(),
+            "a token did not learn of a drain",
+        );
         check(
             token.is_draining() || is_early(),
             "a token does not know of a drain",

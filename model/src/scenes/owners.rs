@@ -102,7 +102,7 @@ pub fn join_on_an_own_thread() {
             let outcome = running.shutdown(Duration::from_secs(1));
             check(
                 outcome == Outcome::Pending,
-                "a handler was not told that it cannot wait",
+                "a handler could wait for its own end",
             );
         }
         "hello"
@@ -277,7 +277,7 @@ pub fn pending() {
             let outcome = subject.handle.shutdown(Duration::from_millis(500));
             check(
                 outcome == Outcome::Pending,
-                "a handler was not told that it cannot wait",
+                "a handler could wait for its own end",
             );
         }
         let watch = Stopwatch::start();

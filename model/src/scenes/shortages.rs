@@ -67,7 +67,7 @@ pub fn no_thread_for_a_client() {
     subject.destroy_and_finish(&running);
     check(
         subject.witness.count("SpawnFailed") == 1,
-        "a failed start was not told of",
+        "a failed start was not reported",
     );
     check(
         subject.witness.seen().opened.len() == 1,

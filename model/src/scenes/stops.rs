@@ -294,7 +294,7 @@ pub fn two_deadlines() {
     }
     check(
         other.join() == Some(outcome),
-        "two callers were told two outcomes",
+        "two callers got two outcomes",
     );
     subject.finish(&running);
     watch.check(Duration::from_millis(700));
@@ -317,7 +317,7 @@ pub fn deadline_and_last_end() {
     let outcome = subject.handle.shutdown(Duration::from_millis(500));
     check(
         other.join() == Some(outcome),
-        "two callers were told two outcomes",
+        "two callers got two outcomes",
     );
     subject.finish(&running);
     check_nothing_left();
@@ -340,11 +340,11 @@ pub fn wait_for_a_time() {
     let is_ended = subject.handle.wait_timeout(Duration::from_secs(1));
     check(
         !is_ended || is_early(),
-        "an end that has not come was told of",
+        "an end that has not come was reported",
     );
     watch.check(Duration::from_secs(1));
     let is_ended = subject.handle.wait_timeout(Duration::from_secs(5));
-    check(is_ended || is_early(), "an end was not told of");
+    check(is_ended || is_early(), "an end was not reported");
     watch.check(Duration::from_secs(2));
     stopper.join();
     subject.finish(&running);

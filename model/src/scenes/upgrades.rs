@@ -147,7 +147,7 @@ pub fn dropped_by_a_panic() {
     client.join();
 }
 
-/// `Closed` of a stream that a panicking thread drops is told within a second while the server
+/// `Closed` of a stream that a panicking thread drops is reported within a second while the server
 /// serves.
 pub fn closed_by_a_panic() {
     let (subject, running, shelf) = spawn_with_shelf();
@@ -165,12 +165,12 @@ pub fn closed_by_a_panic() {
     holder.join();
     sleep(Duration::from_millis(1001));
     let closed = subject.witness.seen().closed.len();
-    check(closed == 1 || is_early(), "a Closed is told late");
+    check(closed == 1 || is_early(), "a Closed is reported late");
     subject.destroy_and_finish(&running);
     client.join();
 }
 
-/// The same in a drain, in which another stream lives on: it is told at once.
+/// The same in a drain, in which another stream lives on: it is reported at once.
 pub fn closed_by_a_panic_in_a_drain() {
     let (subject, running, shelf) = spawn_with_shelf();
     let clients = [(); 2].map(|()| start_client(&subject));
@@ -186,7 +186,7 @@ pub fn closed_by_a_panic_in_a_drain() {
     holder.join();
     sleep(Duration::from_millis(1));
     let closed = subject.witness.seen().closed.len();
-    check(closed == 1 || is_early(), "a Closed is told late");
+    check(closed == 1 || is_early(), "a Closed is reported late");
     drop(kept);
     empty(&shelf, &subject);
     subject.finish(&running);
@@ -246,7 +246,7 @@ pub fn lease_dropped_in_the_closure() {
     subject.destroy_and_finish(&running);
 }
 
-/// The last drop of all, on a thread of the user's: it ends the drain, whoever waits for that.
+/// The last drop of all, on a thread of the user's: it ends the drain that another thread waits for.
 pub fn last_drop_of_all() {
     let (subject, running, shelf) = spawn_with_shelf();
     let mut client = Client::connect(subject.addr).unwrap();
@@ -306,7 +306,7 @@ pub fn closed_hook_shuts_down() {
             let outcome = handle.shutdown(Duration::from_millis(200));
             check(
                 outcome == Outcome::Pending,
-                "a hook was not told that it cannot wait",
+                "a hook could wait for its own end",
             );
         }
     });

@@ -1,4 +1,4 @@
-//! Unread bodies, and `100 Continue`, by which a client learns that its body is going to be read.
+//! Unread bodies, and `100 Continue`, which announces to a client that its body is being read.
 
 use super::*;
 
