@@ -99,7 +99,7 @@ impl Stream {
     }
 
     pub(super) fn consume(&mut self, n: usize) {
-        self.start = self.start.saturating_add(n).min(self.end);
+        self.start += n.min(self.end - self.start);
     }
 
     /// Starts to measure the rates of a new request's body, if it has one, and of its response.
@@ -129,7 +129,7 @@ impl Stream {
         self.end -= self.start;
         self.start = 0;
         if self.end == self.input.len() {
-            let size = self.end.saturating_mul(2).max(INPUT_BYTES);
+            let size = INPUT_BYTES.max(self.end * 2);
             self.input.resize(size, 0);
         }
         let free = self.input.get_mut(self.end..).unwrap_or_default();
