@@ -206,14 +206,18 @@ impl Entry {
         }
     }
 
-    /// Gives the connection a reason to end, unless it has been cut or `applies` says no to its
-    /// state. Returns whether it did: then the caller shuts the socket down next.
+    /// Gives the connection a reason to end, unless it has been cut or is in another state than
+    /// `in_state` says. Returns whether it did: then the caller shuts the socket down next.
     ///
     /// Every reason but `Drained` is a cut. Wakes those who sleep on a token in any case.
     #[inline(never)]
-    pub(crate) fn end_if(&self, reason: CloseReason, applies: fn(ConnectionState) -> bool) -> bool {
+    pub(crate) fn end_if(
+        &self,
+        reason: CloseReason,
+        in_state: fn(ConnectionState) -> bool,
+    ) -> bool {
         let mut entry = self.lock();
-        let ends = !self.is_cut() && applies(entry.info.state);
+        let ends = !self.is_cut() && in_state(entry.info.state);
         if ends {
             entry.end_reason = Some(reason);
             self.is_cut.store(reason != CloseReason::Drained, SeqCst);

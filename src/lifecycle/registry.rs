@@ -326,7 +326,7 @@ impl State {
         })
     }
 
-    /// Ends the connections that have a reason to and whose state `applies`. Returns their number.
+    /// Ends the connections that have a reason to and are in such a state. Returns their number.
     ///
     /// A drain ends the reading side only. Linux still delivers what it has queued, so that a
     /// request which had arrived is served. A handshake may wait to write as well, so it is ended
@@ -334,7 +334,7 @@ impl State {
     pub(super) fn end_each(
         &self,
         reason: &dyn Fn(&Entry) -> Option<CloseReason>,
-        applies: fn(ConnectionState) -> bool,
+        in_state: fn(ConnectionState) -> bool,
     ) -> usize {
         let mut ended = 0;
         for (entry, stream) in self.open() {
@@ -342,7 +342,7 @@ impl State {
                 Some(reason) => reason,
                 None => continue,
             };
-            if !entry.end_if(reason, applies) {
+            if !entry.end_if(reason, in_state) {
                 continue;
             }
             let reads_on = reason == CloseReason::Drained && !entry.is(ConnectionState::Handshake);
@@ -359,15 +359,15 @@ impl State {
         ended
     }
 
-    /// Cuts one connection if its state `applies`. Returns whether it did.
+    /// Cuts one connection if it is in such a state. Returns whether it did.
     pub(super) fn cut_one(
         &self,
         id: ConnectionId,
         reason: CloseReason,
-        applies: fn(ConnectionState) -> bool,
+        in_state: fn(ConnectionState) -> bool,
     ) -> bool {
-        let is_it = |entry: &Entry| if entry.id == id { Some(reason) } else { None };
-        self.end_each(&is_it, applies) > 0
+        let reason_to_end = |entry: &Entry| if entry.id == id { Some(reason) } else { None };
+        self.end_each(&reason_to_end, in_state) > 0
     }
 }
 
@@ -437,8 +437,9 @@ impl Drop for Registration {
         }
         state.own_threads.retain(|(each, _)| *each != id);
         self.registry.notify_place_seekers();
-        let has_turn = !state.pool.queue.is_empty();
-        let ends_a_wait = state.is_stopped() && (state.entries.is_empty() || has_turn);
+        // In a drain, a connection in the queue gets a thread once there is a place for it.
+        let is_job_queued = !state.pool.queue.is_empty();
+        let ends_a_wait = state.is_stopped() && (state.entries.is_empty() || is_job_queued);
         if ends_a_wait || state.acceptor.waits_for_hook {
             self.registry.changed.notify_all();
         }
