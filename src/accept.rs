@@ -48,27 +48,32 @@ fn spawn<'scope>(
     server: &'scope Handle,
     handler: &'scope conn::Handler<'_>,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
-    let spawn_once = || {
-        thread::Builder::new()
-            .name(String::from("hardstop"))
-            .stack_size(server.registry.config.stack_size)
-            .spawn_scoped(scope, move || conn::serve(server, handler))
-    };
-    let mut spawned = spawn_once();
+    let mut spawned = spawn_once(scope, server, handler);
     // The stacks of threads that have ended may be what this one needs. On a busy machine, a thread
-    // that has been told to end may take a moment to do so.
+    // that has begun to end may take a moment to be gone.
     for _ in 0..SPAWN_RETRIES {
         if spawned.is_ok() {
             break;
         }
         join_ended(threads);
-        spawned = spawn_once();
+        spawned = spawn_once(scope, server, handler);
         if spawned.is_ok() || !server.registry.has_ending_threads(threads.len()) {
             break;
         }
         thread::sleep(SPAWN_RETRY_INTERVAL);
     }
     spawned
+}
+
+fn spawn_once<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    server: &'scope Handle,
+    handler: &'scope conn::Handler<'_>,
+) -> io::Result<ScopedJoinHandle<'scope, ()>> {
+    thread::Builder::new()
+        .name(String::from("hardstop"))
+        .stack_size(server.registry.config.stack_size)
+        .spawn_scoped(scope, move || conn::serve(server, handler))
 }
 
 /// Joins the threads that have ended, which gives their stacks back to the system.

@@ -41,8 +41,13 @@ impl Connection<'_> {
                 return Ok(Finished::Answer(response));
             }
         };
-        if let Some(refusal) = self.refuse_upgrade(&protocol, &mut response) {
-            return Ok(Finished::Answer(refusal));
+        if response.status != StatusCode::SWITCHING_PROTOCOLS {
+            // The handler's mistake, which gets a 500 as every invalid response does.
+            response.invalid = Some("the status code of an upgrade is 101, and cannot be set");
+            return Ok(Finished::Answer(response));
+        }
+        if let Some(refusal) = self.refuse_upgrade(&protocol) {
+            return Ok(Finished::Answer(refusal.into()));
         }
         if response.invalid.is_some() {
             return Ok(Finished::Answer(response));
@@ -57,20 +62,16 @@ impl Connection<'_> {
         Ok(Finished::Leave(take))
     }
 
-    /// Returns the response that is sent instead of a 101, if this is no upgrade (RFC 9110 §7.8).
-    fn refuse_upgrade(&self, protocol: &str, response: &mut Response) -> Option<Response> {
-        if response.status != StatusCode::SWITCHING_PROTOCOLS {
-            response.invalid = Some("the status code of an upgrade is 101, and cannot be set");
-            return None;
-        }
+    /// Returns why the request does not lead to an upgrade, if so (RFC 9110 §7.8).
+    fn refuse_upgrade(&self, protocol: &str) -> Option<Error> {
         if !self.is_offered(protocol) {
-            return Some(Error::new(400, "the client has not offered this upgrade").into());
+            return Some(Error::new(400, "the client has not offered this upgrade"));
         }
         if !self.exchange.is_complete() {
-            return Some(Error::new(400, "the body before an upgrade was not read").into());
+            return Some(Error::new(400, "the body before an upgrade was not read"));
         }
         if self.is_draining() {
-            return Some(Error::ended_early(true).into());
+            return Some(Error::ended_early(true));
         }
         None
     }
@@ -80,8 +81,10 @@ impl Connection<'_> {
             return false;
         }
         for (name, value) in self.head.headers.iter_bytes() {
-            let is_it = |offer| proto::eq_ignore_case(offer, protocol);
-            if proto::eq_ignore_case(name, "upgrade") && proto::list_elements(value).any(is_it) {
+            if !proto::eq_ignore_case(name, "upgrade") {
+                continue;
+            }
+            if proto::list_elements(value).any(|offer| proto::eq_ignore_case(offer, protocol)) {
                 return true;
             }
         }

@@ -121,7 +121,8 @@ impl Response {
     ) -> Response {
         let mut length = length.into();
         if length == Some(u64::MAX) {
-            length = None; // it stands for none
+            // `BodyWriter::copy` reads one byte more than the length, which must not overflow.
+            length = None;
         }
         Response::with_writer(length, move |body| body.copy(&mut reader))
     }
@@ -213,8 +214,9 @@ impl Response {
         } else if value.iter().any(|byte| proto::is_control(*byte)) {
             self.invalid = Some("a field value in the response has a control byte: encode it");
         } else if proto::eq_ignore_case(name, "connection") {
-            let closes = |option| proto::eq_ignore_case(option, "close");
-            self.closes |= proto::list_elements(value).any(closes);
+            for option in proto::list_elements(value) {
+                self.closes |= proto::eq_ignore_case(option, "close");
+            }
         } else if proto::eq_ignore_case(name, "content-type") {
             self.content_type = Cow::Owned(value.to_vec());
         } else if !RESERVED

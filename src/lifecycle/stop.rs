@@ -104,8 +104,9 @@ impl Registry {
 
     fn begin_drain<'a>(self: &'a Arc<Registry>, state: &mut State) -> Option<ListenerUse<'a>> {
         // Idle connections end first, as they leave their places to the accept queue.
-        let is_idle = |state| state == ConnectionState::Idle;
-        state.end_each(&|_| Some(CloseReason::Drained), is_idle);
+        state.end_each(&|_| Some(CloseReason::Drained), |state| {
+            state == ConnectionState::Idle
+        });
         if let Stage::Accepting(listener) = &state.stage {
             // The accept loop may be waiting in the kernel.
             let _ = listener.set_nonblocking(true);

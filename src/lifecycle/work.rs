@@ -103,15 +103,7 @@ impl State {
 
     /// Ends the connections that a drain has given up on, and looks again later if others wait.
     fn cut_silent(&mut self) {
-        let is_expired = |entry: &Entry| {
-            let is_expired = entry.silence() == Silence::Expired;
-            if is_expired {
-                Some(CloseReason::Drained)
-            } else {
-                None
-            }
-        };
-        self.end_each(&is_expired, ConnectionState::precedes_first_request);
+        self.end_each(&reason_if_silent, ConnectionState::precedes_first_request);
         // A connection that still waits for a thread gets its grace when it has one.
         let anybody_is_silent = self
             .entries
@@ -126,5 +118,13 @@ impl State {
     /// Cuts the connections whose transports have taken too long.
     fn cut_overdue(&mut self) {
         self.end_each(&Entry::overdue, |_| true);
+    }
+}
+
+/// Returns the reason to end a connection that has been silent for as long as a drain waits.
+fn reason_if_silent(entry: &Entry) -> Option<CloseReason> {
+    match entry.silence() {
+        Silence::Expired => Some(CloseReason::Drained),
+        Silence::Waiting | Silence::Spoken => None,
     }
 }
