@@ -143,9 +143,18 @@ impl Client {
 
     fn fill(&mut self) -> usize {
         let mut piece = [0; 4096];
-        let n = self.stream.read(&mut piece).expect("the server answers");
-        self.unread.extend_from_slice(&piece[..n]);
-        n
+        loop {
+            match self.stream.read(&mut piece) {
+                Ok(n) => {
+                    self.unread.extend_from_slice(&piece[..n]);
+                    return n;
+                }
+                // Linux interrupts a read that has a timeout when the process is stopped and goes
+                // on, as a debugger or a suspended machine does it.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("the server answers: {error}"),
+            }
+        }
     }
 }
 
