@@ -105,6 +105,10 @@ fn a_status_line_has_its_reason_or_none() {
         (200, "200 OK"),
         (404, "404 Not Found"),
         (418, "418 "),
+        (422, "422 Unprocessable Content"),
+        (451, "451 Unavailable For Legal Reasons"),
+        (502, "502 Bad Gateway"),
+        (511, "511 Network Authentication Required"),
         (599, "599 "),
     ];
     for (status, want) in table {
