@@ -326,18 +326,23 @@ impl From<StatusCode> for Response {
     }
 }
 
-/// The client gets the error's status and, if it is [`Error::Refused`], its text. A 503 gets a
-/// `Retry-After` of one second. The error goes to the event hook.
+/// The client gets the error's status and, if it is [`Error::Refused`], its text and its
+/// `Retry-After`. Other headers can be added. The error goes to the event hook.
 impl From<Error> for Response {
     fn from(error: Error) -> Response {
-        let status = error.status();
-        let text = match &error {
-            Error::Refused { status, reason } => format!("{status}: {reason}\n"),
-            Error::Cut | Error::Io(_) => format!("{status}\n"),
-        };
-        let mut response = Response::text(text).with_status(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.push_field(b"Retry-After", b"1");
+        let mut response = Response::from(error.status());
+        if let Error::Refused {
+            status,
+            reason,
+            retry_after,
+        } = &error
+        {
+            if !reason.is_empty() {
+                response = Response::text(format!("{status}: {reason}\n")).with_status(*status);
+            }
+            if let Some(seconds) = retry_after {
+                response.push_field(b"Retry-After", seconds.to_string().as_bytes());
+            }
         }
         response.failure = Some(error);
         response
