@@ -91,7 +91,7 @@ fn request_line(line: &str) -> Option<Head<'_>> {
         && method != "CONNECT"
         && !decoded.iter().any(u8::is_ascii_control)
         && made_of(path, "-._~!$&'()*+,;=:@/[]|^")
-        && made_of(query.unwrap_or_default(), "-._~!$&'()*+,;=:@/?[]{}|\\^`");
+        && !query.is_some_and(|it| it.contains(['#', ' ']) || it.contains(char::is_control));
     let decoded = String::from_utf8_lossy(&decoded).into_owned();
     is_valid.then(|| Head {
         method,

@@ -24,9 +24,15 @@ impl<'a> Request<'a> {
 
     /// Returns the target as it was sent: `/a%20b?q=1`, `http://host/a`, or `*`.
     ///
-    /// A target that RFC 3986 does not allow is refused with 400, except for bytes that browsers
-    /// leave unencoded: `[]|^`, and `` {}\` `` in a query. One with `https` is refused with 421
-    /// (RFC 9110 §7.4), unless there is a [`transport`](super::super::Builder::transport).
+    /// Its path has the bytes that RFC 3986 allows, whole percent-encodings, and `[]|^`, which
+    /// browsers leave unencoded. Its query has any characters, in UTF-8, except spaces, `#` and
+    /// controls (U+0000 to U+001F, and U+007F to U+009F): browsers and other clients leave a `%`,
+    /// quotes, `<>`, `` {}|\^` `` and letters beyond ASCII unencoded in it. Anything else is refused
+    /// with 400. So escape a target where you show or log it.
+    ///
+    /// A target in absolute form names the same host and port as `Host`, or it is refused with 400.
+    /// A port that is left out is the scheme's own. One with `https` is refused with 421 (RFC 9110
+    /// §7.4), unless there is a [`transport`](super::super::Builder::transport).
     #[doc(alias("url", "uri"))]
     pub fn target(&self) -> &'a str {
         &self.head.target
@@ -37,22 +43,28 @@ impl<'a> Request<'a> {
     /// `%2F` becomes a slash, and what is not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is
     /// `/a/../b`. So check what you use: this path, not the [`target`](Request::target).
     ///
-    /// It holds no control byte: a request with `%00` or `%0A` in its path is refused with 400 (RFC
-    /// 3986 §7.3). A [`query_value`](Request::query_value) may hold one.
+    /// It holds no control byte: a request with `%00`, `%0A` or `%7F` in its path is refused with
+    /// 400 (RFC 3986 §7.3). It may hold the controls beyond ASCII (U+0080 to U+009F), which are two
+    /// bytes each, as it may hold any other character. A [`query_value`](Request::query_value) may
+    /// hold all of them.
     #[doc(alias("url", "uri"))]
     pub fn path(&self) -> &'a str {
         &self.head.path
     }
 
     /// Returns the query as it was sent, without its `?`; `None` if there is no `?`.
+    ///
+    /// It may hold a `%` that begins no percent-encoding, and characters beyond ASCII: see
+    /// [`target`](Request::target).
     pub fn query(&self) -> Option<&'a str> {
         self.head.query()
     }
 
     /// Returns the first value of this name in the query.
     ///
-    /// It is decoded as forms are: `+` is a space, and what is not UTF-8 becomes U+FFFD. `?a` and
-    /// `?a=` have an empty value for `a`.
+    /// It is decoded as forms are: `+` is a space, and what is not UTF-8 becomes U+FFFD. What is
+    /// not encoded stays as it is: the value in `?a=100%` is `100%`. `?a` and `?a=` have an empty
+    /// value for `a`.
     #[doc(alias = "param")]
     pub fn query_value(&self, name: &str) -> Option<String> {
         let query = self.head.query()?;

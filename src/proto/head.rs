@@ -98,8 +98,7 @@ impl Head {
 
     /// Parses `method SP request-target SP HTTP-version`, with single spaces (RFC 9112 §3).
     fn parse_request_line(&mut self, line: &[u8], serves_https: bool) -> Result<(), Refusal> {
-        // An empty line, which takes the place of one that is not UTF-8, is refused below.
-        let line = std::str::from_utf8(line).unwrap_or_default();
+        let line = std::str::from_utf8(line).or(bail(400, "the request line is not UTF-8"))?;
         let (method, rest) = split_word(line);
         let (target, version) = split_word(rest);
         if target.is_empty() || version.is_empty() {

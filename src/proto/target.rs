@@ -13,9 +13,6 @@ static HOST: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
 /// None of these additions can end a target or a line.
 static PATH: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=:@/[]|^");
 
-/// The bytes of a query (RFC 3986 §3.4), and those that browsers leave unencoded, as in `?ids[]=1`.
-static QUERY: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=:@/?[]{}|\\^`");
-
 /// A target in absolute form (RFC 9112 §3.2.2) with the scheme `http` or `https`.
 pub(super) struct AbsoluteForm<'a> {
     is_https: bool,
@@ -48,8 +45,11 @@ pub(super) fn encoded_path<'a>(
 ) -> Result<&'a str, Refusal> {
     let path_and_query = path_and_query(method, target, serves_https)?;
     let (path, query) = split_before(path_and_query, b"?");
-    if !is_encoded(path, &PATH) || !is_encoded(query, &QUERY) {
-        return bail(400, "a byte in the target (perhaps a `%`) is not encoded");
+    if !is_encoded(path, &PATH) {
+        return bail(400, "a byte in the path (perhaps a `%`) is not encoded");
+    }
+    if !query.chars().all(is_query_char) {
+        return bail(400, "a control or a `#` in the query is not encoded");
     }
     if !path.is_empty() {
         Ok(path)
@@ -123,6 +123,16 @@ fn is_port(text: &str) -> bool {
         // Parsing alone would accept a `+`.
         Some(digits) => !digits.starts_with('+') && digits.parse::<u16>().is_ok(),
     }
+}
+
+/// Returns whether a query may have this character unencoded.
+///
+/// RFC 3986 §3.4 allows few. But browsers leave a `%` as it is, and `{}|\^` and the backtick, curl
+/// and Go's client leave quotes and angle brackets, and these two and Java's leave UTF-8. None of
+/// them ends a query, a target or a line for anybody. A `#` does, a space does, and controls (also
+/// those beyond ASCII, U+0080 to U+009F) are aimed at the terminals and logs that show a target.
+fn is_query_char(char: char) -> bool {
+    !char.is_control() && char != ' ' && char != '#'
 }
 
 /// Returns whether every byte is allowed, or part of a whole percent-encoding (RFC 3986 §2.1).

@@ -38,6 +38,10 @@ fn each_response_is_a_line_in_the_combined_format() {
             r#""GET /?a\\b HTTP/1.1" 200 13 "-" "a\" 200 1 \"b\\\tc\xc3\xa4\xff""#,
         ),
         (
+            b"GET /?a=\"<\xc3\xa4%\xe2\x80\xa8 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            r#""GET /?a=\"<\xc3\xa4%\xe2\x80\xa8 HTTP/1.1" 200 13 "-" "-""#,
+        ),
+        (
             b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: \x1b[2J\r\n\r\n",
             r#""-" 400 LENGTH "-" "-""#,
         ),

@@ -252,6 +252,7 @@ fn target(
     if random.below(3) == 0 {
         let mut text = random.text(PATH, 0..9);
         text += random.pick(&["", "?", "%20", "&a=b", "{}`\\"]);
+        text += random.pick(&["", "", "100%", "%u00e9", "\"<a>", "\u{e4}\u{20ac}😀"]);
         encoded = encoded + "?" + &text;
         query = Some(text);
     }

@@ -36,6 +36,30 @@ fn query_values_are_decoded_like_forms() {
         ("?a+b=%C3%A9+%2B", "Some(\"\u{e9} +\")", "UTF-8"),
         ("?a+b=%ff", "Some(\"\u{fffd}\")", "not UTF-8"),
         ("?A+B=1", "None", "names have a case"),
+        ("?a+b=100%", "Some(\"100%\")", "a percent sign alone stays"),
+        (
+            "?a+b=%u00e9",
+            "Some(\"%u00e9\")",
+            "so does what is no encoding",
+        ),
+        ("?a+b=%4&c", "Some(\"%4\")", "or half of one"),
+        ("?a+b=%%41", "Some(\"%A\")", "what is encoded is decoded"),
+        (
+            "?a+b=<%22>\"",
+            "Some(\"<\\\">\\\"\")",
+            "quotes and angle brackets",
+        ),
+        (
+            "?a+b=\u{e9}%C3%A9\u{20ac}",
+            "Some(\"\u{e9}\u{e9}\u{20ac}\")",
+            "UTF-8, encoded or not",
+        ),
+        (
+            "?a+b=%C3\u{e9}",
+            "Some(\"\u{fffd}\u{e9}\")",
+            "half of an encoded character takes nothing of the next",
+        ),
+        ("?%=1&a+b=2", "Some(\"2\")", "an odd name before it"),
     ];
     for (query, want, why) in table {
         let (_, text) = ask(server.local_addr(), &format!("GET /{query} HTTP/1.1"));

@@ -40,7 +40,7 @@ fn outcome(head: &Head, parsed: Parsed) -> String {
     }
 }
 
-const TABLE: [(&[u8], &str); 46] = [
+const TABLE: [(&[u8], &str); 51] = [
     (b"GET / HTTP/1.1\r\n\r\n", "18: GET / / None Http11 {}"),
     (b"GET / HTTP/1.0\r\n\r\n", "18: GET / / None Http10 {}"),
     (b"GET / HTTP/1.7\r\n\r\n", "18: GET / / None Http11 {}"),
@@ -112,7 +112,11 @@ const TABLE: [(&[u8], &str); 46] = [
     ),
     (
         b"GET /\xff HTTP/1.1\r\n",
-        "400: the request line is not `method target version`",
+        "400: the request line is not UTF-8",
+    ),
+    (
+        b"GET /?\xff HTTP/1.1\r\n",
+        "400: the request line is not UTF-8",
     ),
     (b" / HTTP/1.1\r\n", "400: the method is not a token"),
     (b"G@T / HTTP/1.1\r\n", "400: the method is not a token"),
@@ -141,11 +145,27 @@ const TABLE: [(&[u8], &str); 46] = [
     ),
     (
         b"GET /%2 HTTP/1.1\r\n",
-        "400: a byte in the target (perhaps a `%`) is not encoded",
+        "400: a byte in the path (perhaps a `%`) is not encoded",
     ),
     (
         b"GET /a#b HTTP/1.1\r\n",
-        "400: a byte in the target (perhaps a `%`) is not encoded",
+        "400: a byte in the path (perhaps a `%`) is not encoded",
+    ),
+    (
+        b"GET /?%\"\xc3\xa9 HTTP/1.1\r\n\r\n",
+        "23: GET /?%\"\u{e9} / Some(\"%\\\"\u{e9}\") Http11 {}",
+    ),
+    (
+        b"GET /?a#b HTTP/1.1\r\n",
+        "400: a control or a `#` in the query is not encoded",
+    ),
+    (
+        b"GET /?\xc2\x9b HTTP/1.1\r\n",
+        "400: a control or a `#` in the query is not encoded",
+    ),
+    (
+        b"GET /?\t HTTP/1.1\r\n",
+        "400: a control or a `#` in the query is not encoded",
     ),
     (
         b"GET / HTTP/1.1\r\n A: b\r\n",

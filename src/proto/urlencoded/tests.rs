@@ -2,7 +2,7 @@ use super::{decode, encoded_byte, pairs};
 
 #[test]
 fn decoding_has_a_result_for_every_input() {
-    let table: [(&[u8], &str, &str, &str); 16] = [
+    let table: [(&[u8], &str, &str, &str); 18] = [
         (b"", "", "", "nothing"),
         (b"abc", "abc", "abc", "nothing to do"),
         (b"a+b", "a+b", "a b", "a plus"),
@@ -15,6 +15,13 @@ fn decoding_has_a_result_for_every_input() {
         (b"a%4", "a%4", "a%4", "one digit at the end"),
         (b"%zz%41", "%zzA", "%zzA", "no digits"),
         (b"%%41", "%A", "%A", "a percent sign in front"),
+        (b"%u00e9", "%u00e9", "%u00e9", "what is no encoding"),
+        (
+            b"%C3\xc3\xa9",
+            "\u{fffd}\u{e9}",
+            "\u{fffd}\u{e9}",
+            "half a character before a whole one",
+        ),
         (b"%+1%-1", "%+1%-1", "% 1%-1", "a sign is no digit"),
         (b"%C3%A9", "\u{e9}", "\u{e9}", "UTF-8"),
         (
