@@ -63,6 +63,9 @@ impl Builder {
     /// Listens on a Unix socket at this path. [`Server::local_addr`] is then `0.0.0.0:0`, as there
     /// is no other.
     ///
+    /// A request may have an empty `Host` here, which RFC 9112 §3.2 has clients send if their URI
+    /// names no host. Over TCP, it is refused with 400.
+    ///
     /// A socket that is already there is replaced if nobody listens on it any more, as after a
     /// crash. Any other file is never replaced. (Of two servers that replace it at the same moment,
     /// one may be left without a file.) When the server stops accepting, the file is removed,

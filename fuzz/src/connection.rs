@@ -60,7 +60,11 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
     };
     let registration = Registration {
         registry: server().handle().registry,
-        entry: Arc::new(Entry::new(ConnectionId(1), None, false)),
+        entry: Arc::new(Entry::new(
+            ConnectionId(1),
+            Some(server().local_addr()),
+            false,
+        )),
         reported: Reported::Nothing,
     };
     REPORTED.lock().unwrap().clear();
@@ -214,7 +218,7 @@ fn requests(mut bytes: &[u8]) -> (Vec<Sent<'_>>, Option<&[u8]>) {
         let Some((head, length)) = naive::head(bytes, MAX_HEAD_BYTES, MAX_HEADERS) else {
             return (requests, Some(bytes));
         };
-        let Some(terms) = naive::terms(&head) else {
+        let Some(terms) = naive::terms(&head, false) else {
             return (requests, Some(bytes));
         };
         bytes = &bytes[length..];

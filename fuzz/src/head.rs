@@ -1,7 +1,9 @@
 //! A request head. The result and the end of the head do not depend on the pieces in which it arrives. They agree with the
 //! naive parser. No part of the head is lost, changed or added.
 
-use crate::hardstop::proto::{directives, BodyLength, Directives, Head, HeadLimits, Refusal};
+use crate::hardstop::proto::{
+    directives, BodyLength, Directives, EmptyHost, Head, HeadLimits, Refusal,
+};
 use crate::hardstop::Version;
 use crate::naive::{self, control, is_token};
 use crate::{ends, plan};
@@ -50,7 +52,10 @@ pub fn head(input: &[u8]) {
             assert_eq!(n, *m);
             assert_eq!(decided, n, "the head is complete with its last byte");
             check(&head, want);
-            check_directives(directives(&head), naive::terms(want));
+            for (empty_host, is_unix) in [(EmptyHost::Refused, false), (EmptyHost::Allowed, true)] {
+                let got = directives(&head, empty_host);
+                check_directives(got, naive::terms(want, is_unix));
+            }
             check_again(&head);
         }
         (Some(Err(_)), None) => assert!(

@@ -126,8 +126,9 @@ fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Returns what the fields say about the body and the connection, or `None` if they contradict each other.
-pub(crate) fn terms(head: &Head<'_>) -> Option<Terms> {
+/// Returns what the fields say about the body and the connection, or `None` if they contradict each other. Over a Unix
+/// socket, the `Host` may be empty.
+pub(crate) fn terms(head: &Head<'_>, is_unix: bool) -> Option<Terms> {
     let all = |name: &str| {
         let fields = head.fields.iter();
         let values = fields.filter(|field| field.0.eq_ignore_ascii_case(name));
@@ -144,8 +145,9 @@ pub(crate) fn terms(head: &Head<'_>) -> Option<Terms> {
         (None, _) => {}
         (Some(host), named) => {
             let host = std::str::from_utf8(host).ok()?;
-            let differs = named.is_some_and(|named| !named.eq_ignore_ascii_case(host));
-            if differs || !is_authority(host) {
+            let differs = named.is_some_and(|named| normalized(named) != normalized(host));
+            let is_empty = is_unix && host.is_empty();
+            if differs || !(is_authority(host) || is_empty) {
                 return None;
             }
         }
@@ -186,6 +188,17 @@ fn number(digits: &[u8]) -> Option<u64> {
         number = number.checked_mul(10)?.checked_add(digit.into())?;
     }
     (!digits.is_empty()).then_some(number)
+}
+
+/// RFC 9110 §4.2.3: writes an authority in lower case, with the default port of http if it has no port or an empty one.
+fn normalized(authority: &str) -> String {
+    let lower = authority.to_ascii_lowercase();
+    let has_port = |text: &str| text.rsplit(']').next().unwrap().contains(':');
+    match lower.strip_suffix(':') {
+        Some(host) => format!("{host}:80"),
+        None if has_port(&lower) => lower,
+        None => lower + ":80",
+    }
 }
 
 /// Matches `host [ ":" port ]`. The port may be empty, and brackets enclose an IPv6 address.

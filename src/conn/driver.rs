@@ -22,7 +22,7 @@
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event, Phase};
 use super::super::lifecycle::{Handle, Registration, Reported};
-use super::super::proto::{self, Directives, HeadLimits, StatusCode};
+use super::super::proto::{self, Directives, EmptyHost, HeadLimits, StatusCode};
 use super::super::sys::panic;
 use super::body::{Body, Exchange};
 use super::connection::{report_panic, Connection};
@@ -199,7 +199,7 @@ impl Connection<'_> {
         let mut began = None;
         loop {
             if self.parse_head()? {
-                return match proto::directives(&self.head) {
+                return match proto::directives(&self.head, self.empty_host()) {
                     Ok(directives) => Ok(Step::Handle(directives)),
                     Err(refusal) => Err(self.reject(refusal.into())),
                 };
@@ -227,6 +227,16 @@ impl Connection<'_> {
                 }
                 Err(end) => return Err(end.into()),
             }
+        }
+    }
+
+    /// Decides whether a request may have an empty `Host`.
+    fn empty_host(&self) -> EmptyHost {
+        // RFC 9112 §3.2: it is what a client sends if the URI has no authority. Over a Unix socket
+        // there may be none, and its clients have no address.
+        match self.entry().peer {
+            Some(_) => EmptyHost::Refused,
+            None => EmptyHost::Allowed,
         }
     }
 

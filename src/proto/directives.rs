@@ -24,8 +24,15 @@ pub(crate) struct Directives {
     pub(crate) is_form: bool,
 }
 
+/// The treatment of a request with an empty `Host`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EmptyHost {
+    Allowed,
+    Refused,
+}
+
 /// Reads the fields that decide where the request ends and what happens after it.
-pub(crate) fn directives(head: &Head) -> Result<Directives, Refusal> {
+pub(crate) fn directives(head: &Head, empty_host: EmptyHost) -> Result<Directives, Refusal> {
     let mut single = SingleFields::default();
     let mut connection = ConnectionOptions::default();
     let mut expectations = Expectations::default();
@@ -40,7 +47,7 @@ pub(crate) fn directives(head: &Head) -> Result<Directives, Refusal> {
             }
         }
     }
-    check_host(head, single.host)?;
+    check_host(head, single.host, empty_host)?;
     let is_http_11 = head.version == Version::Http11;
     let body = body_length(&single, head.version)?;
     // RFC 9110 §10.1.1: an expectation in an HTTP/1.0 request is ignored.
@@ -133,18 +140,24 @@ impl Expectations {
 /// Checks `Host` (RFC 9112 §3.2).
 ///
 /// An HTTP/1.1 request must have one. In an HTTP/1.0 request, it must be valid if it is there.
-fn check_host(head: &Head, host: Option<&[u8]>) -> Result<(), Refusal> {
-    if host.is_none() && head.version == Version::Http10 {
-        return Ok(());
-    }
-    let host = host.unwrap_or_default();
-    let is_valid = std::str::from_utf8(host).map_or(false, is_authority);
-    ensure(is_valid, 400, "no Host, or one that is not `host[:port]`")?;
+fn check_host(head: &Head, host: Option<&[u8]>, empty_host: EmptyHost) -> Result<(), Refusal> {
+    let host = match host {
+        Some(host) => host,
+        None if head.version == Version::Http10 => return Ok(()),
+        None => return bail(400, "there is no Host"),
+    };
+    let not_a_host = "the Host is not `host[:port]`";
+    let host = std::str::from_utf8(host).or(bail(400, not_a_host))?;
+    let may_be_empty = empty_host == EmptyHost::Allowed;
+    let is_valid = is_authority(host) || (host.is_empty() && may_be_empty);
+    ensure(is_valid, 400, not_a_host)?;
     // RFC 9112 §3.2.2 has a server ignore a Host that differs from an absolute target. But handlers
-    // look at it, so it is refused.
-    let named = AbsoluteForm::parse(&head.target).map(|target| target.authority);
-    let agrees = named.map_or(true, |named| eq_ignore_case(host, named));
-    ensure(agrees, 400, "the Host differs from the target's")
+    // look at it, so it is refused. An empty one differs.
+    if let Some(target) = AbsoluteForm::parse(&head.target) {
+        let agrees = target.agrees_with(host);
+        ensure(agrees, 400, "the Host differs from the target's")?;
+    }
+    Ok(())
 }
 
 /// Decides where the body ends (RFC 9112 §6.3).

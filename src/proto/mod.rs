@@ -38,7 +38,7 @@ pub(crate) mod urlencoded;
 pub(crate) use self::body::{BodyDecoder, BodyLength, BodyState};
 pub(crate) use self::chars::{eq_ignore_case, is_control, is_token, list_elements};
 pub(crate) use self::date::imf_fixdate;
-pub(crate) use self::directives::{directives, Directives};
+pub(crate) use self::directives::{directives, Directives, EmptyHost};
 pub(crate) use self::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};
 pub(crate) use self::encode::{BodyFraming, ConnectionField, ResponseHead};
 pub(crate) use self::head::{Head, HeadLimits};

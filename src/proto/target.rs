@@ -35,6 +35,39 @@ impl<'a> AbsoluteForm<'a> {
             path_and_query,
         })
     }
+
+    /// Returns whether a valid `Host` names the same host and the same port.
+    ///
+    /// RFC 9110 §4.2.3: a port that is absent or empty is the default of the scheme. Java's clients
+    /// write it into the target, and leave it out of the `Host`.
+    pub(super) fn agrees_with(&self, host: &str) -> bool {
+        let default_port = if self.is_https { "443" } else { "80" };
+        let (own_name, own_port) = split_port(self.authority);
+        let (name, port) = split_port(host);
+        eq_ignore_case(own_name.as_bytes(), name)
+            && or_default(own_port, default_port) == or_default(port, default_port)
+    }
+}
+
+/// Splits an authority into its host and its port, which is empty if there is none.
+fn split_port(authority: &str) -> (&str, &str) {
+    if let Some((host, port)) = authority.rsplit_once(':') {
+        // The colons in an IPv6 address stand in front of its bracket.
+        if !port.ends_with(']') {
+            return (host, port);
+        }
+    }
+    (authority, "")
+}
+
+/// Returns the port, or the default one if it is empty.
+// Ports are compared as text: some readers take `080` for an octal number.
+fn or_default<'a>(port: &'a str, default: &'a str) -> &'a str {
+    if port.is_empty() {
+        default
+    } else {
+        port
+    }
 }
 
 /// Checks a target, and returns its path, still encoded.

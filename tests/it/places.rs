@@ -158,7 +158,7 @@ fn an_unsent_response_is_not_lost_to_an_eviction() {
         (
             format!("{GET}GET / HTTP/1.1\r\n\r\n"),
             0,
-            "`host[:port]`\n",
+            "there is no Host\n",
             "a refusal behind a response",
         ),
     ];

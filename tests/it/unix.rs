@@ -164,6 +164,56 @@ fn a_client_of_a_unix_socket_that_sends_too_much_gets_its_response() {
     drop(running);
 }
 
+/// Regression: it got a 400, although RFC 9112 §3.2 has clients send it where the URI of the
+/// request names no host.
+#[test]
+fn a_request_over_a_unix_socket_may_have_an_empty_host() {
+    let table = [
+        ("GET / HTTP/1.1\r\nHost:\r\n", 200, "an empty one"),
+        ("GET / HTTP/1.1\r\nHost: \t \r\n", 200, "white space"),
+        ("GET / HTTP/1.0\r\nHost:\r\n", 200, "in HTTP/1.0"),
+        ("OPTIONS * HTTP/1.1\r\nHost:\r\n", 200, "about the server"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n", 200, "one with a name"),
+        ("GET http://x:80/ HTTP/1.1\r\nHost: x\r\n", 200, "a URI"),
+        ("GET / HTTP/1.1\r\n", 400, "none at all"),
+        ("GET / HTTP/1.1\r\nHost:\r\nHost:\r\n", 400, "two"),
+        ("GET / HTTP/1.1\r\nHost:\r\nHost: x\r\n", 400, "another one"),
+        ("GET / HTTP/1.1\r\nHost: :80\r\n", 400, "only a port"),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n", 400, "not a host"),
+        ("GET / HTTP/1.1\r\nHost: \u{e9}\r\n", 400, "not ASCII"),
+        (
+            "GET http://x/ HTTP/1.1\r\nHost:\r\n",
+            400,
+            "the target names another one",
+        ),
+        (
+            "GET http:///a HTTP/1.1\r\nHost:\r\n",
+            400,
+            "a target without a host is no http URI",
+        ),
+    ];
+    for wrapped in [false, true] {
+        let builder = match wrapped {
+            false => Server::builder(),
+            true => Server::builder().transport(|tcp, _| Ok(tcp)),
+        };
+        let place = Place::new();
+        let server = builder.bind_unix(place.socket()).unwrap();
+        let _running = server
+            .spawn(|request| format!("{:?}", request.header("Host")))
+            .unwrap();
+        for (head, status, why) in table {
+            let mut client = connect(&place.socket());
+            client.say(&format!("{head}\r\n"));
+            let answer = client.response();
+            assert_eq!(answer.status, status, "{why}");
+            if head.contains("Host:") && !head.contains("x") && status == 200 {
+                assert_eq!(answer.text(), "Some(\"\")", "{why}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_client_of_a_unix_socket_has_no_address() {
     let place = Place::new();

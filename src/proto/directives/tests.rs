@@ -1,5 +1,5 @@
 use super::super::head::HeadLimits;
-use super::{directives, BodyLength, Head};
+use super::{directives, BodyLength, EmptyHost, Head};
 
 const LIMITS: HeadLimits = HeadLimits {
     bytes: 16 * 1024,
@@ -20,7 +20,8 @@ fn head(version: &str, fields: &[u8]) -> Head {
 /// and whether the client waits for `100 Continue`; or the status code of the refusal.
 fn ask(version: &str, fields: &[u8]) -> Result<(BodyLength, bool, bool), u16> {
     let head = head(version, fields);
-    let directives = directives(&head).map_err(|refusal| refusal.status.as_u16())?;
+    let directives =
+        directives(&head, EmptyHost::Refused).map_err(|refusal| refusal.status.as_u16())?;
     Ok((
         directives.body,
         directives.keep_alive,
@@ -182,7 +183,7 @@ fn upgrades_and_forms_are_recognized() {
     ];
     for (version, fields, upgrades, is_form) in table {
         let head = head(version, format!("Host: x\r\n{fields}").as_bytes());
-        let got = directives(&head).unwrap();
+        let got = directives(&head, EmptyHost::Refused).unwrap();
         assert_eq!(got.upgrades, upgrades, "HTTP/{version} {fields:?}");
         assert_eq!(got.is_form, is_form, "HTTP/{version} {fields:?}");
     }
@@ -199,7 +200,7 @@ fn a_field_that_must_come_once_is_refused_twice() {
     ];
     for field in single {
         let head = head("1.1", field.repeat(2).as_bytes());
-        let refusal = directives(&head).unwrap_err();
+        let refusal = directives(&head, EmptyHost::Refused).unwrap_err();
         assert_eq!(refusal.reason, "a field came twice that must come once");
     }
 }

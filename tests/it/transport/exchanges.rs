@@ -187,6 +187,37 @@ fn an_https_target_needs_a_transport() {
 }
 
 #[test]
+fn a_host_may_differ_from_the_target_in_the_default_port_of_its_scheme() {
+    let table = [
+        ("https://x:443", "x", 200, "the port of https"),
+        ("https://x", "x:443", 200, "on the other side"),
+        ("https://x:", "x:443", 200, "an empty one"),
+        ("HTTPS://X:443", "x", 200, "in another case"),
+        ("https://[::1]:443", "[::1]", 200, "behind an IPv6 address"),
+        ("https://x:80", "x", 400, "the port of http"),
+        ("https://x", "x:80", 400, "on the other side"),
+        ("https://x:443", "", 400, "an empty Host"),
+        ("http://x:80", "x", 200, "http, over the same transport"),
+        ("http://x:443", "x", 400, "http with the port of https"),
+    ];
+    let (running, _) = observed(over(PLAIN), echo);
+    for (target, host, status, why) in table {
+        let mut peer = Peer::connect(running.local_addr(), PLAIN);
+        let head = format!("GET {target}/ HTTP/1.1\r\nHost: {host}\r\n");
+        peer.say(&format!("{head}Connection: close\r\n\r\n"));
+        assert_eq!(statuses(peer.hear_all()), [status], "{why}");
+    }
+}
+
+#[test]
+fn a_transport_over_tcp_does_not_make_an_empty_host_valid() {
+    let (running, _) = observed(over(PLAIN), echo);
+    let mut peer = Peer::connect(running.local_addr(), PLAIN);
+    peer.say("GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n");
+    assert_eq!(statuses(peer.hear_all()), [400]);
+}
+
+#[test]
 fn the_transport_hook_gets_the_connection_id() {
     let (sender, told) = mpsc::channel();
     let sender = Mutex::new(sender);
