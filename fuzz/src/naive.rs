@@ -24,7 +24,7 @@ pub(crate) struct Terms {
 
 /// Parses the head at the start of the bytes. Returns it with its length.
 pub(crate) fn head(bytes: &[u8], max_bytes: usize, max_fields: usize) -> Option<(Head<'_>, usize)> {
-    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    let start = bytes.len() - without_empty_line(bytes).len();
     let end = start + find(&bytes[start..], b"\r\n\r\n")?;
     if end + 4 > max_bytes {
         return None;
@@ -46,14 +46,21 @@ pub(crate) fn head(bytes: &[u8], max_bytes: usize, max_fields: usize) -> Option<
     Some((head, end + 4))
 }
 
+/// RFC 9112 §2.2: one empty line in front of a request is ignored, and may end with LF alone.
+pub(crate) fn without_empty_line(bytes: &[u8]) -> &[u8] {
+    let after_crlf = bytes.strip_prefix(b"\r\n");
+    after_crlf.or(bytes.strip_prefix(b"\n")).unwrap_or(bytes)
+}
+
 /// Returns whether more bytes could complete a head: every complete line is valid, and so is the start of the next one.
 pub(crate) fn may_become_head(bytes: &[u8], max_bytes: usize, max_fields: usize) -> bool {
     let last = bytes.windows(2).rposition(|it| it == b"\r\n");
-    let (whole, next) = bytes.split_at(last.map_or(0, |at| at + 2));
+    let lone_line_end = usize::from(bytes.starts_with(b"\n"));
+    let (whole, next) = bytes.split_at(last.map_or(lone_line_end, |at| at + 2));
     let next = next.strip_suffix(b"\r").unwrap_or(next);
     let completed = [whole, b"\r\n"].concat();
     let is_good = match whole {
-        b"" | b"\r\n" => true,
+        b"" | b"\r\n" | b"\n" => true,
         _ => head(&completed, usize::MAX, max_fields).is_some_and(|it| it.1 == completed.len()),
     };
     is_good && bytes.len() < max_bytes && !next.iter().any(control)

@@ -342,7 +342,7 @@ impl Connection<'_> {
 
 /// Returns whether a request has begun: anything but nothing, or an empty line in part or whole.
 fn has_request(bytes: &[u8]) -> bool {
-    !matches!(bytes, b"" | b"\r" | b"\r\n")
+    !matches!(bytes, b"" | b"\r" | b"\r\n" | b"\n")
 }
 
 #[cfg(test)]

@@ -322,8 +322,7 @@ impl Connection<'_> {
     fn recognize_head_method(&mut self) {
         // RFC 9110 §9.3.2: the response to a HEAD has no body, also if it is a refusal.
         let begun = self.stream.buffered();
-        let begun = begun.strip_prefix(b"\r\n").unwrap_or(begun);
-        if !begun.starts_with(b"HEAD ") {
+        if !proto::without_empty_line(begun).starts_with(b"HEAD ") {
             return;
         }
         if let Some(head) = Arc::get_mut(&mut self.head) {

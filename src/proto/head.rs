@@ -5,8 +5,8 @@
 
 use super::chars::{is_token, split_before};
 use super::headers::Headers;
-use super::line::{field_line, line_end, CRLF_LEN};
-use super::refusal::{bail, ensure, Refusal};
+use super::line::{field_line, line_end, without_empty_line, CRLF_LEN};
+use super::refusal::{bail, Refusal};
 use super::status::Version;
 use super::target::{decode_path, encoded_path};
 
@@ -69,18 +69,22 @@ impl Head {
         limits: HeadLimits,
     ) -> Result<Option<usize>, Refusal> {
         let bytes = bytes.get(..limits.bytes).unwrap_or(bytes);
+        if self.line_start == 0 {
+            self.skip_empty_line(bytes);
+        }
         while let Some(end) = line_end(bytes, &mut self.scanned)? {
             let line = bytes.get(self.line_start..end).unwrap_or_default();
             let next = end.saturating_add(CRLF_LEN);
             self.line_start = next;
             self.scanned = next;
             if line.is_empty() {
-                if !self.method.is_empty() {
-                    return Ok(Some(next));
+                if self.method.is_empty() {
+                    // RFC 9112 §2.2: one is ignored, which has been skipped. One is enough.
+                    return bail(400, "empty lines before the request line");
                 }
-                // RFC 9112 §2.2: an empty line before the request line is ignored. One is enough.
-                ensure(next == CRLF_LEN, 400, "empty lines before the request line")?;
-            } else if self.method.is_empty() {
+                return Ok(Some(next));
+            }
+            if self.method.is_empty() {
                 self.parse_request_line(line, limits.https)?;
             } else {
                 if self.headers.count() >= limits.fields {
@@ -94,6 +98,13 @@ impl Head {
             return self.refuse_size(bytes);
         }
         Ok(None)
+    }
+
+    /// Skips an empty line in front of the request line, once it is whole.
+    fn skip_empty_line(&mut self, bytes: &[u8]) {
+        let skipped = bytes.len().saturating_sub(without_empty_line(bytes).len());
+        self.line_start = skipped;
+        self.scanned = self.scanned.max(skipped);
     }
 
     /// Parses `method SP request-target SP HTTP-version`, with single spaces (RFC 9112 §3).

@@ -2,13 +2,26 @@
 //!
 //! Lines end with CRLF and nothing else. A bare CR, a bare LF or another control byte is refused as
 //! soon as it arrives. RFC 9112 §2.2 would allow more, but then two readers could disagree on where
-//! a line ends.
+//! a line ends. The one exception is an empty line in front of a request.
 
 use super::chars::{position_of_control, split_token, trim_ows};
 use super::refusal::{bail, Refusal};
 
 /// The number of bytes that end a line.
 pub(super) const CRLF_LEN: usize = 2;
+
+/// Removes one empty line from the beginning, whether it ends with CRLF or with LF alone.
+///
+/// Some clients send one after a body, and `echo` ends what it prints with LF. RFC 9112 §2.2 has a
+/// server ignore at least one in front of a request line, and allows LF as its end. No reader
+/// is misled by it: the message before has ended, no field and no data has begun, and the request
+/// line starts at the same byte for every reader that accepts it.
+pub(crate) fn without_empty_line(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
+        _ => bytes,
+    }
+}
 
 /// Finds the CRLF that ends a line. Returns `None` if more has to be read.
 ///

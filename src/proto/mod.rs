@@ -42,6 +42,7 @@ pub(crate) use self::directives::{directives, Directives, EmptyHost};
 pub(crate) use self::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};
 pub(crate) use self::encode::{BodyFraming, ConnectionField, ResponseHead};
 pub(crate) use self::head::{Head, HeadLimits};
+pub(crate) use self::line::without_empty_line;
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::urlencoded::{has_more_pairs_than, pairs};
 

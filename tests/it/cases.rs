@@ -272,7 +272,7 @@ impl Subject {
         let speaking = clients.iter().filter(|client| !client.first.is_empty());
         // An empty line does not begin a request, so nothing shows that it has been read.
         let (hidden, shown): (Vec<_>, Vec<_>) =
-            speaking.partition(|it| b"\r\n".starts_with(it.first));
+            speaking.partition(|it| matches!(it.first, b"\r" | b"\r\n" | b"\n"));
         until("the server has read the first pieces", || {
             let opened = self.opened.lock().unwrap().clone(); // before the next line: what is gone was there
             let open = self.running.handle().connections();

@@ -176,7 +176,7 @@ fn a_lingering_connection_makes_room() {
     for _ in 0..10 {
         let (running, facts) = serve_site(Server::builder().max_connections(1));
         let mut lingering = Client::connect(running.local_addr());
-        lingering.say("\n");
+        lingering.say("\0");
         assert_eq!(lingering.response().status, 400);
         let _new = Client::answered(running.local_addr());
         if facts.reason(1) == CloseReason::Evicted {

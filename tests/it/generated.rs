@@ -199,7 +199,7 @@ fn generate(random: &mut Random) -> Made {
         *name = random.any_case(name);
     }
 
-    let mut wire = Vec::from(random.pick(&["", "", "", "\r\n"]));
+    let mut wire = Vec::from(random.pick(&["", "", "", "\r\n", "\n"]));
     wire.extend_from_slice(format!("{method} {target} HTTP/1.{minor}\r\n").as_bytes());
     let mut report = format!("{method}\n{target}\n{path}\n{query:?} {version:?}\n");
     for (name, value) in &fields {

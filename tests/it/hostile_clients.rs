@@ -51,6 +51,7 @@ fn a_reset_in_any_state_is_reported_with_its_reason() {
             PeerClosed,
             "after an empty line",
         ),
+        (format!("{GET}\n"), Idle, PeerClosed, "after a line end"),
         (format!("{GET}GET / HT"), Head, PeerLost, "in a head"),
         (format!("{GET}{HALF_BODY}"), Handling, PeerLost, "in a body"),
         (format!("{GET}{chunks}"), Handling, PeerLost, "in a chunk"),
@@ -164,6 +165,13 @@ fn a_half_closed_client_gets_its_responses() {
     let table = [
         (String::new(), vec![], PeerClosed, "nothing"),
         (String::from("\r\n"), vec![], PeerClosed, "an empty line"),
+        (String::from("\n"), vec![], PeerClosed, "a line end alone"),
+        (
+            format!("{GET}\n"),
+            vec![200],
+            PeerClosed,
+            "a request and a line end, as `echo` sends it",
+        ),
         (String::from(GET), vec![200], PeerClosed, "a request"),
         (String::from(last), vec![200], Completed, "the last request"),
         (GET.repeat(3), vec![200; 3], PeerClosed, "three requests"),

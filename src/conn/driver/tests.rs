@@ -205,18 +205,20 @@ fn an_interrupted_read_or_write_is_retried() {
 /// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
 #[test]
 fn an_empty_line_does_not_renew_the_idle_timeout() {
-    let (wire, reason) = serve_wire(Wire {
-        input: vec![b"\r\n"],
-        ..Wire::default()
-    });
-    assert_eq!(reason, CloseReason::PeerClosed);
-    let idle = Config::default().idle_timeout;
-    assert_eq!(wire.timeouts.len(), 2);
-    assert!(
-        wire.timeouts[0] == idle && wire.timeouts[1] < idle,
-        "{:?}",
-        wire.timeouts
-    );
+    for line in [b"\r\n".as_slice(), b"\n"] {
+        let (wire, reason) = serve_wire(Wire {
+            input: vec![line],
+            ..Wire::default()
+        });
+        assert_eq!(reason, CloseReason::PeerClosed);
+        let idle = Config::default().idle_timeout;
+        assert_eq!(wire.timeouts.len(), 2);
+        assert!(
+            wire.timeouts[0] == idle && wire.timeouts[1] < idle,
+            "{:?}",
+            wire.timeouts
+        );
+    }
 }
 
 #[test]

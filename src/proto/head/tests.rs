@@ -40,7 +40,7 @@ fn outcome(head: &Head, parsed: Parsed) -> String {
     }
 }
 
-const TABLE: [(&[u8], &str); 51] = [
+const TABLE: [(&[u8], &str); 56] = [
     (b"GET / HTTP/1.1\r\n\r\n", "18: GET / / None Http11 {}"),
     (b"GET / HTTP/1.0\r\n\r\n", "18: GET / / None Http10 {}"),
     (b"GET / HTTP/1.7\r\n\r\n", "18: GET / / None Http11 {}"),
@@ -77,7 +77,12 @@ const TABLE: [(&[u8], &str); 51] = [
     (b"GET / HTTP/1.1\r\n", "read more"),
     (b"GET / HTTP/1.1\r\nA: b\r\n\r", "read more"),
     (b"\r\n\r\n", "400: empty lines before the request line"),
-    (b"\n", "400: a line that ends with LF instead of CRLF"),
+    (b"\n", "read more"),
+    (b"\nGET / HTTP/1.1\r\n\r\n", "19: GET / / None Http11 {}"),
+    (b"\n\r\n", "400: empty lines before the request line"),
+    (b"\n\n", "400: a line that ends with LF instead of CRLF"),
+    (b"\r\n\n", "400: a line that ends with LF instead of CRLF"),
+    (b"\n\rG", "400: a CR without its LF"),
     (
         b"GET / HTTP/1.1\n",
         "400: a line that ends with LF instead of CRLF",

@@ -36,6 +36,8 @@ pub(super) const CASES: &[Case] = &[
     (bytes!("GET / ", a64!(), a64!(), a64!(), a64!()), "414 close", "9112 §3: a version without an end"),
     (bytes!("\r\nGET /", a64!(), a64!(), a64!(), a32!(), "aaa HTTP/1.1\r\nHost: x\r\n\r\n"), "200 GET /a*227 1.1", "9112 §2.2: an empty line in front is two of the 256 bytes"),
     (bytes!("\r\nGET /", a64!(), a64!(), a64!(), a32!(), "aaaa HTTP/1.1\r\nHost: x\r\n\r\n"), "431 close", "9112 §2.2: and counts"),
+    (bytes!("\nGET /", a64!(), a64!(), a64!(), a32!(), "aaaa HTTP/1.1\r\nHost: x\r\n\r\n"), "200 GET /a*228 1.1", "9112 §2.2: one that ends with LF alone is one of them"),
+    (bytes!("\nGET /", a64!(), a64!(), a64!(), a32!(), "aaaaa HTTP/1.1\r\nHost: x\r\n\r\n"), "431 close", "9112 §2.2: and counts"),
     (bytes!("GET / HTTP/1.1\r\nHost: x\r\nX: ", a64!(), a64!(), a64!(), a32!(), "\r\n\r\n"), "200 GET / 1.1 X=a*224", "9110 §5.4: a value that just fits"),
     (bytes!("GET / HTTP/1.1\r\nHost: x\r\nX: ", a64!(), a64!(), a64!(), a32!(), "a\r\n\r\n"), "431 close", "6585 §5: a value that is too long"),
     (bytes!("GET / HTTP/1.1\r\nHost: x\r\nX: ", a64!(), a64!(), a64!(), a64!()), "431 close", "6585 §5: a value without an end"),
