@@ -3,7 +3,7 @@
 //! A [`Builder`] collects a `Config`. From the moment a server is bound, its `Config` is fixed.
 
 use super::event::{BoxError, ConnectionId, Event};
-use super::sys::panic;
+use super::sys::{panic, DEFAULT_STACK_SIZE};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -123,9 +123,17 @@ settings! {
     /// Each field takes some 100 bytes besides its name and value, so that a form of 1 MiB could
     /// take 42 MiB.
     max_form_fields(usize): usize = 1000;
-    /// Sets the stack size of a connection's thread, on which the handler runs: 256 KiB by default,
-    /// to fit small address spaces.
-    stack_size(usize): usize = 256 * 1024;
+    /// Sets the stack size of a connection's thread: 2 MiB by default, as for std's threads, and
+    /// 512 KiB on 32-bit systems, where more would take much of the address space.
+    ///
+    /// The handler runs on this stack, and so do the closures of responses and upgrades, the
+    /// transport, and the event hook for everything that happens on a connection. A stack is
+    /// address space: it takes memory only as far as it has been used.
+    ///
+    /// **A stack overflow aborts the whole process**, not only the connection: it is no panic, and
+    /// nothing can catch it. So bound every recursion whose depth a client chooses, such as the
+    /// nesting of a document. Debug builds need several times the stack of release builds.
+    stack_size(usize): usize = DEFAULT_STACK_SIZE;
     /// Sets the permissions of the file that [`bind_unix`](Builder::bind_unix) makes, such as
     /// `0o600`. By default they are those that the process gives to new files.
     ///

@@ -1,18 +1,24 @@
-//! Promise 9 without threads.
+//! Promise 9 without threads, and the stacks of those that there are.
 //!
-//! Each test needs a process of its own: its address space is limited, or measured.
+//! Each test needs a process of its own: its address space is limited or measured, or a failure
+//! aborts it.
 
 #![cfg(target_os = "linux")]
 
 mod support;
 
-use hardstop::{Response, Server};
+use hardstop::{Event, Response, Server};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::client::Client;
 use support::isolated_process::{is_alone, kib, CpuTime};
 use support::recorder::{recorder, Fact};
 use support::{until, GET, SOON};
+
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 
 #[test]
 fn a_server_without_threads_reports_it_and_keeps_serving() {
@@ -143,12 +149,11 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
         Response::upgrade("echo", move |stream| sender.send(stream).unwrap())
     });
     let running = running.unwrap();
-    let upgrade = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
     let mut kept = Vec::new();
     let before = kib("VmSize");
     for _ in 0..100 {
         let mut client = Client::connect(running.local_addr());
-        client.say(upgrade);
+        client.say(UPGRADE);
         assert_eq!(client.head_response().status, 101);
         kept.push((client, streams.recv_timeout(SOON).unwrap()));
     }
@@ -158,5 +163,68 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
     });
     running.destroy();
     drop(kept);
+    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+}
+
+/// Uses a mebibyte and a half of the stack. An overflow would abort the process.
+#[cfg(target_pointer_width = "64")]
+#[inline(never)]
+fn use_stack() {
+    let room = [1_u8; 1536 * 1024];
+    std::hint::black_box(&room);
+}
+
+/// Regression: the default was 256 KiB, and a debug build of an ordinary compressor or parser in a
+/// handler overflowed it, which aborts the host program.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn users_code_has_two_mebibytes_of_stack_on_every_thread() {
+    let name = "users_code_has_two_mebibytes_of_stack_on_every_thread";
+    if !is_alone(name, "true") {
+        return;
+    }
+    let (record, facts) = recorder();
+    let is_held = Arc::new(AtomicBool::new(true));
+    let held = Arc::clone(&is_held);
+    let builder = Server::builder().max_connections(1);
+    let builder = builder.on_event(move |event| {
+        use_stack();
+        record(event);
+        // Blocks every refusal, so that the hook is called for a ninth client on the accept thread.
+        if matches!(event, Event::Opened { .. }) && !matches!(Fact::of(event), Fact::Opened(1)) {
+            until("the test lets them go", || !held.load(SeqCst));
+        }
+    });
+    let server = builder.transport(|tcp, _| {
+        use_stack();
+        Ok(tcp)
+    });
+    let running = server.bind("127.0.0.1:0").unwrap().spawn(|request| {
+        use_stack();
+        if request.header("Upgrade").is_none() {
+            return Response::stream(|body| {
+                use_stack();
+                body.write_all(b"hello")
+            });
+        }
+        Response::upgrade("echo", |mut stream| {
+            use_stack();
+            stream.write_all(b"hello").unwrap();
+            let _ = stream.read(&mut [0]); // waits for the end of the server
+        })
+    });
+    let running = running.unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    assert_eq!(client.response().text(), "hello");
+    client.say(UPGRADE);
+    assert_eq!(client.head_response().status, 101);
+    assert_eq!(client.take(5), b"hello");
+    let connect = |_| Client::connect(running.local_addr());
+    let _refused: Vec<Client> = (0..9).map(connect).collect();
+    facts.wait_for(|fact| *fact == Fact::Rejected);
+    is_held.store(false, SeqCst);
+    // A thread of its own keeps the deadline, and destroys the server.
+    running.shutdown(Duration::from_millis(1));
     assert!(running.handle().wait_timeout(SOON), "a connection is left");
 }
