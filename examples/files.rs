@@ -2,11 +2,12 @@
 //! DIR, or in the current directory, with conditional requests and ranges. Another address may
 //! follow DIR. Press Enter to stop. To use it in your own program, copy everything below `main`.
 //!
-//! It does not serve hidden files, symbolic links, special files, names that are not UTF-8, and
-//! names that Windows would interpret, such as `a:b` and `a~`. Each part of a path is checked by
-//! name before it is used, because std has no other way. A user who can rename files in DIR can
-//! therefore win a race: the server may then serve another of your files, or wait for a pipe. Do
-//! not serve a directory that other users can write to.
+//! It does not serve hidden files, symbolic links, special files, names that are not UTF-8, names
+//! that Windows would interpret, such as `a:b` and `GIT~1`, and names with invisible characters,
+//! which some file systems ignore. Each part of a path is checked by name before it is used,
+//! because std has no other way. A user who can rename files in DIR can therefore win a race: the
+//! server may then serve another of your files, or wait for a pipe. Do not serve a directory that
+//! other users can write to.
 
 use hardstop::{http_date, Error, Request, Response, Server, StatusCode};
 use std::fs::{self, File, Metadata};
@@ -48,17 +49,18 @@ fn answer(root: &Path, addr: SocketAddr, req: &Request<'_>) -> Result<Response, 
     if !matches!(req.method(), "GET" | "HEAD") {
         return Ok(Response::from(StatusCode::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD"));
     }
-    let (place, metadata) = find(root, req.path())?;
-    let ends_with_slash = req.path().ends_with('/');
+    let path = without_dots(req.path());
+    let (place, metadata) = find(root, &path)?;
+    let ends_with_slash = path.ends_with('/');
     let response = if metadata.is_dir() && ends_with_slash {
-        match find(root, &format!("{}index.html", req.path())) {
+        match find(root, &format!("{path}index.html")) {
             Ok((index, metadata)) if metadata.is_file() => send(req, &index)?,
-            _ => list(&place, req.path())?,
+            _ => list(&place, &path)?,
         }
     } else if metadata.is_dir() {
         // `find` accepts no empty part, so the location begins with a single slash. With two
         // slashes, it would name another host.
-        Response::redirect(encode(req.path()) + "/").with_status(307)
+        Response::redirect(encode(&path) + "/").with_status(307)
     } else if ends_with_slash {
         return Err(missing());
     } else {
@@ -91,6 +93,18 @@ fn is_own_name(host: &str, addr: SocketAddr) -> bool {
     }
 }
 
+/// Removes the parts of a decoded path that are exactly `.`, which means "here" (RFC 3986 §5.2.4):
+/// `/./a` becomes `/a`, and `/a/.` becomes `/a/`. Browsers do so by themselves. apt does not: it
+/// requests `/./Packages`.
+fn without_dots(path: &str) -> String {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    if parts.last() == Some(&".") {
+        parts.push("");
+    }
+    parts.retain(|part| *part != ".");
+    parts.join("/")
+}
+
 /// Finds the file or directory that a decoded path names.
 fn find(root: &Path, path: &str) -> Result<(PathBuf, Metadata), Error> {
     let mut place = root.to_path_buf();
@@ -110,15 +124,50 @@ fn find(root: &Path, path: &str) -> Result<(PathBuf, Metadata), Error> {
     Ok((place, metadata))
 }
 
-/// Returns whether files of this name are served. Hidden names, such as `..`, are not. Names that
-/// Windows would interpret are not served either: paths, drives and streams (`:`), short names of
-/// hidden files (`~`), devices, and names with an ending that Windows removes.
+/// Returns whether files of this name are served. Hidden names, such as `..`, are not. Neither are
+/// names that may open a file of another name: Windows has paths, drives and streams (`:`), short
+/// names, devices, and endings that it removes, and some file systems ignore invisible characters.
 fn is_plain(name: &str) -> bool {
+    // ZFS can be set to treat the three other characters as dots.
     !name.is_empty()
-        && !name.starts_with('.')
-        && !name.ends_with(['.', ' '])
-        && !name.contains(|c: char| c.is_control() || "/\\:~".contains(c))
+        && !name.starts_with(['.', '\u{2024}', '\u{fe52}', '\u{ff0e}'])
+        && !name.ends_with(['.', ' ', '~'])
+        && !name.contains(|c: char| c.is_control() || is_invisible(c) || "/\\:".contains(c))
+        && !is_short_name(name)
         && !is_device(name)
+}
+
+/// Returns whether a character is invisible: Unicode's `Default_Ignorable_Code_Point`. For Linux,
+/// in directories that ignore case, `<U+00AD>.env` is `.env`. HFS+ ignores some of these as well.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Returns whether Windows may have given this name to a file as its second, short name: `GIT~1` is
+/// `.git`. Such a name has eight characters at most, and an ending of three. Versions of packages,
+/// such as `hello_2.0~rc1.deb`, are longer.
+fn is_short_name(name: &str) -> bool {
+    let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
+    stem.contains('~') && stem.chars().count() <= 8 && ending.chars().count() <= 3
 }
 
 /// Returns whether Windows opens a device under this name, such as `con`, `NUL.txt` and `com1`.

@@ -151,6 +151,51 @@ fn a_file_has_its_content_type_and_a_directory_its_index() {
     }
 }
 
+/// Regression: apt could not use a directory as a flat repository, because it requests `/./Packages`
+/// and versions contain `~`.
+#[test]
+fn a_part_of_one_dot_names_the_directory_that_it_is_in() {
+    let package = "hello_2.10~rc1-1_all.deb";
+    let site = Site::new("dots", |root| {
+        fs::create_dir_all(root.join("dir/sub")).unwrap();
+        for name in ["file", "dir/file", "dir/index.html"] {
+            write(root.join(name), name, 784_111_777);
+        }
+        write(root.join(package), "package", 784_111_777);
+    });
+    let table = [
+        ("/./file", "file"),
+        ("/%2e/file", "file"),
+        ("/%2E/file", "file"),
+        ("/././file", "file"),
+        ("/./dir/./file", "dir/file"),
+        ("/dir/%2e/./file", "dir/file"),
+        ("/dir/.", "dir/index.html"),
+        ("/dir/./", "dir/index.html"),
+        ("/dir/%2E", "dir/index.html"),
+        ("/hello_2.10~rc1-1_all.deb", "package"),
+        ("/./hello_2.10%7erc1-1_all.deb", "package"),
+    ];
+    for (path, body) in table {
+        let answer = site.get(path);
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, body),
+            "{path}"
+        );
+    }
+    let root = site.get("/").text();
+    assert!(root.contains(&format!(">{package}</a>")), "{root}");
+    for path in ["/.", "/./", "/%2e", "/././."] {
+        assert_eq!(site.get(path).text(), root, "{path}");
+    }
+    for path in ["/./dir", "/%2e/./dir"] {
+        let answer = site.get(path);
+        assert_eq!(answer.status, 307, "{path}");
+        assert_eq!(answer.header("location").as_deref(), Some("/dir/"));
+    }
+}
+
 #[test]
 fn ten_thousand_files_and_odd_names_are_listed_in_order() {
     let odd = [

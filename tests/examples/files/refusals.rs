@@ -19,6 +19,12 @@ fn files_outside_hidden_or_special_are_not_served() {
                 "COM1",
                 "lpt\u{b9}.x",
                 "backup~",
+                "GIT~1",
+                "git~1.txt",
+                "GI7EBA~1.X",
+                "\u{2024}one-dot-leader",
+                "\u{fe52}small-dot",
+                "\u{ff0e}wide-dot",
                 "end.",
                 "end ",
                 "CON .txt",
@@ -97,13 +103,17 @@ fn files_outside_hidden_or_special_are_not_served() {
         "/dir/%2egit/config",
         "/dir/.git/",
         "/dir/.git",
-        "/.",
-        "/./",
         "/..",
         "/../",
         "/dir/..",
         "/dir/../",
-        "/dir/./file",
+        "/./..",
+        "/.//dir/file",
+        "/././/dir/file",
+        "/./.env",
+        "/dir/./.git/config",
+        "/dir/./../file",
+        "/dir/%2e/%2e%2e/file",
         "/dir//file",
         "//dir/file",
         "//",
@@ -111,6 +121,13 @@ fn files_outside_hidden_or_special_are_not_served() {
         "/dir//",
         "/dir/file/",
         "/dir/file/.",
+        "/dir/file/./",
+        "/dir/file/./file",
+        "/dir/file/%2e",
+        "/dir/.%20",
+        "/dir/.%00",
+        "/dir/%252e/file",
+        "/dir/.;/file",
         "/dir/file%00",
         "/dir/file%00.txt",
         "/.env%00.txt",
@@ -146,6 +163,12 @@ fn files_outside_hidden_or_special_are_not_served() {
         "/conin$",
         "/backup~",
         "/GIT~1/config",
+        "/GIT~1",
+        "/git~1.txt",
+        "/GI7EBA~1.X",
+        "/%E2%80%A4one-dot-leader",
+        "/%EF%B9%92small-dot",
+        "/%EF%BC%8Ewide-dot",
         "/end.",
         "/end%20",
         "/link",
@@ -266,4 +289,77 @@ fn a_foreign_page_cannot_load_files() {
         let policy = answer.header("cross-origin-resource-policy");
         assert_eq!(policy.as_deref(), Some("same-origin"), "{path} {fields}");
     }
+}
+
+/// Linux ignores these characters in directories that ignore case, and HFS+ some of them, so that
+/// such a name opens a hidden file.
+#[cfg(unix)] // other systems may not have such names
+#[test]
+fn names_with_invisible_characters_are_not_served() {
+    // The first and the last of each range of Unicode's Default_Ignorable_Code_Point.
+    let invisible = [
+        '\u{ad}',
+        '\u{34f}',
+        '\u{61c}',
+        '\u{115f}',
+        '\u{1160}',
+        '\u{17b4}',
+        '\u{17b5}',
+        '\u{180b}',
+        '\u{180f}',
+        '\u{200b}',
+        '\u{200c}',
+        '\u{200f}',
+        '\u{202a}',
+        '\u{202e}',
+        '\u{2060}',
+        '\u{206a}',
+        '\u{206f}',
+        '\u{3164}',
+        '\u{fe00}',
+        '\u{fe0f}',
+        '\u{feff}',
+        '\u{ffa0}',
+        '\u{fff0}',
+        '\u{fff8}',
+        '\u{1bca0}',
+        '\u{1bca3}',
+        '\u{1d173}',
+        '\u{1d17a}',
+        '\u{e0000}',
+        '\u{e0fff}',
+    ];
+    let names = |c: char| [format!("{c}.env"), format!("a{c}b"), format!("end{c}")];
+    let site = Site::new("invisible", |root| {
+        for c in invisible {
+            for name in names(c) {
+                write(root.join(name), "secret", 784_111_777);
+            }
+        }
+        // The neighbours of the ranges are visible, or other file systems do not ignore them.
+        write(
+            root.join("a\u{ae}\u{2010}\u{2028}\u{2070}\u{fe10}b"),
+            "public",
+            784_111_777,
+        );
+    });
+    for c in invisible {
+        for name in names(c) {
+            let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            assert_eq!(
+                site.get(&format!("/{encoded}")).status,
+                404,
+                "{}",
+                name.escape_unicode()
+            );
+        }
+    }
+    let list = site.get("/").text();
+    let links: Vec<&str> = list
+        .split("href=\"")
+        .skip(1)
+        .map(|rest| rest.split_once('"').unwrap().0)
+        .collect();
+    assert_eq!(links.len(), 1, "what is not served is not listed: {list}");
+    assert_eq!(site.get(&format!("/{}", links[0])).text(), "public");
 }
