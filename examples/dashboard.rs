@@ -6,8 +6,18 @@ use hardstop::{
     ConnectionId, ConnectionInfo, ConnectionState, Error, Handle, Request, Response, Server,
 };
 use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 use std::{env, process, thread};
+
+/// How many buttons may wait for the one before them. Further ones get a 503.
+const MAX_WAITING: usize = 8;
+
+/// A button that was pressed, and the connection that carries its response.
+struct Press {
+    path: String,
+    id: ConnectionId,
+}
 
 fn main() -> io::Result<()> {
     let addr = env::args().nth(1);
@@ -23,7 +33,14 @@ fn main() -> io::Result<()> {
         // If the port was 0, the next generation takes the port that the system chose.
         addr = server.local_addr().to_string();
         println!("listening on http://{addr}");
-        server.run(|req| answer(req, generation, &handle));
+        // One thread carries out all buttons. With a thread for each, a client that pipelines its
+        // requests could start thousands.
+        let (presses, pressed) = mpsc::sync_channel(MAX_WAITING);
+        let presser = handle.clone();
+        let presser = thread::spawn(move || carry_out(pressed, &presser));
+        server.run(move |req| answer(req, generation, &handle, &presses));
+        // `run` has dropped the handler, and with it the sender, so that the thread ends.
+        let _ = presser.join();
         println!(
             "generation {generation} is gone, with its threads and sockets; the program keeps running"
         );
@@ -62,7 +79,12 @@ pub(crate) fn refuse_foreign_pages(req: &Request<'_>) -> Result<(), Error> {
     }
 }
 
-fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Response, Error> {
+fn answer(
+    req: &Request<'_>,
+    generation: u32,
+    handle: &Handle,
+    presses: &SyncSender<Press>,
+) -> Result<Response, Error> {
     refuse_foreign_pages(req)?;
     match (req.method(), req.path()) {
         ("GET" | "HEAD", "/") => {
@@ -73,10 +95,13 @@ fn answer(req: &Request<'_>, generation: u32, handle: &Handle) -> Result<Respons
         }
         ("GET", "/events") => Ok(events(req, generation, handle)),
         ("POST", path) => {
-            let path = path.to_owned();
-            let handle = handle.clone();
-            let id = req.connection_id();
-            thread::spawn(move || press(&path, &handle, id));
+            let press = Press {
+                path: path.to_owned(),
+                id: req.connection_id(),
+            };
+            if presses.try_send(press).is_err() {
+                return Err(Error::new(503, "too many buttons at once, try again"));
+            }
             // Browsers without JavaScript show this page, which leads back to the dashboard.
             let page = "<meta http-equiv=refresh content='5; url=/'>Done.";
             Ok(Response::html(page))
@@ -105,34 +130,39 @@ fn events(req: &Request<'_>, generation: u32, handle: &Handle) -> Response {
     stream.with_header("Content-Type", "text/event-stream")
 }
 
-/// Carries out what a button says. It first waits up to a second for the button's own response,
-/// because the action may cut the connection that carries it.
-fn press(path: &str, handle: &Handle, id: ConnectionId) {
-    for _ in 0..100 {
-        if !is_answering(handle, id) {
-            break;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    match path {
-        "/destroy" => {
-            // Holding stdout puts this line before the one that `main` prints after `run`.
-            let mut stdout = io::stdout().lock();
-            let cut = handle.destroy();
-            // `println!` would panic if stdout has been closed.
-            let _ = writeln!(stdout, "destroyed: {cut} connections were cut");
-        }
-        "/drain" => handle.drain(),
-        "/close-idle" => {
-            handle.close_idle();
-        }
-        _ => {
-            for connection in handle.connections() {
-                if path == format!("/close/{}", connection.id) {
-                    handle.close(connection.id);
+/// Carries out what the buttons say, one after the other, until the server is gone.
+fn carry_out(presses: Receiver<Press>, handle: &Handle) {
+    for press in presses {
+        wait_for_response(handle, press.id);
+        match press.path.as_str() {
+            "/destroy" => {
+                let cut = handle.destroy();
+                // `println!` would panic if stdout has been closed.
+                let _ = writeln!(io::stdout(), "destroyed: {cut} connections were cut");
+            }
+            "/drain" => handle.drain(),
+            "/close-idle" => {
+                handle.close_idle();
+            }
+            path => {
+                for connection in handle.connections() {
+                    if path == format!("/close/{}", connection.id) {
+                        handle.close(connection.id);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Waits up to a second for a button's own response, because the action may cut the connection that
+/// carries it.
+fn wait_for_response(handle: &Handle, id: ConnectionId) {
+    for _ in 0..100 {
+        if !is_answering(handle, id) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -7,7 +7,9 @@ mod example;
 use crate::support::client::{Answer, Client};
 use crate::support::example::Example;
 use crate::support::until;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::thread;
 
 const GONE: &str = "generation 1 is gone, with its threads and sockets; the program keeps running";
 
@@ -325,6 +327,45 @@ fn foreign(addr: SocketAddr) -> impl Iterator<Item = (String, &'static str)> {
             .replace("PORT", &addr.port().to_string());
         (format!("Host: {addr}\r\nOrigin: {origin}"), why)
     })
+}
+
+/// Regression: each POST had a thread, and 3,000 pipelined ones had 3,001 at a time.
+#[test]
+fn pipelined_posts_get_one_thread_for_all_of_them() {
+    const POSTS: usize = 3000;
+    let (example, addr) = Example::start("dashboard");
+    let mut page = Page::open(addr);
+    let mut client = Client::connect(addr);
+    let mut sender = client.stream.try_clone().unwrap();
+    let post = format!("POST /close/99 HTTP/1.1\r\nHost: {addr}\r\nOrigin: http://{addr}\r\n\r\n");
+    let sending = thread::spawn(move || sender.write_all(post.repeat(POSTS).as_bytes()));
+    let mut most_threads = 0;
+    for n in 0..POSTS {
+        let status = client.response().status;
+        assert!(status == 200 || (n > 0 && status == 503), "{n}: {status}");
+        if n % 100 == 0 {
+            most_threads = most_threads.max(threads(&example));
+        }
+    }
+    sending.join().unwrap().unwrap();
+    assert!(most_threads < 20, "{most_threads} threads");
+    // The buttons still work.
+    let mut silent = Client::connect(addr);
+    page.see("it is there", |rows| {
+        rows.iter().any(|row| row.contains("<td>New<td>"))
+    });
+    until("there is room for one more", || {
+        let fields = format!("Host: {addr}\r\nOrigin: http://{addr}");
+        ask(addr, "POST", "/close-idle", &fields).status == 200
+    });
+    silent.expect_end();
+    assert!(example.rest().is_empty());
+}
+
+/// The number of threads that an example has, or 0 where the system does not tell.
+fn threads(example: &Example) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", example.id()));
+    tasks.map_or(0, |tasks| tasks.count())
 }
 
 #[test]
