@@ -17,7 +17,9 @@ fn main() -> io::Result<()> {
         path => Response::text(format!("hello from {path}\n")),
     })?;
     eprintln!("listening on http://{}", running.local_addr());
-    io::stdin().read_line(&mut String::new())?;
+    if io::stdin().read_line(&mut String::new())? == 0 {
+        eprintln!("stdin is at its end, so this stops; a terminal or a pipe would keep it running");
+    }
     running.shutdown(Duration::from_secs(1));
     // Once this returns, every event has been reported, so the last lines have been written.
     running.join();

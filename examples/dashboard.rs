@@ -23,7 +23,14 @@ fn main() -> io::Result<()> {
     let addr = env::args().nth(1);
     let mut addr = addr.unwrap_or_else(|| String::from("127.0.0.1:4001"));
     thread::spawn(|| {
-        if io::stdin().read_line(&mut String::new()).is_ok() {
+        if let Ok(size) = io::stdin().read_line(&mut String::new()) {
+            if size == 0 {
+                // `eprintln!` would panic if stderr has been closed.
+                let _ = writeln!(
+                    io::stderr(),
+                    "stdin is at its end, so this stops; a terminal or a pipe would keep it running"
+                );
+            }
             process::exit(0);
         }
     });

@@ -30,7 +30,9 @@ fn main() -> io::Result<()> {
     let addr = server.local_addr();
     let running = server.spawn(move |req| answer(&root, addr, req))?;
     println!("listening on http://{addr}");
-    io::stdin().read_line(&mut String::new())?;
+    if io::stdin().read_line(&mut String::new())? == 0 {
+        eprintln!("stdin is at its end, so this stops; a terminal or a pipe would keep it running");
+    }
     running.shutdown(Duration::from_secs(1));
     Ok(())
 }

@@ -23,7 +23,9 @@ fn main() -> io::Result<()> {
             path => Response::text(format!("hello from {path}\n")),
         })?;
     println!("listening on http://{}", running.local_addr());
-    io::stdin().read_line(&mut String::new())?;
+    if io::stdin().read_line(&mut String::new())? == 0 {
+        eprintln!("stdin is at its end, so this stops; a terminal or a pipe would keep it running");
+    }
     running.shutdown(Duration::from_secs(1));
     Ok(())
 }

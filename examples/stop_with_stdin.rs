@@ -40,6 +40,8 @@ fn stop_with_stdin(handle: &Handle) {
             Err(_) => break,
         }
     }
+    // `eprintln!` would panic if stderr has been closed.
+    let _ = writeln!(io::stderr(), "stdin is at its end, so the server drains");
     let outcome = handle.shutdown(Duration::from_secs(10));
     say(&format!("{outcome:?}"));
 }

@@ -43,7 +43,9 @@ fn main() -> io::Result<()> {
     println!("listening on http://{}", running.local_addr());
 
     println!("press Enter to stop");
-    io::stdin().read_line(&mut String::new())?;
+    if io::stdin().read_line(&mut String::new())? == 0 {
+        eprintln!("stdin is at its end, so this stops; a terminal or a pipe would keep it running");
+    }
     println!("{:?}", running.shutdown(Duration::from_secs(2)));
     running.join();
     Ok(())

@@ -16,5 +16,6 @@ mod files;
 mod handover;
 mod metrics;
 mod oauth_callback;
+mod stdin;
 mod stop_with_stdin;
 mod upgrade_echo;

@@ -71,13 +71,16 @@ impl Example {
         writeln!(stdin, "{line}").unwrap();
     }
 
-    /// Closes its stdin, which ends it, as Enter does.
+    /// Closes its stdin, which ends it, as Enter does, but not without a word.
     pub(crate) fn stop(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// Ends it, and returns everything that it still prints.
+    /// Ends it with Enter, and returns everything that it still prints.
     pub(crate) fn rest(mut self) -> Vec<String> {
+        if let Some(stdin) = &mut self.child.stdin {
+            let _ = writeln!(stdin); // it may have ended already
+        }
         self.stop();
         let mut rest = Vec::new();
         loop {
