@@ -15,7 +15,14 @@ use std::time::Duration;
 impl Builder {
     /// Opens the port, without serving yet: clients that connect wait.
     ///
-    /// If the address stands for several, the first one that can be bound is used, and no other.
+    /// If the address stands for several, the first one that can be bound is used, and no other:
+    ///
+    /// - `localhost:8080` is one of `127.0.0.1:8080` and `[::1]:8080`, whichever the system names
+    ///   first. Clients of the other one are refused. Bind to `127.0.0.1`, or to both with two
+    ///   servers: see [recipes](super::guide::recipes).
+    /// - `[::]:8080` takes clients of IPv4 as well on Linux and macOS, and there each of them has a
+    ///   mapped address, such as `::ffff:192.0.2.1`: see
+    ///   [`peer_addr`](super::Request::peer_addr).
     ///
     /// # Errors
     /// Fails if a setting is invalid or the address cannot be resolved or bound. The message names
@@ -116,7 +123,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port with the default settings, as [`Builder::bind`] does.
+    /// Opens the port with the default settings, as [`Builder::bind`] does: at one address, even if
+    /// the name stands for several, as `localhost` may.
     ///
     /// # Errors
     /// Fails if the address cannot be resolved or bound. The message names it.

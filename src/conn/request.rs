@@ -94,6 +94,17 @@ impl<'a> Request<'a> {
 
     /// Returns the client's address, as the system reported it on accepting; `None` on a Unix
     /// socket.
+    ///
+    /// A server on `[::]` sees a client of IPv4 at a mapped address, such as `::ffff:127.0.0.1`,
+    /// which is not equal to `127.0.0.1`, and for which std's `is_loopback` returns false. Before
+    /// you compare addresses, convert them:
+    ///
+    /// ```
+    /// fn is_from_this_machine(request: &hardstop::Request<'_>) -> bool {
+    ///     let peer = request.peer_addr();
+    ///     peer.map_or(false, |peer| peer.ip().to_canonical().is_loopback())
+    /// }
+    /// ```
     #[doc(alias = "remote_addr")]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.registration.entry.peer
@@ -112,6 +123,10 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the body. A handler need not read it.
+    ///
+    /// A handler cannot read the body and write the response at the same time: the response begins
+    /// when the handler has returned, and the body cannot be kept until then. Where both sides talk
+    /// at once, [upgrade](super::super::Response::upgrade) the connection.
     ///
     /// If the client wants the connection to go on, what the handler has left is received before
     /// the response is sent: at most 256 KiB, within `body_timeout`. If there is more, if it does

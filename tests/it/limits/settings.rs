@@ -1,4 +1,4 @@
-//! The settings of the builder, and errors of binding.
+//! The settings of the builder, and what is bound.
 
 use super::*;
 
@@ -81,4 +81,59 @@ fn a_bind_error_names_the_address() {
             .starts_with("cannot listen on 192.0.2.1:80: "),
         "{error}"
     );
+}
+
+/// `localhost` may stand for two addresses, and clients of the other one are refused.
+#[test]
+fn a_name_of_several_addresses_is_bound_at_the_first_that_is_free() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let addrs = [
+        taken.local_addr().unwrap(),
+        free,
+        "127.0.0.2:0".parse().unwrap(),
+    ];
+    let server = Server::bind(&addrs[..]).unwrap();
+    let addr = server.local_addr();
+    assert_eq!(addr.ip(), free.ip());
+    assert_ne!(addr.port(), addrs[0].port());
+    let other = SocketAddr::new(addrs[2].ip(), addr.port());
+    assert!(TcpStream::connect(other).is_err());
+}
+
+/// Where the system lets a server on `[::]` take clients of IPv4.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_of_ipv4_has_a_mapped_address_on_an_ipv6_socket() {
+    let only_ipv6 = std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only");
+    if only_ipv6.map_or(true, |value| value.trim() != "0") {
+        println!("not tested: this system has no such sockets");
+        return;
+    }
+    let server = Server::bind("[::]:0").unwrap();
+    let port = server.local_addr().port();
+    let running = server.spawn(|request| {
+        let ip = request.peer_addr().unwrap().ip();
+        format!(
+            "{ip} {} {}",
+            ip.is_loopback(),
+            ip.to_canonical().is_loopback()
+        )
+    });
+    let running = running.unwrap();
+    for (addr, want) in [
+        (
+            SocketAddr::from(([127, 0, 0, 1], port)),
+            "::ffff:127.0.0.1 false true",
+        ),
+        (
+            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)),
+            "::1 true true",
+        ),
+    ] {
+        let mut client = Client::connect(addr);
+        client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().text(), want);
+    }
+    running.destroy();
 }
