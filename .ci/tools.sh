@@ -30,14 +30,35 @@ until_it() {
 
 listening() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Builds .ci/server.rs in $temp, starts it, adds it to $jobs, and sets $address to its address.
-start_server() {
+# Sets $port to a port that nothing listens on, each time to another one.
+next_port=20000
+free_port() {
+    while listening $next_port; do next_port=$((next_port + 1)); done
+    port=$next_port
+    next_port=$((next_port + 1))
+}
+
+# Builds .ci/NAME.rs as $temp/NAME. LIBRARY=OTHER/src/lib.rs takes another version of the library.
+build_program() {
     local build=(rustc --edition 2021 -O -D warnings -L "$temp" --out-dir "$temp")
-    "${build[@]}" --crate-type rlib --crate-name hardstop src/lib.rs
-    "${build[@]}" --extern hardstop .ci/server.rs
-    "$temp/server" >"$temp/address" &
+    "${build[@]}" --crate-type rlib --crate-name hardstop "${LIBRARY:-src/lib.rs}"
+    "${build[@]}" --extern hardstop ".ci/$1.rs"
+}
+
+# Starts $temp/NAME with the other arguments, adds it to $jobs, and sets $address to its first line: its address.
+start_program() {
+    local program=$temp/$1 output
+    shift
+    output=$(mktemp -p "$temp")
+    "$program" "$@" >"$output" &
     jobs+=($!)
-    until_it test -s "$temp/address"
+    until_it test -s "$output"
     # shellcheck disable=SC2034 # the caller uses it
-    address=$(<"$temp/address")
+    address=$(head -n 1 "$output")
+}
+
+# Builds .ci/server.rs, starts it, and sets $address to its address.
+start_server() {
+    build_program server
+    start_program server
 }
