@@ -1,6 +1,8 @@
-//! The server that scripts in `.ci/extra` test. It reads every body and answers with its length. `/large` sends 8 MB.
-//! `/report` counts how connections have ended since the last report, and the resources that the process uses.
-//! With a path as its argument, the server listens on a Unix socket at that path.
+//! The server that scripts in `.ci/extra` test. It reads every body and answers with its length. `/early` answers at
+//! once and reads no body. `/large` sends 8 MB. `/query` answers with the value of `q`, and `/connection` with the number
+//! of the connection. `/report` counts how connections have ended since the last report, and the resources that the
+//! process uses. With a path as its argument, the server listens on a Unix socket at that path. `IDLE_SECONDS` sets its
+//! `idle_timeout`.
 
 use hardstop::{Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;
@@ -22,11 +24,15 @@ struct Tally {
 }
 
 fn main() -> io::Result<()> {
-    let builder = Server::builder()
+    let mut builder = Server::builder()
         .max_body_bytes(100_000_000)
         // A test cannot wait for three times the default of 30 s.
         .write_timeout(Duration::from_secs(4))
         .on_event(|event| with_tally(|tally| tally.note(event)));
+    if let Ok(seconds) = env::var("IDLE_SECONDS") {
+        let seconds = seconds.parse().expect("IDLE_SECONDS is a number");
+        builder = builder.idle_timeout(Duration::from_secs(seconds));
+    }
     let server = match env::args_os().nth(1) {
         Some(path) => builder.bind_unix(path)?,
         None => builder.bind("127.0.0.1:0")?,
@@ -39,6 +45,15 @@ fn main() -> io::Result<()> {
 fn answer(req: &mut Request<'_>) -> Result<Response, Error> {
     Ok(match req.path() {
         "/large" => Response::bytes("application/octet-stream", &[0; 8_000_000][..]),
+        "/early" => Response::text("early\n"),
+        "/query" => {
+            let value = req.query_value("q").unwrap_or_default();
+            Response::text(format!("{value}\n"))
+        }
+        "/connection" => {
+            io::copy(req.body(), &mut io::sink())?;
+            Response::text(format!("{}\n", req.connection_id()))
+        }
         "/report" => Response::text(report()?),
         _ => {
             let length = io::copy(req.body(), &mut io::sink())?;

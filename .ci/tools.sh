@@ -1,8 +1,18 @@
 # Functions that the scripts in .ci/extra share. The scripts source this file from the repository's root.
 # shellcheck shell=bash
 
+# Installs packages. Fails if it cannot.
+lists_are_new=false
+install() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
+    export DEBIAN_FRONTEND=noninteractive
+    $lists_are_new || apt-get -qq update || return
+    lists_are_new=true
+    apt-get -qq install --no-install-recommends "$@" >/dev/null
+}
+
 # Installs the missing ones of these packages, given as `package` or `package:command`. Exits with 77, "skipped", if it
-# cannot.
+# may not.
 need() {
     local each missing=()
     for each in "$@"; do
@@ -13,9 +23,7 @@ need() {
         echo "skipped: ${missing[*]} cannot be installed: that takes root and apt"
         exit 77
     fi
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update
-    apt-get -qq install --no-install-recommends "${missing[@]}" >/dev/null
+    install "${missing[@]}"
 }
 
 # Waits up to 10 s until the command succeeds.
