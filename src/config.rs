@@ -104,8 +104,12 @@ settings! {
     /// by default.
     ///
     /// Only the time counts during which the connection is blocked in reading that body or writing
-    /// that response, so slow handlers, long polls and server-sent events are not affected. A
-    /// transfer may fall behind by 5 s, and by up to 30 s once it has been faster.
+    /// that response, so slow handlers, long polls and server-sent events are not affected.
+    ///
+    /// A body may fall behind by twice `body_timeout`. So no single pause within `body_timeout`
+    /// ends an upload that is fast enough afterwards, and a drip ends after that time: after a
+    /// minute by default. A response may fall behind by `write_timeout`. If one of the two timeouts
+    /// is turned off, it counts as 30 s here.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
     /// Sets how large a request head may be: 16 KiB by default. Beyond it, the client gets a 431,
     /// or a 414 if the request line alone does not fit.

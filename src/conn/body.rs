@@ -7,6 +7,7 @@ use super::super::error::Error;
 use super::super::event::CloseReason;
 use super::super::proto::{self, BodyDecoder, BodyLength, BodyState, Directives, StatusCode};
 use super::super::sys::sync::time_until;
+use super::rate::MinRate;
 use super::stream::{IoEnd, Stream};
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
@@ -26,24 +27,21 @@ pub(super) struct Exchange {
     /// How much the handler has read, and how much it may read.
     received: u64,
     limit: u64,
+    rate: MinRate,
     /// The status code that reading has failed with.
     pub(super) failure: Option<StatusCode>,
 }
 
 impl Exchange {
-    pub(super) fn new(directives: Directives, limit: u64) -> Exchange {
+    pub(super) fn new(directives: Directives, config: &Config) -> Exchange {
         Exchange {
             decoder: BodyDecoder::new(directives.body),
             directives,
             received: 0,
-            limit,
+            limit: config.max_body_bytes,
+            rate: MinRate::of_body(config.body_timeout, config.min_rate),
             failure: None,
         }
-    }
-
-    /// Returns the exchange before the first request.
-    pub(super) fn none() -> Exchange {
-        Exchange::new(Directives::default(), 0)
     }
 
     /// Returns whether all of the body has been received.
@@ -172,7 +170,9 @@ impl Body<'_> {
         let wanted = to_usize(rest).min(buf.len());
         let target = buf.get_mut(..wanted).unwrap_or_default();
         self.before_wait();
-        let read = self.read_at_rate(target);
+        let timeout = self.config.body_timeout;
+        let rate = &mut self.exchange.rate;
+        let read = self.stream.read_at_rate(target, rate, timeout);
         let n = self.after_wait(read)?;
         self.exchange.received += to_u64(n);
         self.exchange.decoder.consume_data(to_u64(n));
@@ -195,25 +195,13 @@ impl Body<'_> {
                 Some(n) => self.stream.consume(n),
                 None => {
                     self.before_wait();
-                    let filled = self.fill_at_rate();
+                    let timeout = self.config.body_timeout;
+                    let rate = &mut self.exchange.rate;
+                    let filled = self.stream.fill_at_rate(rate, timeout);
                     self.after_wait(filled)?;
                 }
             }
         }
-    }
-
-    fn read_at_rate(&mut self, target: &mut [u8]) -> Result<usize, IoEnd> {
-        if self.stream.reads_too_slowly() {
-            return Err(IoEnd::ReadTimedOut);
-        }
-        self.stream.read(target, self.config.body_timeout)
-    }
-
-    fn fill_at_rate(&mut self) -> Result<usize, IoEnd> {
-        if self.stream.reads_too_slowly() {
-            return Err(IoEnd::ReadTimedOut);
-        }
-        self.stream.fill(self.config.body_timeout)
     }
 
     /// Answers an `Expect: 100-continue` before the first wait.
@@ -289,12 +277,15 @@ impl Body<'_> {
     /// Reads more, for at most `HURRY_INTERVAL`. Fails after the deadline.
     fn fill_before(&mut self, deadline: Option<Instant>) -> Result<(), CloseReason> {
         let time = time_until(deadline);
-        if time.is_zero() || self.stream.reads_too_slowly() {
+        if time.is_zero() {
             return Err(CloseReason::BodyTimeout);
         }
-        match self.stream.fill(Some(time.min(HURRY_INTERVAL))) {
+        let rate = &mut self.exchange.rate;
+        let limit = time.min(HURRY_INTERVAL);
+        match self.stream.fill_at_rate(rate, Some(limit)) {
             Ok(0) => Err(CloseReason::PeerLost),
-            Ok(_) | Err(IoEnd::ReadTimedOut) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(IoEnd::ReadTimedOut) if !rate.is_exhausted() => Ok(()),
             Err(end) => Err(end.into()),
         }
     }

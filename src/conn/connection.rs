@@ -3,7 +3,7 @@
 use super::super::config::Config;
 use super::super::event::{CloseReason, ConnectionState, Event};
 use super::super::lifecycle::{Entry, Registration};
-use super::super::proto::Head;
+use super::super::proto::{Directives, Head};
 use super::body::{Body, Exchange};
 use super::date::DateCache;
 use super::stream::Stream;
@@ -33,9 +33,9 @@ impl<'a> Connection<'a> {
         let config = &registration.registry.config;
         let now = Instant::now();
         Connection {
-            stream: Box::new(Stream::new(transport, config.min_rate, &registration.entry)),
+            stream: Box::new(Stream::new(transport, config, &registration.entry)),
             date: DateCache::default(),
-            exchange: Exchange::none(),
+            exchange: Exchange::new(Directives::default(), config),
             head: Arc::default(),
             registration,
             config,

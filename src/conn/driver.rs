@@ -314,8 +314,8 @@ impl Connection<'_> {
         if entry.is_cut() || self.registration.registry.phase() == Phase::Destroyed {
             return Err(CloseReason::Destroyed);
         }
-        self.exchange = Exchange::new(directives, self.config.max_body_bytes);
-        self.stream.begin_exchange(!self.exchange.is_complete());
+        self.exchange = Exchange::new(directives, self.config);
+        self.stream.begin_exchange(self.config);
         let mut request = Request {
             head: &self.head,
             registration: self.registration,

@@ -1,65 +1,131 @@
-//! The least rate at which a body or a response must move.
+//! For how long a transfer may be blocked: a request body, a response, or what comes after that.
 //!
-//! A clock for each read or write alone would start anew with every byte. So every byte earns a
-//! part of a second, and the time in which the connection is blocked spends it. A handler's own
-//! time is free.
+//! A timeout for each read or write alone would start anew with every byte. So a transfer has
+//! credit: a wait spends as much of it as it lasts, and every byte earns a part of a second. A
+//! handler's own time is free.
+//!
+//! 1. Only a wait ends a transfer: one that outlasts the credit, and in which nothing moves. What
+//!    has come is read before that. So the same bytes at the same times have the same end, however
+//!    they are cut into pieces.
+//! 2. No clock is read here. What becomes of a transfer depends on the waits and the numbers of
+//!    bytes that are recorded, and on nothing else.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How much time a transfer has at first, and at most after it has been faster.
-const INITIAL_CREDIT: Duration = Duration::from_secs(5);
-const MAX_CREDIT: Duration = Duration::from_secs(30);
+/// The timeout that a transfer is measured with if that is turned off and the rate is not.
+pub(super) const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The shortest wait that every system can time.
+const MOMENT: Duration = Duration::from_millis(1);
 
 pub(super) struct MinRate {
-    /// In bytes a second. Zero turns it off, and then no clock is read.
-    rate: u32,
+    /// In bytes a second. `None`: any byte earns all the credit that there may be.
+    rate: Option<u32>,
     /// For how long the transfer may still be blocked.
-    credit: Duration,
+    credit: Credit,
+    /// How much credit there may be. `None`: nothing is measured.
+    most: Option<Credit>,
 }
 
+/// Nanoseconds times bytes a second: what a byte earns is a whole number of these, so that nothing
+/// is lost if many bytes earn it one by one.
+type Credit = u128;
+
+/// What a byte earns: a second, divided by the rate.
+const CREDIT_OF_A_BYTE: Credit = 1_000_000_000;
+
 impl MinRate {
-    pub(super) fn new(rate: u32) -> MinRate {
+    pub(super) fn unlimited() -> MinRate {
+        MinRate {
+            rate: None,
+            credit: Credit::MAX,
+            most: None,
+        }
+    }
+
+    fn new(credit: Duration, most: Duration, rate: Option<u32>) -> MinRate {
         MinRate {
             rate,
-            credit: INITIAL_CREDIT,
+            credit: credit_of(credit, rate),
+            most: Some(credit_of(most, rate)),
         }
     }
 
-    /// Begins a new transfer at the same rate.
-    pub(super) fn restart(&mut self) {
-        self.credit = INITIAL_CREDIT;
+    /// Measures a request body. After a wait for as long as the timeout, there is credit for
+    /// another one. So a single stall ends no upload that is fast enough afterwards.
+    pub(super) fn of_body(timeout: Option<Duration>, rate: Option<u32>) -> MinRate {
+        match measured_timeout(timeout, rate) {
+            Some(timeout) => {
+                let twice = timeout.saturating_mul(2);
+                MinRate::new(twice, twice, rate)
+            }
+            None => MinRate::unlimited(),
+        }
     }
 
-    pub(super) fn rate(&self) -> u32 {
-        self.rate
+    /// Measures a response. There is never more credit than for a wait of the timeout: the
+    /// system's own buffers take megabytes at once, and that says nothing about the client.
+    pub(super) fn of_response(timeout: Option<Duration>, rate: Option<u32>) -> MinRate {
+        match measured_timeout(timeout, rate) {
+            Some(timeout) => MinRate::new(timeout, timeout, rate),
+            None => MinRate::unlimited(),
+        }
     }
 
-    /// Returns whether the transfer has been too slow.
+    /// Returns whether anything is measured.
+    pub(super) fn is_limited(&self) -> bool {
+        self.most.is_some()
+    }
+
+    /// Returns how long the next wait may last: `timeout`, or what is left of the credit.
+    pub(super) fn limit(&self, timeout: Option<Duration>) -> Option<Duration> {
+        if self.most.is_none() {
+            return timeout;
+        }
+        let nanoseconds = self.credit / Credit::from(self.rate.unwrap_or(1));
+        let left = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        let left = left.max(MOMENT);
+        Some(timeout.map_or(left, |timeout| timeout.min(left)))
+    }
+
+    /// Returns whether a wait has spent the last of the credit.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.credit.is_zero()
+        self.credit == 0
     }
 
-    /// Calls `transfer`, which returns how many bytes it has moved, and measures the time.
-    pub(super) fn measure<E>(
-        &mut self,
-        transfer: impl FnOnce() -> Result<usize, E>,
-    ) -> Result<usize, E> {
-        if self.rate == 0 {
-            return transfer();
+    /// Records that so many bytes have moved after a wait for so long.
+    pub(super) fn record(&mut self, bytes: usize, waited: Duration) {
+        let most = match self.most {
+            Some(most) => most,
+            None => return,
+        };
+        let spent = credit_of(waited, self.rate);
+        if spent > self.credit {
+            self.credit = 0;
+            return;
         }
-        let began = Instant::now();
-        let moved = transfer();
-        let n = *moved.as_ref().unwrap_or(&0);
-        self.record(n, began.elapsed());
-        moved
+        self.credit = most.min(self.credit - spent + self.earned_by(bytes));
     }
 
-    /// Records that so many bytes have moved while the connection was blocked for so long.
-    pub(super) fn record(&mut self, bytes: usize, blocked: Duration) {
+    fn earned_by(&self, bytes: usize) -> Credit {
+        if self.rate.is_none() && bytes > 0 {
+            return self.most.unwrap_or(0);
+        }
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let earned = Duration::from_secs(bytes).checked_div(self.rate);
-        let credit = self.credit.saturating_add(earned.unwrap_or(Duration::MAX));
-        self.credit = credit.saturating_sub(blocked).min(MAX_CREDIT);
+        Credit::from(bytes) * CREDIT_OF_A_BYTE
+    }
+}
+
+/// Returns the credit for a wait of this time. (It fits: times have 94 bits, and rates 32.)
+fn credit_of(time: Duration, rate: Option<u32>) -> Credit {
+    time.as_nanos() * Credit::from(rate.unwrap_or(1))
+}
+
+/// Returns the timeout by which a transfer is measured, if it is.
+fn measured_timeout(timeout: Option<Duration>, rate: Option<u32>) -> Option<Duration> {
+    match timeout {
+        Some(timeout) => Some(timeout),
+        None => rate.map(|_| USUAL_TIMEOUT),
     }
 }
 

@@ -6,6 +6,7 @@
 //!    read and one write.
 //! 3. What has been read too far stays in the buffer, and is read next.
 
+use super::super::config::Config;
 use super::super::event::CloseReason;
 use super::super::lifecycle::Entry;
 use super::super::sys::socket::is_timeout;
@@ -13,7 +14,7 @@ use super::rate::MinRate;
 use super::transport::Transport;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The size at which the input buffer starts. It grows while a request head does not fit.
 const INPUT_BYTES: usize = 4 * 1024;
@@ -66,7 +67,6 @@ pub(super) struct Stream {
     /// What is to be written.
     output: Vec<u8>,
     read_timeout: ReadTimeout,
-    read_rate: MinRate,
     write_rate: MinRate,
     /// Whether all output could be written. After a failure, a client would take what follows for
     /// something else, so nothing more is sent.
@@ -76,7 +76,7 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn new(
         transport: Box<dyn Transport>,
-        min_rate: Option<u32>,
+        config: &Config,
         entry: &Arc<Entry>,
     ) -> Stream {
         Stream {
@@ -87,8 +87,7 @@ impl Stream {
             end: 0,
             output: Vec::new(),
             read_timeout: ReadTimeout::Unknown,
-            read_rate: MinRate::new(0),
-            write_rate: MinRate::new(min_rate.unwrap_or(0)),
+            write_rate: MinRate::of_response(config.write_timeout, config.min_rate),
             written: Ok(()),
         }
     }
@@ -102,13 +101,9 @@ impl Stream {
         self.start += n.min(self.end - self.start);
     }
 
-    /// Starts to measure the rates of a new request's body, if it has one, and of its response.
-    pub(super) fn begin_exchange(&mut self, has_body: bool) {
-        self.write_rate.restart();
-        // A request head has a time limit of its own.
-        let rate = if has_body { self.write_rate.rate() } else { 0 };
-        self.read_rate = MinRate::new(rate);
-        self.read_rate.record(self.buffered().len(), Duration::ZERO);
+    /// Starts to measure the rate of a new request's response.
+    pub(super) fn begin_exchange(&mut self, config: &Config) {
+        self.write_rate = MinRate::of_response(config.write_timeout, config.min_rate);
     }
 
     /// Returns memory before a long wait.
@@ -123,7 +118,16 @@ impl Stream {
 
     /// Waits for more input and adds it to the buffer, which its readers bound. Zero is the end.
     pub(super) fn fill(&mut self, timeout: Option<Duration>) -> Result<usize, IoEnd> {
-        self.before_read(timeout)?;
+        self.fill_at_rate(&mut MinRate::unlimited(), timeout)
+    }
+
+    /// Does so for at most `timeout`, and for no longer than the rate allows.
+    pub(super) fn fill_at_rate(
+        &mut self,
+        rate: &mut MinRate,
+        timeout: Option<Duration>,
+    ) -> Result<usize, IoEnd> {
+        let limit = self.before_read(rate, timeout)?;
         // What is moved is little, as its reader could not go on with it.
         self.input.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -133,47 +137,48 @@ impl Stream {
             self.input.resize(size, 0);
         }
         let free = self.input.get_mut(self.end..).unwrap_or_default();
-        let n = receive(&mut *self.transport, &mut self.read_rate, free)?;
+        let n = receive(&mut *self.transport, rate, limit, free)?;
         self.end += n;
         Ok(n)
     }
 
     /// Reads what is buffered, or else more. A large piece goes past the buffer. Zero is the end.
-    pub(super) fn read(
+    pub(super) fn read_at_rate(
         &mut self,
         buf: &mut [u8],
+        rate: &mut MinRate,
         timeout: Option<Duration>,
     ) -> Result<usize, IoEnd> {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
-                self.before_read(timeout)?;
-                return receive(&mut *self.transport, &mut self.read_rate, buf);
+                let limit = self.before_read(rate, timeout)?;
+                return receive(&mut *self.transport, rate, limit, buf);
             }
-            self.fill(timeout)?;
+            self.fill_at_rate(rate, timeout)?;
         }
         let n = self.buffered().read(buf).unwrap_or(0); // reading from a slice does not fail
         self.consume(n);
         Ok(n)
     }
 
-    fn before_read(&mut self, timeout: Option<Duration>) -> Result<(), IoEnd> {
+    /// Sends all output, and sets the timeout of the read that follows. Returns that timeout.
+    fn before_read(
+        &mut self,
+        rate: &MinRate,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Duration>, IoEnd> {
         self.flush()?;
-        let timeout = ReadTimeout::Is(timeout);
-        if self.read_timeout == timeout {
-            return Ok(());
+        if rate.is_exhausted() {
+            return Err(IoEnd::ReadTimedOut);
         }
-        self.read_timeout = timeout;
-        if let ReadTimeout::Is(timeout) = self.read_timeout {
+        let limit = rate.limit(timeout);
+        if self.read_timeout != ReadTimeout::Is(limit) {
+            self.read_timeout = ReadTimeout::Is(limit);
             self.transport
-                .set_read_timeout(timeout)
+                .set_read_timeout(limit)
                 .or(Err(IoEnd::Lost))?;
         }
-        Ok(())
-    }
-
-    /// Returns whether the request body has come too slowly so far.
-    pub(super) fn reads_too_slowly(&self) -> bool {
-        self.read_rate.is_exhausted()
+        Ok(limit)
     }
 
     /// Returns the output buffer, for a response head. Writes what it holds first if that is as
@@ -236,9 +241,11 @@ impl Stream {
         if self.write_rate.is_exhausted() {
             return Err(IoEnd::WriteTimedOut);
         }
+        let limit = self.write_rate.limit(None);
         let transport = &mut self.transport;
-        let send = || retry_interrupted(|| transport.send(piece), IoEnd::WriteTimedOut);
-        let n = self.write_rate.measure(send)?;
+        let n = measure(&mut self.write_rate, limit, || {
+            retry_interrupted(|| transport.send(piece), IoEnd::WriteTimedOut)
+        })?;
         if n == 0 {
             return Err(IoEnd::Lost);
         }
@@ -249,9 +256,29 @@ impl Stream {
 fn receive(
     transport: &mut dyn Transport,
     rate: &mut MinRate,
+    limit: Option<Duration>,
     buf: &mut [u8],
 ) -> Result<usize, IoEnd> {
-    rate.measure(|| retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut))
+    measure(rate, limit, || {
+        retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut)
+    })
+}
+
+/// Calls `transfer`, which waits for at most `limit`, and records how long it has waited.
+fn measure(
+    rate: &mut MinRate,
+    limit: Option<Duration>,
+    transfer: impl FnOnce() -> Result<usize, IoEnd>,
+) -> Result<usize, IoEnd> {
+    if !rate.is_limited() {
+        return transfer();
+    }
+    let began = Instant::now();
+    let moved = transfer();
+    // On a busy machine, this thread runs only some time after the wait has ended.
+    let waited = began.elapsed().min(limit.unwrap_or(Duration::MAX));
+    rate.record(moved.unwrap_or(0), waited);
+    moved
 }
 
 /// Reads or writes once, and again if a signal interrupts it. Returns `timed_out` after a timeout.

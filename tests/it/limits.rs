@@ -152,7 +152,9 @@ fn a_stalled_body_gets_408() {
 
 #[test]
 fn a_dripping_body_gets_408() {
-    let server = Server::builder().body_timeout(None).min_rate(1_000_000);
+    // A drip may fall behind by twice this time, in which no pause is as long.
+    let server = Server::builder().body_timeout(SHORT * 3);
+    let server = server.min_rate(1_000_000);
     let (server, events) = observed(server, count);
     let (length, chunked) = ("Content-Length: 1000000", "Transfer-Encoding: chunked");
     let burst = "a".repeat(100_000);
@@ -221,8 +223,9 @@ fn an_unread_response_ends_the_connection() {
 
 #[test]
 fn a_slowly_read_response_ends_the_connection() {
-    // The client reads a mebibyte a second, so the write timeout does not apply.
-    let builder = Server::builder().write_timeout(SOON).min_rate(100_000_000);
+    // The client reads four megabytes a second, so that it never reads nothing for as long.
+    let builder = Server::builder().write_timeout(SHORT * 5);
+    let builder = builder.min_rate(100_000_000);
     let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
     let (server, events) = observed(builder, endless);
     let mut tcp = TcpStream::connect(server.local_addr()).unwrap();

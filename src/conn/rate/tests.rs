@@ -1,31 +1,210 @@
 use super::MinRate;
 use std::time::Duration;
 
-/// So many bytes in so many seconds.
-type Step = (usize, u64);
+/// At this time in milliseconds, so many bytes come, or are taken.
+type Arrival = (u64, usize);
 
-/// Whether a transfer is still fast enough after each of these steps.
-fn goes_on(rate: u32, steps: &[Step]) -> Vec<bool> {
-    let mut transfer = MinRate::new(rate);
-    let after = |(bytes, seconds): &Step| {
-        transfer.record(*bytes, Duration::from_secs(*seconds));
-        !transfer.is_exhausted()
-    };
-    steps.iter().map(after).collect()
+/// How a transfer has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Everything that was to come has come.
+    Whole,
+    /// It was too slow at this time, in milliseconds.
+    TooSlow(u64),
 }
 
-#[test]
-fn a_slow_transfer_has_5_s_of_credit_and_30_s_after_a_burst() {
-    let table: [(u32, &[Step], &[bool]); 7] = [
-        (240, &[(1, 2), (1, 2), (1, 2)], &[true, true, false]),
-        (240, &[(240, 1), (240, 1), (2400, 10)], &[true; 3]),
-        (240, &[(239, 4), (0, 1), (0, 1)], &[true, true, false]),
-        (240, &[(1 << 30, 1), (1, 29), (1, 2)], &[true, true, false]),
-        (240, &[(1 << 30, 1), (1, 29), (2400, 2)], &[true; 3]),
-        (240, &[(7200, 29)], &[true]),
-        (0, &[(0, 1000), (0, 1_000_000)], &[true; 2]),
-    ];
-    for (rate, steps, want) in table {
-        assert_eq!(goes_on(rate, steps), want, "{rate}: {steps:?}");
+use End::{TooSlow, Whole};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+fn seconds(seconds: u64) -> u64 {
+    seconds * 1000
+}
+
+/// Moves what arrives, in pieces of at most `most` bytes, as a connection does: what has come is
+/// read, and only then there is a wait.
+fn transfer(
+    mut rate: MinRate,
+    timeout: Option<Duration>,
+    arrivals: &[Arrival],
+    most: usize,
+) -> End {
+    let mut now = 0;
+    for (time, bytes) in arrivals {
+        let mut rest = *bytes;
+        while rest > 0 {
+            if rate.is_exhausted() {
+                return TooSlow(now);
+            }
+            let wait = Duration::from_millis(time.saturating_sub(now));
+            let limit = rate.limit(timeout).unwrap_or(Duration::MAX);
+            if wait > limit {
+                return TooSlow(now + limit.as_millis() as u64);
+            }
+            let piece = rest.min(most);
+            rate.record(piece, wait);
+            now = now.max(*time);
+            rest -= piece;
+        }
     }
+    Whole
+}
+
+/// Cuts each arrival into several ones at the same time.
+fn cut(arrivals: &[Arrival], parts: usize) -> Vec<Arrival> {
+    let mut pieces = Vec::new();
+    for (time, bytes) in arrivals {
+        for part in 0..parts {
+            let from = bytes * part / parts;
+            let to = bytes * (part + 1) / parts;
+            pieces.push((*time, to - from));
+        }
+    }
+    pieces
+}
+
+/// As many arrivals as that, one in each period, each of so many bytes.
+fn regular(from: u64, period: u64, count: u64, bytes: usize) -> Vec<Arrival> {
+    (1..=count).map(|n| (from + n * period, bytes)).collect()
+}
+
+/// Regression: the rate was asked before what had come was read. So two bytes that came after 6 s
+/// were too late, and one was not.
+#[test]
+fn the_same_bytes_at_the_same_times_have_the_same_end_however_they_are_cut() {
+    let burst_and_drip = [vec![(0, 100_000)], regular(0, seconds(7), 30, 100)].concat();
+    let two_stalls = vec![(seconds(29), 1), (seconds(58), 1), (seconds(62), 1)];
+    let paid_stalls = vec![
+        (seconds(29), 4800),
+        (seconds(58), 4800),
+        (seconds(87), 4800),
+        (seconds(116), 4800),
+    ];
+    let table: [(&str, Vec<Arrival>, End); 11] = [
+        ("at once", vec![(0, 1000)], Whole),
+        ("after 6 s", vec![(0, 1), (6000, 1), (6050, 1)], Whole),
+        (
+            "after a stall",
+            vec![(seconds(30), 2), (seconds(34), 960)],
+            Whole,
+        ),
+        (
+            "too late",
+            vec![(seconds(1), 9), (seconds(32), 9)],
+            TooSlow(seconds(31)),
+        ),
+        ("silence", vec![(seconds(100), 1)], TooSlow(seconds(30))),
+        ("at the rate", regular(0, 1000, 1000, 240), Whole),
+        (
+            "at the rate after a stall",
+            regular(seconds(20), seconds(10), 100, 2400),
+            Whole,
+        ),
+        (
+            "half as fast",
+            regular(0, 1000, 1000, 120),
+            TooSlow(119_500),
+        ),
+        ("two stalls", two_stalls, TooSlow(60_008)),
+        ("stalls that are paid for", paid_stalls, Whole),
+        ("a burst, and a drip", burst_and_drip, TooSlow(63_750)),
+    ];
+    for (why, arrivals, want) in table {
+        for parts in [1, 2, 3, 7, 100] {
+            for most in [1, 2, 100, 4096, usize::MAX] {
+                let rate = MinRate::of_body(Some(TIMEOUT), Some(240));
+                let pieces = cut(&arrivals, parts);
+                let end = transfer(rate, Some(TIMEOUT), &pieces, most);
+                assert_eq!(end, want, "{why}, {parts} parts of at most {most} bytes");
+            }
+        }
+    }
+}
+
+/// Any stall within the timeout is followed by at least the least rate, in pieces of any size.
+#[test]
+fn a_stall_within_the_timeout_ends_no_upload_that_is_fast_enough_afterwards() {
+    for stall in [1, 5, 6, 29, 30] {
+        for before in [0, 1, 100, 1 << 20] {
+            for period in [1, 5, 30] {
+                let at_rate = usize::try_from(240 * period).unwrap();
+                let mut arrivals = vec![(0, before)];
+                arrivals.extend(regular(seconds(stall), seconds(period), 20, at_rate));
+                arrivals.insert(1, (seconds(stall), 1));
+                let rate = MinRate::of_body(Some(TIMEOUT), Some(240));
+                let end = transfer(rate, Some(TIMEOUT), &arrivals, 4096);
+                assert_eq!(
+                    end, Whole,
+                    "{stall} s after {before} bytes, then {period} s"
+                );
+            }
+        }
+    }
+}
+
+/// A drip at less than the least rate ends in time, whatever its period.
+#[test]
+fn a_drip_ends_after_twice_the_timeout() {
+    type Settings = (Option<u64>, Option<u32>);
+    let table: [(Settings, u64, End, &str); 9] = [
+        (
+            (Some(30), Some(240)),
+            1000,
+            TooSlow(60_250),
+            "a byte a second",
+        ),
+        (
+            (Some(30), Some(240)),
+            29_000,
+            TooSlow(60_008),
+            "a byte in 29 s",
+        ),
+        (
+            (Some(30), Some(240)),
+            31_000,
+            TooSlow(30_000),
+            "none in 30 s",
+        ),
+        ((Some(1), Some(240)), 100, TooSlow(2083), "a short timeout"),
+        (
+            (None, Some(240)),
+            50_000,
+            TooSlow(60_004),
+            "no timeout, so 30 s",
+        ),
+        (
+            (None, Some(240)),
+            1_000_000,
+            TooSlow(60_000),
+            "no timeout, and silence",
+        ),
+        ((Some(30), None), 29_000, Whole, "no rate"),
+        (
+            (Some(30), None),
+            31_000,
+            TooSlow(30_000),
+            "no rate, and none in 30 s",
+        ),
+        ((None, None), 1_000_000, Whole, "neither"),
+    ];
+    for ((timeout, rate), period, want, why) in table {
+        let timeout = timeout.map(Duration::from_secs);
+        let body = MinRate::of_body(timeout, rate);
+        let end = transfer(body, timeout, &regular(0, period, 1000, 1), 4096);
+        assert_eq!(end, want, "{why}");
+    }
+}
+
+/// A rate that no transfer reaches ends one that never waits for long.
+#[test]
+fn a_drip_faster_than_the_clock_of_the_system_ends() {
+    let mut rate = MinRate::of_body(Some(TIMEOUT), Some(1_000_000));
+    let mut waited = Duration::ZERO;
+    while !rate.is_exhausted() {
+        let wait = Duration::from_micros(900);
+        assert!(rate.limit(Some(TIMEOUT)).unwrap() >= wait);
+        rate.record(1, wait);
+        waited += wait;
+    }
+    assert_eq!(waited.as_secs(), 60);
 }
