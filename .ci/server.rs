@@ -26,7 +26,7 @@ struct Tally {
 fn main() -> io::Result<()> {
     let mut builder = Server::builder()
         .max_body_bytes(100_000_000)
-        // A test cannot wait for the defaults of 30 s, which count twice and three times.
+        // A test cannot wait for the defaults of 30 s, twice, and of 60 s.
         .body_timeout(Duration::from_secs(4))
         .write_timeout(Duration::from_secs(4))
         .on_event(|event| with_tally(|tally| tally.note(event)));

@@ -97,9 +97,13 @@ settings! {
     /// Sets how long reading a request body may go without a byte: 30 s by default. Beyond it, the
     /// client gets a 408.
     body_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
-    /// Sets how long sending may go without a byte being taken: 30 s by default. The system may
-    /// make it three times as long.
-    write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
+    /// Sets how long sending may go without a byte being taken: 60 s by default. Beyond it, the
+    /// connection is closed.
+    ///
+    /// It is the system that takes bytes, into its own buffers, and it reports in steps what a slow
+    /// client reads. On Linux's loopback interface, a step is up to 130 KB, for which a client that
+    /// reads 3 kB/s takes 45 s. So do not set it to much less if such clients count.
+    write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(60));
     /// Sets the fewest bytes a second at which a request body may come and a response be taken: 240
     /// by default.
     ///

@@ -244,7 +244,7 @@ impl Stream {
         let limit = self.write_rate.limit(None);
         let transport = &mut self.transport;
         let n = measure(&mut self.write_rate, limit, || {
-            retry_interrupted(|| transport.send(piece), IoEnd::WriteTimedOut)
+            retry_interrupted(|| transport.send_within(piece, limit), IoEnd::WriteTimedOut)
         })?;
         if n == 0 {
             return Err(IoEnd::Lost);

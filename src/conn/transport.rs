@@ -25,6 +25,12 @@ const WRAPPED_BYTES: usize = 16 * 1024;
 pub(crate) trait Transport: Send {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Does the same for at most `limit` instead of the write timeout, unless a call cannot be
+    /// made again when the system has ended it.
+    fn send_within(&mut self, bytes: &[u8], limit: Option<Duration>) -> io::Result<usize> {
+        let _ = limit;
+        self.send(bytes)
+    }
     /// Sets the read timeout. `None` waits for ever.
     fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
     /// Sets the write timeout. `None` waits for ever.
@@ -52,11 +58,14 @@ impl Socket {
     ) -> Result<Box<dyn Transport>, CloseReason> {
         let config = &registration.registry.config;
         socket::prepare(&tcp).or(Err(CloseReason::SetupFailed))?;
-        tcp.set_write_timeout(config.write_timeout)
-            .or(Err(CloseReason::SetupFailed))?;
         let mut wrapped = None;
         if let Some(hook) = &config.transport {
+            tcp.set_write_timeout(config.write_timeout)
+                .or(Err(CloseReason::SetupFailed))?;
             wrapped = Some(wrap(&tcp, registration, hook)?);
+        } else {
+            socket::set_write_timeout(&tcp, config.write_timeout)
+                .or(Err(CloseReason::SetupFailed))?;
         }
         Ok(Box::new(Socket {
             tcp,
@@ -138,6 +147,10 @@ impl Transport for Socket {
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send_within(bytes, self.write_timeout)
+    }
+
+    fn send_within(&mut self, bytes: &[u8], limit: Option<Duration>) -> io::Result<usize> {
         let entry = &self.entry;
         let n = match &mut self.wrapped {
             Some(wrapped) => {
@@ -147,7 +160,7 @@ impl Transport for Socket {
                 flush(&mut **wrapped)?;
                 n
             }
-            None => socket::write(&self.tcp, bytes, self.write_timeout, || entry.is_cut())?,
+            None => socket::write(&self.tcp, bytes, limit, || entry.is_cut())?,
         };
         entry.count_sent(n);
         Ok(n)
@@ -160,7 +173,10 @@ impl Transport for Socket {
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.write_timeout = timeout;
-        self.tcp.set_write_timeout(timeout)
+        match self.wrapped {
+            Some(_) => self.tcp.set_write_timeout(timeout),
+            None => socket::set_write_timeout(&self.tcp, timeout),
+        }
     }
 
     fn shut_down(&mut self, direction: Shutdown) {
@@ -175,7 +191,7 @@ impl Transport for Socket {
         if self.wrapped.is_some() {
             return Err(self);
         }
-        socket::give_away(&self.tcp, self.read_timeout);
+        socket::give_away(&self.tcp, self.read_timeout, self.write_timeout);
         Ok(self.tcp)
     }
 }

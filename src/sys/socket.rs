@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 /// How long a read blocks at most on Windows.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a write waits at a time, at most and at least.
+const WRITE_TICK: Duration = Duration::from_secs(1);
+const SHORTEST_WRITE_TICK: Duration = Duration::from_millis(1);
+
 /// How long a write sleeps at most on Windows when the system takes nothing.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
@@ -50,11 +54,28 @@ pub(crate) fn set_read_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io
     tcp.set_read_timeout(timeout)
 }
 
-/// Prepares a socket for the user, with the read timeout itself instead of the tick.
-pub(crate) fn give_away(tcp: &TcpStream, read_timeout: Option<Duration>) {
+/// Sets the write timeout for [`write`]. `None` waits for ever.
+pub(crate) fn set_write_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
+    let tick = match timeout {
+        Some(timeout) => (timeout / 30)
+            .clamp(SHORTEST_WRITE_TICK, WRITE_TICK)
+            .min(timeout),
+        None => WRITE_TICK,
+    };
+    tcp.set_write_timeout(Some(tick))
+}
+
+/// Prepares a socket for the user, with the timeouts themselves instead of the ticks.
+pub(crate) fn give_away(
+    tcp: &TcpStream,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+) {
+    // The user may set other ones.
     if cfg!(windows) {
-        let _ = tcp.set_read_timeout(read_timeout); // the user may set another one
+        let _ = tcp.set_read_timeout(read_timeout);
     }
+    let _ = tcp.set_write_timeout(write_timeout);
 }
 
 /// Reads once, within the timeout that was set. On Windows, ends when `is_stopped` says so.
@@ -74,7 +95,11 @@ pub(crate) fn read(
     tcp.read(buf)
 }
 
-/// Writes once, within the write timeout of the socket. On Windows, ends when `is_stopped` says so.
+/// Writes once, within this timeout. On Windows, ends when `is_stopped` says so.
+///
+/// Waits for a tick at a time. A wait of Linux ends early only if a third of the system's buffer
+/// has become free, which may be a megabyte. The next call finds what has become free since, so
+/// that a slow reader is seen to read.
 pub(crate) fn write(
     mut tcp: &TcpStream,
     bytes: &[u8],
@@ -86,7 +111,18 @@ pub(crate) fn write(
             write_nonblocking(tcp, bytes, began)
         });
     }
-    tcp.write(bytes)
+    let began = Instant::now();
+    loop {
+        match tcp.write(bytes) {
+            Err(error) if is_timeout(&error) && !has_lasted(began, timeout) => {}
+            written => return written,
+        }
+    }
+}
+
+/// Returns whether this time has passed since then.
+fn has_lasted(began: Instant, timeout: Option<Duration>) -> bool {
+    timeout.map_or(false, |timeout| began.elapsed() >= timeout)
 }
 
 /// Reads or writes through a transport. On Windows: again after each tick, until something moves,
@@ -110,7 +146,7 @@ pub(crate) fn retry_until(
         if is_last {
             return Ok(0);
         }
-        if timeout.map_or(false, |timeout| began.elapsed() >= timeout) {
+        if has_lasted(began, timeout) {
             return Err(error);
         }
     }

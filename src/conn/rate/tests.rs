@@ -1,3 +1,4 @@
+use super::super::super::config::Config;
 use super::MinRate;
 use std::time::Duration;
 
@@ -207,4 +208,34 @@ fn a_drip_faster_than_the_clock_of_the_system_ends() {
         waited += wait;
     }
     assert_eq!(waited.as_secs(), 60);
+}
+
+/// What Linux's loopback interface takes of a response, as it was measured: its buffers, which
+/// grow for two seconds, and then what the client reads, in steps of 95 KB.
+#[test]
+fn a_client_that_reads_nothing_has_the_write_timeout_and_a_slow_reader_goes_on() {
+    let buffers = vec![(0, 3_937_280), (1080, 5120), (2100, 333_312)];
+    let at_3_kb = vec![(45_200, 27_000), (80_000, 95_232), (114_000, 95_232)];
+    let later = vec![(seconds(1000), 1)];
+    let silent = [buffers.clone(), later.clone()].concat();
+    let reads_on = [buffers.clone(), at_3_kb.clone()].concat();
+    let stops = [buffers, at_3_kb, later].concat();
+    let a_byte_now_and_then = regular(0, seconds(25), 100, 1);
+    let table: [(&str, &[Arrival], Option<u32>, End); 7] = [
+        ("nothing is read", &silent, Some(240), TooSlow(62_100)),
+        ("nor without a rate", &silent, None, TooSlow(62_100)),
+        ("3 kB/s", &reads_on, Some(240), Whole),
+        ("the same without a rate", &reads_on, None, Whole),
+        ("a reader that stops", &stops, Some(240), TooSlow(174_000)),
+        ("a drip", &a_byte_now_and_then, Some(240), TooSlow(60_008)),
+        ("without a rate", &a_byte_now_and_then, None, Whole),
+    ];
+    for (why, taken, rate, want) in table {
+        let timeout = Config::default().write_timeout;
+        for most in [1 << 10, 1 << 20] {
+            let response = MinRate::of_response(timeout, rate);
+            let end = transfer(response, None, taken, most);
+            assert_eq!(end, want, "{why}, in pieces of at most {most} bytes");
+        }
+    }
 }

@@ -157,6 +157,7 @@ impl Parts {
         assert_eq!(client.head_response().status, 101);
         let (stream, token) = streams.recv_timeout(SOON).unwrap();
         let (tcp, unread, lease) = stream.into_tcp().unwrap();
+        assert_eq!(tcp.write_timeout().unwrap(), None, "not the library's own");
         Parts {
             client,
             tcp,
