@@ -96,6 +96,12 @@ settings! {
     idle_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(75));
     /// Sets how long reading a request body may go without a byte: 30 s by default. Beyond it, the
     /// client gets a 408.
+    ///
+    /// The rest of a body that the handler has not read is awaited for as long. So is what a client
+    /// sends after a last response, which is discarded while it comes: for at least a second, and
+    /// for 30 s if this is turned off. A client may pause there for 5 s, and for 1 s if nothing of
+    /// its request is missing or the server drains. After 16 MiB, the connection ends in any case,
+    /// so the sender of a larger upload may lose a response that came early.
     body_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
     /// Sets how long sending may go without a byte being taken: 60 s by default. Beyond it, the
     /// connection is closed.

@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 pub const LAST_GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
+/// The beginning of a request whose body is longer than what a server waits for.
+pub const UPLOAD: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+
 /// A connection of a client.
 pub struct Client {
     pub stream: TcpStream,

@@ -15,9 +15,9 @@
 //!    request instead of the rest.
 //! 4. While anything of a response is in the output buffer, the connection is in no state that
 //!    makes room for others.
-//! 5. After a last response, the connection lingers (RFC 9112 §9.6). If the client has sent
-//!    anything more, closing at once would reset the connection and destroy the response on its
-//!    way.
+//! 5. After a last response, the connection lingers (RFC 9112 §9.6) for as long as the client goes
+//!    on sending at speed. Closing at once would reset the connection and destroy the response on
+//!    its way.
 
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event, Phase};

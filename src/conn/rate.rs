@@ -72,6 +72,11 @@ impl MinRate {
         }
     }
 
+    /// Measures what a client sends after its last response.
+    pub(super) fn of_linger(credit: Duration, most: Duration, rate: Option<u32>) -> MinRate {
+        MinRate::new(credit, most, rate)
+    }
+
     /// Returns whether anything is measured.
     pub(super) fn is_limited(&self) -> bool {
         self.most.is_some()

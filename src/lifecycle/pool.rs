@@ -58,6 +58,11 @@ impl State {
 }
 
 impl Registry {
+    /// Returns whether the server drains and a connection in its queue waits for a place.
+    pub(crate) fn is_place_awaited_in_drain(&self) -> bool {
+        self.is_draining_or_destroyed() && !self.lock().pool.queue.is_empty()
+    }
+
     /// Returns the connection for a thread that has just been started. `None`: it is to end.
     pub(crate) fn first_job(&self) -> Option<Job> {
         let thread = current_thread_id();

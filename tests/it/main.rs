@@ -16,6 +16,7 @@ mod hostile_clients;
 mod http;
 mod layers;
 mod limits;
+mod lingering;
 mod places;
 mod refusals;
 mod regressions;

@@ -133,7 +133,7 @@ fn one_destroy_cuts_connections_in_every_state() {
     let (handle, addr) = (running.handle(), running.local_addr());
     let mut clients: Vec<Client> = STATES
         .iter()
-        .filter(|(_, state, _)| *state != ConnectionState::Closing) // lingering lasts for a second only
+        .filter(|(_, state, _)| *state != ConnectionState::Closing) // lingering lasts for seconds only
         .map(|(say, state, _)| bring(&handle, addr, say, *state))
         .collect();
     facts.wait_for(|fact| *fact == Fact::Opened(1)); // the state of the silent one is `New` with or without a thread

@@ -58,6 +58,7 @@ scenes! {
     places:
         turns_of_a_queue
         turns_of_a_queue_destroyed
+        turns_of_a_queue_behind_a_slow_upload
         eviction_of_a_slow_reader
         eviction_of_a_last_response
         eviction_of_a_refused_request
@@ -87,6 +88,7 @@ scenes! {
         no_thread_for_the_server
         a_close_that_lingers
         a_last_response_and_more_bytes
+        an_early_answer_to_a_slow_upload
         refusals_while_closing_lingers
         more_refusals_while_closing_lingers;
     threads:

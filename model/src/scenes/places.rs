@@ -1,6 +1,8 @@
 //! Places: clients that wait for one, are refused, or make room.
 
-use crate::client::{is_served, start_talk, talk, talk_and_note, Client, GET, LAST_GET};
+use crate::client::{
+    is_served, start_talk, talk, talk_and_note, Client, GET, LAST_GET, UPLOAD,
+};
 use crate::library::hardstop::{BodyWriter, CloseReason, Event, Request, Response, Server};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
@@ -51,6 +53,39 @@ pub fn turns_of_a_queue_destroyed() {
     subject.destroy_and_finish(&running);
     drainer.join();
     join_all(clients);
+    subject.check_responses();
+}
+
+/// A client that goes on sending after its last response, before another one in the queue of a
+/// drain. It does not have its turn for long.
+pub fn turns_of_a_queue_behind_a_slow_upload() {
+    let handler = |_: &mut Request<'_>| Response::text("hello").with_close();
+    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
+    let uploader = {
+        let subject = subject.clone();
+        user(move || {
+            let mut client = Client::connect(subject.addr)?;
+            client.send(UPLOAD);
+            for _ in 0..20 {
+                sleep(Duration::from_millis(500));
+                client.send(&[b'x'; 1000]);
+            }
+            Some(client.read_to_end(&subject))
+        })
+    };
+    let other = {
+        let subject = subject.clone();
+        user(move || {
+            let watch = Stopwatch::start();
+            talk(&subject, LAST_GET);
+            watch.check(Duration::from_secs(2));
+        })
+    };
+    subject.handle.drain();
+    other.join();
+    uploader.join();
+    subject.finish(&running);
+    check_nothing_left();
     subject.check_responses();
 }
 

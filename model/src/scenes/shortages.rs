@@ -1,6 +1,6 @@
 //! What happens when descriptors or threads run out, or closing takes long.
 
-use crate::client::{start_talk, talk, Client, GET, LAST_GET};
+use crate::client::{start_talk, talk, Client, GET, LAST_GET, UPLOAD};
 use crate::library::hardstop::{Builder, Request, Response};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
@@ -169,6 +169,33 @@ pub fn a_last_response_and_more_bytes() {
     check(
         answers.len() == 1 || is_early(),
         "a last response was lost in a reset",
+    );
+    subject.handle.drain();
+    subject.finish(&running);
+    check_nothing_left();
+}
+
+/// An answer that comes before most of its request. The client reads it when it has sent all.
+pub fn an_early_answer_to_a_slow_upload() {
+    with(|world| world.net.reset_loses = true);
+    let handler = |_: &mut Request<'_>| Response::text("hello").with_close();
+    let (subject, running) = Subject::spawn(|builder| builder, handler);
+    let client = {
+        let subject = subject.clone();
+        user(move || {
+            let mut client = Client::connect(subject.addr)?;
+            client.send(UPLOAD);
+            for _ in 0..3 {
+                sleep(Duration::from_secs(2));
+                client.send(&[b'x'; 1000]);
+            }
+            Some(client.read_to_end(&subject))
+        })
+    };
+    let answers = client.join().flatten().unwrap_or_default();
+    check(
+        answers.len() == 1 || is_early(),
+        "an early answer was lost in a reset",
     );
     subject.handle.drain();
     subject.finish(&running);

@@ -239,3 +239,34 @@ fn a_client_that_reads_nothing_has_the_write_timeout_and_a_slow_reader_goes_on()
         }
     }
 }
+
+#[test]
+fn a_lingering_client_has_its_credit_and_more_while_it_sends() {
+    let (credit, most) = (Duration::from_secs(1), Duration::from_secs(5));
+    let table: [(&str, Vec<Arrival>, Option<u32>, End); 5] = [
+        ("silence", vec![(2000, 1)], Some(240), TooSlow(1000)),
+        ("at the rate", regular(0, 1000, 100, 240), Some(240), Whole),
+        (
+            "in pauses",
+            regular(0, 5000, 100, 1200),
+            Some(240),
+            TooSlow(1000),
+        ),
+        (
+            "in pauses, after a burst",
+            [vec![(900, 1200)], regular(900, 5000, 100, 1200)].concat(),
+            Some(240),
+            Whole,
+        ),
+        (
+            "without a rate",
+            [vec![(900, 1)], regular(900, 5000, 100, 1)].concat(),
+            None,
+            Whole,
+        ),
+    ];
+    for (why, arrivals, rate, want) in table {
+        let linger = MinRate::of_linger(credit, most, rate);
+        assert_eq!(transfer(linger, None, &arrivals, 4096), want, "{why}");
+    }
+}
