@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind, Read, Write};
 
 /// Where the closure of [`Response::stream`](super::Response::stream) writes its body.
 ///
-/// Small writes are collected. [`flush`](Write::flush) puts them on the wire at once, as
-/// server-sent events need it. Every write fails once the connection is cut, or once the client is
+/// Small writes are collected: up to 16 KiB leave together. [`flush`](Write::flush) puts them on the
+/// wire at once, as server-sent events need it. Every write fails once the connection is cut, or once the client is
 /// gone or takes the data too slowly.
 #[doc(alias = "sse")]
 pub struct BodyWriter<'a> {
@@ -67,22 +67,53 @@ impl<'a> BodyWriter<'a> {
     /// Copies a reader, as [`std::io::copy`] does, with a larger buffer, and no further than the
     /// body goes.
     pub(super) fn copy(&mut self, reader: &mut dyn Read) -> io::Result<()> {
+        match self.rest {
+            Some(length) => self.copy_length(reader, length),
+            None => self.copy_to_end(reader),
+        }
+    }
+
+    /// Copies a reader whose length is known. Small pieces leave together, as the client waits for
+    /// all of it anyway.
+    fn copy_length(&mut self, reader: &mut dyn Read, length: u64) -> io::Result<()> {
         // One byte more than is due, to see whether there is more.
-        let due = self.rest.unwrap_or(u64::MAX).saturating_add(1);
+        let due = length.saturating_add(1);
         let size = usize::try_from(due).unwrap_or(usize::MAX).min(PIECE_BYTES);
         let mut piece = vec![0; size];
         while self.rest != Some(0) {
-            match reader.read(&mut piece) {
-                Ok(0) => break,
-                Ok(n) => {
-                    let bytes = piece.get(..n).ok_or(ErrorKind::InvalidData)?;
-                    self.write_all(bytes)?;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            let n = read_once(reader, &mut piece)?;
+            if n == 0 {
+                break;
             }
+            self.write_all(piece.get(..n).unwrap_or_default())?;
         }
         Ok(())
+    }
+
+    /// Copies a reader whose length is not known. The next read may block, for as long as an event
+    /// or a line of a log does not come. So what a read has given leaves before the next one.
+    fn copy_to_end(&mut self, reader: &mut dyn Read) -> io::Result<()> {
+        // The end of a chunk stands behind its data. In a write of its own, it would be a third one
+        // for each piece of a large file.
+        let mut piece = vec![0; PIECE_BYTES + CHUNK_END.len()];
+        loop {
+            let n = read_once(reader, piece.get_mut(..PIECE_BYTES).unwrap_or_default())?;
+            if n == 0 {
+                return Ok(());
+            }
+            self.check()?;
+            let mut end = n;
+            if self.chunked {
+                end += CHUNK_END.len();
+                let chunk_end = piece.get_mut(n..end).unwrap_or_default();
+                chunk_end.copy_from_slice(CHUNK_END);
+                let _ = self.stream.push(chunk_size_line(n).as_bytes()); // `check` finds a failure
+            }
+            let _ = self.stream.push(piece.get(..end).unwrap_or_default());
+            let _ = self.stream.flush();
+            self.check()?;
+            self.written += u64::try_from(n).unwrap_or(u64::MAX);
+        }
     }
 
     /// Sends the small writes that have been collected.
@@ -151,6 +182,19 @@ impl Write for BodyWriter<'_> {
         self.send_pending()?;
         let _ = self.stream.flush(); // `check` finds a failure
         self.check()
+    }
+}
+
+/// Reads once, and again if a signal interrupts it. Fails if the reader claims to have read more
+/// than there was room for.
+fn read_once(reader: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(buf) {
+            Ok(n) if n > buf.len() => return Err(ErrorKind::InvalidData.into()),
+            Ok(n) => return Ok(n),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod failures;
 mod files;
+mod readers;
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses};
