@@ -72,8 +72,8 @@ pub enum Event {
     RequestFailed { id: ConnectionId, error: Error },
     /// A handler, the reader or closure of its response, or a transport panicked.
     ///
-    /// The client gets a 500, or an early end if the response has begun. The server goes on. The
-    /// message is empty if the panic had no text.
+    /// The client gets a 500, or an early end if a part of the response has left. The server goes
+    /// on. The message is empty if the panic had no text.
     #[non_exhaustive]
     HandlerPanicked { id: ConnectionId, message: String },
     /// A connection has ended. This is the last event about it.
@@ -129,7 +129,7 @@ pub enum CloseReason {
     WriteTimeout,
     /// A request was refused with this status code, or reading its body failed with it.
     Refused(StatusCode),
-    /// The response's reader or closure failed after the response head had been made.
+    /// The response's reader or closure failed after a part of the response had left.
     ResponseFailed,
     /// The handler, or the response's reader or closure, panicked.
     HandlerPanicked,

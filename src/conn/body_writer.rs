@@ -49,15 +49,20 @@ impl<'a> BodyWriter<'a> {
 
     /// Sends what is left, and what ends the body. `written` is the result of the user's closure.
     ///
-    /// Fails if that failed, or if the body is shorter than announced.
+    /// Fails if that failed, or if the body is shorter than announced. If nothing of the response
+    /// has left by then, it stays so, and the caller can send another one instead.
     pub(super) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
-        // What has been written leaves also after a failure.
-        self.send_pending()?;
-        written?;
-        if self.rest.unwrap_or(0) > 0 {
+        let mut outcome = written;
+        if outcome.is_ok() && self.rest.unwrap_or(0) > 0 {
             let text = "the response's reader ended before its length";
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
+            outcome = Err(io::Error::new(ErrorKind::UnexpectedEof, text));
         }
+        if outcome.is_err() && !self.is_whole() && self.stream.is_response_unsent() {
+            return outcome;
+        }
+        // Once a part has left, what has been written leaves also after a failure.
+        self.send_pending()?;
+        outcome?;
         if self.chunked {
             let _ = self.stream.push(LAST_CHUNK); // `check` finds a failure
         }

@@ -9,7 +9,7 @@ use super::super::sys::panic;
 use super::body_writer::BodyWriter;
 use super::connection::{report_panic, Connection};
 use super::rate::{MinRate, USUAL_TIMEOUT};
-use super::response::{Payload, Response, UpgradeFn};
+use super::response::{Payload, Response, StreamBody, UpgradeFn};
 use super::stream::IoEnd;
 use std::io;
 use std::mem;
@@ -36,6 +36,14 @@ pub(super) enum Finished {
     Answer(Response),
     /// The connection leaves HTTP, and a 101 has been sent.
     Leave(UpgradeFn),
+}
+
+/// What has become of a response's body.
+enum Sent {
+    /// All of it, which is this many bytes, is sent or in the output.
+    Whole(u64),
+    /// It failed before anything of the response had left, and another response can be sent.
+    TakenBack(Error),
 }
 
 impl Connection<'_> {
@@ -183,19 +191,17 @@ impl Connection<'_> {
         }
     }
 
-    /// Sends a response. Returns whether the connection can go on after it, for which `keep_alive`
+    /// Sends a response. Returns whether the connection can go on after it, for which `may_go_on`
     /// must hold.
-    fn respond(&mut self, mut response: Response, keep_alive: bool) -> Result<bool, CloseReason> {
+    fn respond(&mut self, mut response: Response, may_go_on: bool) -> Result<bool, CloseReason> {
         let replaced = self.replace_invalid(&mut response);
         if let Some(error) = response.failure.take() {
             self.report_failure(error);
         }
         let version = self.head.version;
         let framing = response.framing(version);
-        let keep_alive = keep_alive
-            && replaced.is_ok()
-            && !response.closes
-            && framing != BodyFraming::UntilClose;
+        let keep_alive =
+            may_go_on && replaced.is_ok() && !response.closes && framing != BodyFraming::UntilClose;
         let connection = if !keep_alive {
             ConnectionField::Close
         } else if version == Version::Http10 {
@@ -208,21 +214,34 @@ impl Connection<'_> {
         let status = response.status;
         let payload = response.payload;
         // Dropping a body that is not sent is the user's code as well.
-        let mut sent = match panic::catch(|| self.send_body(payload, framing)) {
-            Ok(sent) => sent,
-            Err(message) => Err(report_panic(self.registration, message)),
+        let sent = panic::catch(|| self.send_body(payload, framing));
+        let reason = match sent {
+            Ok(Ok(Sent::Whole(bytes))) => {
+                self.report_response(status, bytes);
+                match replaced {
+                    Ok(()) => return Ok(keep_alive),
+                    Err(reason) => reason,
+                }
+            }
+            // It comes here once: the body of this one is text.
+            Ok(Ok(Sent::TakenBack(error))) => return self.respond(error.into(), may_go_on),
+            Ok(Err(reason)) => reason,
+            Err(message) => self.answer_panic(message),
         };
-        if let Ok(bytes) = sent {
-            self.report_response(status, bytes);
-            sent = replaced.and(sent);
+        // Earlier responses may stand before this one, and the client sees that it is cut short.
+        self.linger()?;
+        Err(reason)
+    }
+
+    /// Reports the panic of a response's reader or closure, and sends a 500 instead of the response
+    /// if nothing of that has left. Returns why the connection ends.
+    fn answer_panic(&mut self, message: String) -> CloseReason {
+        let reason = report_panic(self.registration, message);
+        if !self.entry().is_cut() && self.stream.take_back_response() {
+            let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR);
+            let _ = self.respond(response, false); // the panic is the reason, whatever comes of this
         }
-        if let Err(reason) = sent {
-            // Earlier responses may stand before this one, and the client sees that it is cut
-            // short.
-            self.linger()?;
-            return Err(reason);
-        }
-        Ok(keep_alive)
+        reason
     }
 
     /// Replaces a response that cannot be sent as it was made by a 500. Fails if its body panics
@@ -267,45 +286,58 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Sends a body, if there is to be one. Returns its length.
-    fn send_body(&mut self, payload: Payload, framing: BodyFraming) -> Result<u64, CloseReason> {
+    /// Sends a body, if there is to be one.
+    fn send_body(&mut self, payload: Payload, framing: BodyFraming) -> Result<Sent, CloseReason> {
         if matches!(framing, BodyFraming::None | BodyFraming::Length(0)) {
-            return Ok(0);
+            return Ok(Sent::Whole(0));
         }
         if self.head.method == "HEAD" {
-            return Ok(0);
+            return Ok(Sent::Whole(0));
         }
         match payload {
             Payload::Bytes(bytes) => {
                 // A large body leaves now, and with it the end of the response.
                 self.entry().begin_end_of_response();
                 self.stream.push(&bytes)?;
-                Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+                Ok(Sent::Whole(u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
             }
             Payload::Stream { write, length } => {
                 let chunked = framing == BodyFraming::Chunked;
-                let mut body = BodyWriter::new(&mut self.stream, chunked, length);
-                let written = write(&mut body);
-                let finished = body.finish(written);
-                // If it fails after that, there was more. The client has what it was promised.
-                let is_whole = body.is_whole();
-                let bytes = body.written();
-                self.stream.written()?;
-                match finished {
-                    Ok(()) => Ok(bytes),
-                    Err(error) => {
-                        self.report_failure(error.into());
-                        if is_whole {
-                            Ok(bytes)
-                        } else {
-                            Err(CloseReason::ResponseFailed)
-                        }
-                    }
-                }
+                self.send_stream(write, chunked, length)
             }
             // An upgrade has been taken out of its response by now.
-            Payload::Upgrade { .. } => Ok(0),
+            Payload::Upgrade { .. } => Ok(Sent::Whole(0)),
         }
+    }
+
+    /// Sends what a closure writes.
+    fn send_stream(
+        &mut self,
+        write: Box<StreamBody>,
+        chunked: bool,
+        length: Option<u64>,
+    ) -> Result<Sent, CloseReason> {
+        let mut body = BodyWriter::new(&mut self.stream, chunked, length);
+        let written = write(&mut body);
+        let finished = body.finish(written);
+        let is_whole = body.is_whole();
+        let bytes = body.written();
+        self.stream.written()?;
+        let error = match finished {
+            Ok(()) => return Ok(Sent::Whole(bytes)),
+            Err(error) => Error::from(error),
+        };
+        if is_whole {
+            // There was more. The client has what it was promised.
+            self.report_failure(error);
+            return Ok(Sent::Whole(bytes));
+        }
+        // After a cut, nobody is left to get an answer.
+        if !self.entry().is_cut() && self.stream.take_back_response() {
+            return Ok(Sent::TakenBack(error));
+        }
+        self.report_failure(error);
+        Err(CloseReason::ResponseFailed)
     }
 
     /// Answers what is wrong with a request, and ends the connection. Returns why it ends.

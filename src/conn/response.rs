@@ -27,7 +27,7 @@ pub struct Response {
     pub(super) invalid: Option<&'static str>,
 }
 
-type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
+pub(super) type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
 pub(super) type UpgradeFn = Box<dyn FnOnce(Upgraded) + Send>;
 
 pub(super) enum Payload {
@@ -86,9 +86,10 @@ impl Response {
     /// Sends a file from its present position to its end, as `application/octet-stream`, with
     /// status 200.
     ///
-    /// The length of a regular file is taken now. If the file shrinks before it has been sent, the
-    /// connection is cut, so that the client can tell. Anything else that can be read, such as a
-    /// pipe or a file in `/proc`, is sent in chunks.
+    /// The length of a regular file is taken now. If the file shrinks before it has been sent, or
+    /// cannot be read, that is a failure as of a [`reader`](Response::reader). Anything else that
+    /// can be read, such as a pipe, a serial port or a file in `/proc`, is sent as a reader without
+    /// a length: what has been read leaves before the next read, which may block.
     ///
     /// # Errors
     /// Fails if the file's length or position cannot be had, or if it is a directory.
@@ -108,13 +109,22 @@ impl Response {
 
     /// Streams a reader, as `application/octet-stream`, with status 200.
     ///
-    /// With a length, exactly that many bytes are sent. If the reader fails or ends early, the
-    /// connection is cut, so that the client can tell. What goes beyond the length is left out.
+    /// With a length, exactly that many bytes are sent. What goes beyond it is left out. Small
+    /// pieces are collected: up to 16 KiB leave together.
     ///
-    /// Without a length, the body is sent in chunks. A client of HTTP/1.0 gets it until the
-    /// connection closes, and cannot tell whether it is whole.
+    /// Without a length, the body is sent in chunks. What a read has given leaves before the next
+    /// read, which may block. So each line of a log reaches the client when it is written. The head
+    /// leaves with the first piece, and not while the first read blocks. Each read becomes at least
+    /// one write: for a reader that gives many small pieces, let [`stream`](Response::stream)
+    /// collect them with `io::copy(&mut reader, body)`. A client of HTTP/1.0 gets the body until
+    /// the connection closes, and cannot tell whether it is whole.
     ///
-    /// The reader is read on the connection's thread. For a `HEAD` request it is not read.
+    /// If the reader fails, or ends before its length, the client gets an error response, as
+    /// described at [`stream`](Response::stream), if nothing has left by then. Otherwise the
+    /// connection is cut, so that the client can tell.
+    ///
+    /// The reader is read on the connection's thread. No stop wakes it while it blocks. For a
+    /// `HEAD` request it is not read.
     pub fn reader(
         mut reader: impl Read + Send + 'static,
         length: impl Into<Option<u64>>,
@@ -133,8 +143,13 @@ impl Response {
     /// cannot tell whether it is whole.
     ///
     /// The closure runs on the connection's thread after the handler. For a `HEAD` request it does
-    /// not run. If it fails, the connection is cut, so that the client can tell. A long one should
-    /// ask its [`CancelToken`](super::super::CancelToken) now and then.
+    /// not run. A long one should ask its [`CancelToken`](super::super::CancelToken) now and then.
+    ///
+    /// If the closure fails before anything of the response has left, its error becomes the
+    /// response, as if the handler had returned it: an [`Error`] keeps its status and text, any
+    /// other error is a 500, and a panic is a 500 that ends the connection. Nothing leaves within
+    /// the first 16 KiB, unless the closure flushes. After that, the connection is cut, so that the
+    /// client can tell.
     ///
     /// ```
     /// use hardstop::Response;

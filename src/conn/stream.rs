@@ -5,6 +5,7 @@
 //! 2. A socket's timeout is set only when it changes. A request that comes in one piece costs one
 //!    read and one write.
 //! 3. What has been read too far stays in the buffer, and is read next.
+//! 4. A response of which nothing has been written can be taken back. The ones before it stay.
 
 use super::super::config::Config;
 use super::super::event::CloseReason;
@@ -66,6 +67,8 @@ pub(super) struct Stream {
     end: usize,
     /// What is to be written.
     output: Vec<u8>,
+    /// Where the last response begins in the output. `None` once any of it may have left.
+    response_start: Option<usize>,
     read_timeout: ReadTimeout,
     write_rate: MinRate,
     /// Whether all output could be written. After a failure, a client would take what follows for
@@ -86,6 +89,7 @@ impl Stream {
             start: 0,
             end: 0,
             output: Vec::new(),
+            response_start: None,
             read_timeout: ReadTimeout::Unknown,
             write_rate: MinRate::of_response(config.write_timeout, config.min_rate),
             written: Ok(()),
@@ -188,7 +192,24 @@ impl Stream {
         if self.output.len() >= OUTPUT_BYTES {
             self.flush()?;
         }
+        self.response_start = Some(self.output.len());
         Ok(&mut self.output)
+    }
+
+    /// Returns whether nothing of the last response has left, its head included.
+    pub(super) fn is_response_unsent(&self) -> bool {
+        self.response_start.is_some()
+    }
+
+    /// Removes the last response from the output. Returns false if some of it may have left.
+    pub(super) fn take_back_response(&mut self) -> bool {
+        match self.response_start.take() {
+            Some(start) => {
+                self.output.truncate(start);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Adds to the output.
@@ -227,6 +248,7 @@ impl Stream {
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), IoEnd> {
+        self.response_start = None;
         while self.written.is_ok() && !bytes.is_empty() {
             let piece = bytes.get(..PIECE_BYTES).unwrap_or(bytes);
             match self.write_piece(piece) {

@@ -178,7 +178,7 @@ fn a_reader_that_panics_when_replaced_leaves_the_500_whole() {
 fn a_reader_with_an_impossible_count_fails() {
     let (server, events) = observed(Server::builder(), |_| Response::reader(Bomb, None));
     let said = dialogue(server.local_addr(), GET);
-    assert_eq!(statuses(&said), [200]);
+    assert_eq!(statuses(&said), [500]);
     events.take_reason();
 }
 

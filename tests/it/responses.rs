@@ -3,12 +3,13 @@
 mod failures;
 mod files;
 mod readers;
+mod unsent;
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses};
 use crate::support::recorder::Fact;
 use crate::support::server::{observed, serve};
-use crate::support::SOON;
+use crate::support::{GET, SHORT, SOON};
 use hardstop::{CloseReason, Error, Response, Running, Server, StatusCode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};

@@ -62,7 +62,10 @@ pub(crate) fn site(request: &mut Request<'_>) -> Result<Response, Error> {
         "/flood" => Response::stream(|body| loop {
             body.write_all(&[b'x'; 65536])?;
         }),
-        "/broken" => Response::stream(|_| Err(ErrorKind::Other.into())),
+        "/broken" => Response::stream(|body| {
+            body.flush()?;
+            Err(ErrorKind::Other.into())
+        }),
         "/panic" => panic!("on purpose"),
         _ => Response::text("hello"),
     })

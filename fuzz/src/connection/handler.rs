@@ -55,9 +55,11 @@ pub(super) fn handle(request: &mut Request<'_>, calls: &Mutex<Vec<Call>>) -> Res
         }
         body => answer(body, answers.unwrap_or_default()),
     };
-    // A response that cannot be sent is replaced by a 500.
+    // A response that cannot be sent, or that fails before anything has left, is replaced by a 500. A body is not made
+    // for HEAD, so it cannot fail.
     let is_bad = matches!(answers, Some("bad" | "100")) && !call.failed();
-    call.status = if is_bad {
+    let fails = matches!(answers, Some("unsent" | "short")) && !call.failed();
+    call.status = if is_bad || (fails && call.method != "HEAD") {
         500
     } else {
         response.status().as_u16()
@@ -105,6 +107,11 @@ fn answer(body: &Body, how: &str) -> Response {
             writer.write_all(&text.as_bytes()[3..])
         }),
         "fails" => Response::stream(move |writer| {
+            writer.write_all(text.as_bytes())?;
+            writer.flush()?;
+            Err(ErrorKind::Other.into())
+        }),
+        "unsent" => Response::stream(move |writer| {
             writer.write_all(text.as_bytes())?;
             Err(ErrorKind::Other.into())
         }),

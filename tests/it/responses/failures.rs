@@ -2,29 +2,34 @@
 
 use super::*;
 
+/// More than is collected before it leaves.
+static MANY: [u8; 20_000] = [b'a'; 20_000];
+
 #[test]
 fn a_failing_response_is_cut_and_reported() {
     type Make = fn() -> Response;
-    let table: [(Make, &str, &str); 6] = [
+    let many = std::str::from_utf8(&MANY).unwrap();
+    let chunk = |data: &str| format!("{:x}\r\n{data}\r\n", data.len());
+    let table: [(Make, &str, String); 9] = [
         (
-            || Response::reader(&b"abc"[..], 9),
+            || Response::reader(&MANY[..], 20_001),
             "the response's reader ended before its length",
-            "abc",
+            String::from(many),
         ),
         (
-            || Response::reader(Failing(b"abc"), 9),
+            || Response::reader(Failing(&MANY), 20_001),
             "the disk is gone",
-            "abc",
+            String::from(many),
         ),
         (
             || Response::reader(Failing(b"abc"), None),
             "the disk is gone",
-            "3\r\nabc\r\n",
+            chunk("abc"),
         ),
         (
-            || Response::stream(|_| Err(ErrorKind::NotFound.into())),
-            "entity not found",
-            "",
+            || Response::reader(Failing(&MANY), None),
+            "the disk is gone",
+            chunk(many),
         ),
         (
             || {
@@ -35,12 +40,52 @@ fn a_failing_response_is_cut_and_reported() {
                 })
             },
             "no more",
-            "3\r\nabc\r\n",
+            chunk("abc"),
         ),
         (
-            || Response::reader(io::empty(), 1),
-            "the response's reader ended before its length",
-            "",
+            || {
+                Response::stream(|w| {
+                    w.write_all(b"abc")?;
+                    w.flush()?;
+                    w.write_all(b"de")?;
+                    Err(Error::new(404, "its own status comes too late").into())
+                })
+            },
+            "its own status comes too late",
+            chunk("abc") + &chunk("de"),
+        ),
+        (
+            || {
+                Response::stream(|w| {
+                    w.write_all(&MANY)?;
+                    Err(io::Error::new(ErrorKind::Other, "too large to be held"))
+                })
+            },
+            "too large to be held",
+            chunk(many),
+        ),
+        (
+            || {
+                Response::stream(|w| {
+                    MANY.chunks(10_000)
+                        .try_for_each(|piece| w.write_all(piece))?;
+                    MANY.chunks(10_000)
+                        .try_for_each(|piece| w.write_all(piece))?;
+                    Err(io::Error::new(ErrorKind::Other, "too many to be held"))
+                })
+            },
+            "too many to be held",
+            chunk(&many[..10_000]).repeat(4),
+        ),
+        (
+            || {
+                Response::stream(|w| {
+                    w.flush()?; // the head alone
+                    Err(io::Error::new(ErrorKind::Other, "after the head"))
+                })
+            },
+            "after the head",
+            String::new(),
         ),
     ];
     for (make, why, body) in table {
@@ -49,10 +94,13 @@ fn a_failing_response_is_cut_and_reported() {
         assert_eq!(
             statuses(&said),
             [200],
-            "nothing comes after half a response"
+            "nothing comes after half a response: {why}"
         );
         let (_, sent) = said.split_once("\r\n\r\n").unwrap();
-        assert_eq!(sent, body, "what was there, and no end of the body");
+        assert!(
+            sent == body,
+            "what was there, and no end of the body: {why}"
+        );
         assert_eq!(events.take_failure(), why);
         assert_eq!(events.take_reason(), CloseReason::ResponseFailed);
     }

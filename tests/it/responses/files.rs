@@ -1,6 +1,7 @@
 //! Files as responses.
 
 use super::*;
+use crate::support::recorder::Recorder;
 
 /// A file with these bytes, which is removed after the test.
 struct TempFile(PathBuf);
@@ -54,19 +55,36 @@ fn a_file_is_sent_from_its_position_to_its_end() {
     }
 }
 
-#[test]
-fn a_shrinking_file_cuts_its_response() {
-    let file = TempFile::new("shrinks", b"0123456789");
+/// A server with a file of that many bytes, which shrinks to half of it after its length is taken.
+fn serve_shrinking(name: &str, size: usize) -> (TempFile, Running, Recorder) {
+    let file = TempFile::new(name, &vec![b'a'; size]);
     let path = file.0.clone();
+    let half = u64::try_from(size / 2).unwrap();
     let (server, events) = observed(Server::builder(), move |_| {
         let response = Response::file(File::open(&path)?)?;
-        File::options().write(true).open(&path)?.set_len(4)?;
+        File::options().write(true).open(&path)?.set_len(half)?;
         Ok::<_, Error>(response)
     });
+    (file, server, events)
+}
+
+#[test]
+fn a_shrinking_file_cuts_its_response() {
+    let (_file, server, events) = serve_shrinking("shrinks", 100_000);
     let said = dialogue(server.local_addr(), request("GET", "1.1"));
-    assert!(said.contains("\r\nContent-Length: 10\r\n"), "{said}");
+    assert!(said.contains("\r\nContent-Length: 100000\r\n"), "{said}");
     let (_, sent) = said.split_once("\r\n\r\n").unwrap();
-    assert!("0123".starts_with(sent), "{sent:?} is not what was there");
+    assert!(sent == "a".repeat(50_000), "it is not what was there");
+    assert!(events
+        .take_failure()
+        .starts_with("the response's reader ended"));
+}
+
+#[test]
+fn a_small_file_that_shrinks_becomes_500() {
+    let (_file, server, events) = serve_shrinking("shrinks-small", 10);
+    let said = last_words(server.local_addr(), &[request("GET", "1.1").as_bytes()]);
+    assert_eq!(statuses(&said), [500], "{said}");
     assert!(events
         .take_failure()
         .starts_with("the response's reader ended"));

@@ -74,6 +74,20 @@ fn what_a_read_has_given_leaves_at_once_to_an_http_1_0_client() {
     client.expect_end();
 }
 
+#[test]
+fn a_reader_that_fails_after_a_wait_gets_500_if_it_has_given_nothing() {
+    let (server, give) = serve_pieces(None);
+    let mut client = Client::connect(server.local_addr());
+    client.say(&request("GET", "1.1"));
+    // It waits in its first read, so a head that had left would have come by now.
+    let mut byte = [0];
+    client.stream.set_read_timeout(Some(SHORT)).unwrap();
+    assert!(client.stream.peek(&mut byte).is_err(), "the head has left");
+    client.stream.set_read_timeout(Some(SOON)).unwrap();
+    give.send(Err(ErrorKind::Other.into())).unwrap();
+    assert_eq!(client.response().status, 500);
+}
+
 /// Regression: nothing left until 16 KiB had come.
 #[test]
 #[cfg(unix)]
