@@ -8,6 +8,10 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+/// The longest idle time that clients are told of: a day. Some of them count milliseconds in 32
+/// bits.
+const MAX_ANNOUNCED_SECONDS: u64 = 24 * 60 * 60;
+
 type EventHook = Box<dyn Fn(&Event) + Send + Sync>;
 
 /// The hook of [`Builder::transport`].
@@ -93,6 +97,12 @@ settings! {
     /// default.
     ///
     /// That is longer than the 60 s of common proxies, so that the proxy ends the connection.
+    ///
+    /// A client that asks for keep-alive, with `Connection: keep-alive` in its request, is told one
+    /// second less, in whole seconds: `Keep-Alive: timeout=74`. Browsers and many libraries ask.
+    /// Some of those, such as Node's agent and Apache's client, then stop using a connection in
+    /// time, and do not send a request just when it is closed. There is no such header if the time
+    /// is less than 2 s or turned off.
     idle_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(75));
     /// Sets how long reading a request body may go without a byte: 30 s by default. Beyond it, the
     /// client gets a 408.
@@ -210,6 +220,17 @@ impl Config {
                 let _ = call_hook(hook, Event::HookPanicked { message });
             }
         }
+    }
+
+    /// Returns for how many seconds clients are told that a connection may be idle.
+    pub(crate) fn announced_idle_seconds(&self) -> Option<u64> {
+        // A client's clock starts when it has read the response, and its request takes some time as
+        // well. Some clients subtract a second for that, and others do not.
+        let seconds = self.idle_timeout?.as_secs().checked_sub(1)?;
+        if seconds == 0 {
+            return None;
+        }
+        Some(seconds.min(MAX_ANNOUNCED_SECONDS))
     }
 
     /// Refuses a setting that could only fail later, and names it.

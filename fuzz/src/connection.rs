@@ -207,6 +207,7 @@ struct Sent<'a> {
     body: Vec<u8>,
     end: End,
     keep_alive: bool,
+    asks_keep_alive: bool,
 }
 
 /// Returns the requests up to the one that ends the connection, by its own terms or because its body is incomplete. Also
@@ -235,6 +236,7 @@ fn requests(mut bytes: &[u8]) -> (Vec<Sent<'_>>, Option<&[u8]>) {
             body,
             end,
             keep_alive,
+            asks_keep_alive: terms.asks_keep_alive,
         });
         match end {
             End::Whole(n) if keep_alive => bytes = &bytes[n..],
@@ -263,8 +265,8 @@ fn check(run: &Run, bytes: &[u8]) {
             answer.closes || is_received,
             "the request has not been received completely: {run:?}"
         );
-        let is_old = sent.head.minor == 0;
-        assert_eq!(answer.stays, is_old && !answer.closes, "{run:?}");
+        let stays = sent.asks_keep_alive && !answer.closes;
+        assert_eq!(answer.stays, stays, "{run:?}");
     }
     let last = run.answers.last();
     let goes_on = last.is_none_or(|last| !last.closes);

@@ -106,6 +106,7 @@ fn check_directives(got: Result<Directives, Refusal>, want: Option<naive::Terms>
             };
             assert_eq!(length, want.length);
             assert_eq!(got.keep_alive, want.keep_alive);
+            assert_eq!(got.asks_keep_alive, want.asks_keep_alive);
             assert_eq!(got.expects_continue, want.expects_continue);
         }
         (Err(refusal), None) => assert!([400, 417, 501].contains(&refusal.status.as_u16())),

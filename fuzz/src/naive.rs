@@ -19,6 +19,7 @@ pub(crate) struct Terms {
     /// `None` if the body is chunked.
     pub(crate) length: Option<u64>,
     pub(crate) keep_alive: bool,
+    pub(crate) asks_keep_alive: bool,
     pub(crate) expects_continue: bool,
 }
 
@@ -183,6 +184,7 @@ pub(crate) fn terms(head: &Head<'_>, is_unix: bool) -> Option<Terms> {
     let said = |option: &[u8]| options.contains(&option);
     Some(Terms {
         length,
+        asks_keep_alive: said(b"keep-alive"),
         keep_alive: (head.minor == 1 || said(b"keep-alive")) && !said(b"close"),
         expects_continue: !expects.is_empty() && length != Some(0),
     })

@@ -3,7 +3,7 @@
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event};
 use super::super::proto::{
-    self, BodyFraming, BodyLength, ConnectionField, ResponseHead, StatusCode, Version,
+    self, BodyFraming, BodyLength, ConnectionField, ResponseHead, StatusCode,
 };
 use super::super::sys::panic;
 use super::body_writer::BodyWriter;
@@ -204,9 +204,10 @@ impl Connection<'_> {
             may_go_on && replaced.is_ok() && !response.closes && framing != BodyFraming::UntilClose;
         let connection = if !keep_alive {
             ConnectionField::Close
-        } else if version == Version::Http10 {
+        } else if self.exchange.directives.asks_keep_alive {
             // RFC 9112 §9.3: without it, a client of HTTP/1.0 waits for the end.
-            ConnectionField::KeepAlive
+            let idle_seconds = self.config.announced_idle_seconds();
+            ConnectionField::KeepAlive { idle_seconds }
         } else {
             ConnectionField::None
         };

@@ -16,6 +16,8 @@ pub(crate) struct Directives {
     pub(crate) body: BodyLength,
     /// The client wants the connection to go on after the response (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
+    /// The client has asked for that in words, as HTTP/1.0 needs it and some clients of HTTP/1.1 do.
+    pub(crate) asks_keep_alive: bool,
     /// The client waits for a `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub(crate) expects_continue: bool,
     /// The client offers to go on in another protocol (RFC 9110 §7.8).
@@ -58,6 +60,7 @@ pub(crate) fn directives(head: &Head, empty_host: EmptyHost) -> Result<Directive
         body,
         // RFC 9112 §9.3: HTTP/1.1 persists by default, and HTTP/1.0 if it says so.
         keep_alive: (connection.keep_alive || is_http_11) && !connection.close,
+        asks_keep_alive: connection.keep_alive,
         // RFC 9110 §10.1.1: a client must not wait with a request that has no body.
         expects_continue: expectations.continues && is_http_11 && body != BodyLength::Known(0),
         // RFC 9110 §7.8: an upgrade in an HTTP/1.0 request is ignored.

@@ -51,8 +51,11 @@ pub(crate) enum ConnectionField {
     /// There is none. In HTTP/1.1, the connection goes on.
     None,
     Close,
-    /// For an HTTP/1.0 client, which would wait for the end of the connection otherwise.
-    KeepAlive,
+    /// For a client that has asked for it. One of HTTP/1.0 would wait for the end of the connection
+    /// otherwise. With it goes a hint for how many seconds the connection may be idle.
+    KeepAlive {
+        idle_seconds: Option<u64>,
+    },
 }
 
 /// The head of a response.
@@ -87,12 +90,19 @@ impl ResponseHead<'_> {
         if !self.content_type.is_empty() && self.framing != BodyFraming::None {
             push_all(out, &[b"\r\nContent-Type: ", self.content_type]);
         }
-        let connection: &[u8] = match self.connection {
-            ConnectionField::None => b"",
-            ConnectionField::Close => b"Connection: close\r\n",
-            ConnectionField::KeepAlive => b"Connection: keep-alive\r\n",
-        };
-        push_all(out, &[b"\r\n", connection, self.fields, b"\r\n"]);
+        match self.connection {
+            ConnectionField::None => {}
+            ConnectionField::Close => push_all(out, &[b"\r\nConnection: close"]),
+            ConnectionField::KeepAlive { idle_seconds } => {
+                push_all(out, &[b"\r\nConnection: keep-alive"]);
+                // RFC 2068 §19.7.1.1. The option in `Connection` is the name of this field as well.
+                if let Some(seconds) = idle_seconds {
+                    push_all(out, &[b"\r\nKeep-Alive: timeout="]);
+                    push_decimal(out, seconds);
+                }
+            }
+        }
+        push_all(out, &[b"\r\n", self.fields, b"\r\n"]);
     }
 }
 

@@ -10,7 +10,8 @@
 //!    no such header.
 //!
 //! The responses are read by a strict parser and written as one line, separated by ` | `:
-//! - `400 close`: the status code, and ` close` or ` keep-alive` for that `Connection` header;
+//! - `400 close`: the status code, and ` close` or ` keep-alive` for that `Connection` header (the
+//!   latter comes with `Keep-Alive: timeout=74`);
 //! - after a 200, what the handler has understood: `POST /a%20b?c 1.1 path=/a b query=c X=y
 //!   body(5)=hello` is the method, the target, the version, the path if it is not the same as the
 //!   target, the query if there is one, every field but those that frame (in their order), and the
@@ -413,12 +414,16 @@ fn answer(said: &mut &[u8]) -> Result<String, String> {
             "Date" => dated = is_date(value),
             "Content-Length" => length = value.parse::<usize>().ok(),
             "Connection" => more += &format!(" {value}"),
+            "Keep-Alive" if value == "timeout=74" && more.ends_with(" keep-alive") => {}
             "Content-Type" if value == "text/plain; charset=utf-8" => {}
             _ => more += &format!(" {name}={value}"),
         }
         if !names.insert(name.to_ascii_lowercase()) {
             return Err(format!("{name} twice"));
         }
+    }
+    if more.contains(" keep-alive") && !names.contains("keep-alive") {
+        return Err(String::from("a keep-alive without its time"));
     }
     let length = length
         .filter(|_| dated)

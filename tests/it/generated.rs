@@ -112,20 +112,21 @@ fn receive(client: &mut Client, made: &Made) {
     } else {
         assert_eq!(answer.text(), made.report, "{wire}");
     }
-    let connection = match (made.keep_alive, made.version) {
-        (false, _) => Some("close"),
-        (true, Version::Http10) => Some("keep-alive"),
-        (true, _) => None,
+    let (connection, hint) = match (made.keep_alive, made.says_keep_alive) {
+        (false, _) => (Some("close"), None),
+        (true, true) => (Some("keep-alive"), Some("timeout=74")),
+        (true, false) => (None, None),
     };
     assert_eq!(answer.header("connection").as_deref(), connection, "{wire}");
+    assert_eq!(answer.header("keep-alive").as_deref(), hint, "{wire}");
 }
 
 /// A request, and what a handler has to see of it.
 struct Made {
     wire: Vec<u8>,
     report: String,
-    version: Version,
     keep_alive: bool,
+    says_keep_alive: bool,
     may_be_continued: bool,
 }
 
@@ -212,7 +213,7 @@ fn generate(random: &mut Random) -> Made {
     Made {
         wire,
         report,
-        version,
+        says_keep_alive,
         keep_alive: (is_new || says_keep_alive) && !says_close,
         may_be_continued: expects && is_new && !framed.is_empty(),
     }

@@ -5,6 +5,7 @@ use crate::support::client::Client;
 use crate::support::server::{observed, serve};
 use hardstop::{CloseReason, Response, Server};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Sends a request line and a `Host`. Returns the status code, and the body if it is 200 or the
 /// reason.
@@ -114,6 +115,102 @@ fn a_handler_can_close_its_connection() {
             client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
             assert_eq!(client.response().status, 200, "{target}: {why}");
         }
+    }
+}
+
+#[test]
+fn a_client_that_asks_for_keep_alive_is_told_how_long_it_may_be_idle() {
+    let seconds = Duration::from_secs;
+    let table = [
+        (
+            Some(seconds(75)),
+            "1.1",
+            "keep-alive",
+            Some("timeout=74"),
+            "by default",
+        ),
+        (
+            Some(seconds(75)),
+            "1.1",
+            "x, Keep-Alive",
+            Some("timeout=74"),
+            "in a list",
+        ),
+        (
+            Some(seconds(75)),
+            "1.0",
+            "Keep-Alive",
+            Some("timeout=74"),
+            "HTTP/1.0",
+        ),
+        (Some(seconds(75)), "1.1", "x", None, "it has not asked"),
+        (
+            Some(Duration::from_millis(5999)),
+            "1.1",
+            "keep-alive",
+            Some("timeout=4"),
+            "rounded down",
+        ),
+        (
+            Some(seconds(2)),
+            "1.1",
+            "keep-alive",
+            Some("timeout=1"),
+            "the least",
+        ),
+        (
+            Some(Duration::from_millis(1999)),
+            "1.1",
+            "keep-alive",
+            None,
+            "too short",
+        ),
+        (
+            Some(Duration::from_millis(1999)),
+            "1.0",
+            "keep-alive",
+            None,
+            "too short, HTTP/1.0",
+        ),
+        (None, "1.0", "keep-alive", None, "there is no timeout"),
+        (
+            Some(Duration::MAX),
+            "1.1",
+            "keep-alive",
+            Some("timeout=86400"),
+            "a day at most",
+        ),
+    ];
+    for (idle, version, option, want, why) in table {
+        let builder = Server::builder().idle_timeout(idle);
+        let server = builder.bind("127.0.0.1:0").unwrap().spawn(|_| {
+            let response = Response::text("").with_header("Keep-Alive", "timeout=9");
+            response.with_header("Connection", "keep-alive, x")
+        });
+        let server = server.unwrap();
+        let mut client = Client::connect(server.local_addr());
+        client.say(&format!(
+            "GET / HTTP/{version}\r\nHost: x\r\nConnection: {option}\r\n\r\n"
+        ));
+        let answer = client.response();
+        let asked = option != "x";
+        let connection = if asked { Some("keep-alive") } else { None };
+        assert_eq!(answer.header("Connection").as_deref(), connection, "{why}");
+        assert_eq!(answer.header("Keep-Alive").as_deref(), want, "{why}");
+    }
+}
+
+#[test]
+fn a_last_response_does_not_announce_keep_alive() {
+    let server = serve(|_| Response::text("").with_close());
+    for version in ["1.0", "1.1"] {
+        let mut client = Client::connect(server.local_addr());
+        client.say(&format!(
+            "GET / HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
+        ));
+        let answer = client.response();
+        assert_eq!(answer.header("Connection").as_deref(), Some("close"));
+        assert_eq!(answer.header("Keep-Alive"), None);
     }
 }
 

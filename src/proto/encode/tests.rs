@@ -28,11 +28,22 @@ fn a_response_head_has_its_fields_in_one_order() {
         (
             ResponseHead {
                 framing: BodyFraming::Chunked,
-                connection: ConnectionField::KeepAlive,
+                connection: ConnectionField::KeepAlive { idle_seconds: None },
                 ..EMPTY
             },
             "HTTP/1.1 200 OK\r\nDate: today\r\nTransfer-Encoding: chunked\r\n\
              Connection: keep-alive\r\n\r\n",
+        ),
+        (
+            ResponseHead {
+                connection: ConnectionField::KeepAlive {
+                    idle_seconds: Some(74),
+                },
+                fields: b"A: b\r\n",
+                ..EMPTY
+            },
+            "HTTP/1.1 200 OK\r\nDate: today\r\nConnection: keep-alive\r\n\
+             Keep-Alive: timeout=74\r\nA: b\r\n\r\n",
         ),
         (
             ResponseHead {

@@ -5,7 +5,7 @@ use super::Case;
 #[rustfmt::skip] // one case, one line
 pub(super) const CASES: &[Case] = &[
     // Which side ends it
-    (b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", "200 GET /a 1.1", "9112 §9.3: needless in HTTP/1.1, where it is the default"),
+    (b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", "200 GET /a 1.1 keep-alive", "9112 §9.3: needless in HTTP/1.1, where it is the default, but who asks is told for how long"),
     (b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200 GET /a 1.1 close", "9112 §9.6: the client ends it"),
     (b"GET /a HTTP/1.1\r\nHost: x\r\nconnection: CLOSE\r\n\r\n", "200 GET /a 1.1 close", "9110 §7.6.1: options have no case"),
     (b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: x, close\r\n\r\n", "200 GET /a 1.1 close", "9110 §7.6.1: in a list"),
