@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a connection that has not spoken may take to begin, before it makes room and during a
-/// drain: its request may be on its way.
+/// How long a client has to begin its first request, before its connection makes room and during a
+/// drain: the request may be on its way.
 pub(crate) const SILENT_GRACE: Duration = Duration::from_secs(1);
 
 /// How much longer than its timeout a call into a transport may take. By then, the socket's own
@@ -50,6 +50,8 @@ struct EntryState {
     sleepers: usize,
     /// Whether the connection's thread has begun. Until then, the silence is not the client's.
     thread_started: bool,
+    /// Since when the client could have sent its first request.
+    grace_began: Instant,
 }
 
 /// Whether the client has spoken.
@@ -85,6 +87,7 @@ impl Entry {
             watchdog_deadline: None,
             sleepers: 0,
             thread_started: false,
+            grace_began: opened,
         };
         Entry {
             id,
@@ -248,6 +251,8 @@ impl Entry {
     /// Gives a refused connection a place after all. Called under the registry's lock.
     pub(super) fn admit(&self) {
         self.is_refused.store(false, SeqCst);
+        // It has waited for the place, and not read what its client has sent.
+        self.lock().grace_began = Instant::now();
     }
 
     /// Returns whether the connection counts as one that is served.
@@ -271,18 +276,19 @@ impl Entry {
 
     /// Returns by what connections that may be cut to make room are ordered, the first one first.
     /// `None` if this one may not.
+    ///
+    /// A client has one second for its first request, whatever it does in that time: a handshake,
+    /// silence and a part of a head share it. Later heads have none. Otherwise a client could renew
+    /// it with a byte a second.
     pub(super) fn eviction_key(&self) -> Option<(u8, Instant)> {
         let entry = self.lock();
         let rank = entry.info.state.eviction_rank()?;
         if self.is_cut() {
             return None;
         }
-        // A new connection's request, or the rest of a head, may be on its way.
-        let may_speak = !matches!(
-            entry.info.state,
-            ConnectionState::Idle | ConnectionState::Closing
-        );
-        if may_speak && entry.info.since.elapsed() < SILENT_GRACE {
+        let awaits_first = entry.info.requests == 0;
+        let is_spared = awaits_first && entry.info.state != ConnectionState::Closing;
+        if is_spared && entry.grace_began.elapsed() < SILENT_GRACE {
             return None;
         }
         Some((rank, entry.info.since))
@@ -317,7 +323,10 @@ impl Entry {
 
 impl EntryState {
     fn enter_at(&mut self, since: Instant, state: ConnectionState) {
-        self.thread_started = true;
+        if !self.thread_started {
+            self.thread_started = true;
+            self.grace_began = since;
+        }
         self.info.state = state;
         self.info.since = since;
     }

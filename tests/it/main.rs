@@ -10,6 +10,7 @@ mod close_reasons;
 mod connections;
 mod early_answers;
 mod events;
+mod evictions;
 mod failures;
 mod generated;
 mod hostile_clients;
