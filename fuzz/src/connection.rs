@@ -64,6 +64,7 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
             ConnectionId(1),
             Some(server().local_addr()),
             false,
+            Arc::default(),
         )),
         reported: Reported::Nothing,
     };

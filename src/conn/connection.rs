@@ -70,7 +70,7 @@ impl<'a> Connection<'a> {
         self.entry().begin_end_of_response();
         self.stream.flush()?;
         self.entry().enter_at(since, state)?;
-        self.registration.registry.offer_place();
+        self.registration.registry.offer_place(self.entry());
         Ok(())
     }
 }

@@ -89,9 +89,8 @@ impl Registry {
         peer: Option<SocketAddr>,
     ) -> io::Result<()> {
         // In a drain nobody is refused: clients beyond the limit wait in the queue for their turn.
-        let is_refused =
-            !self.is_draining_or_destroyed() && !state.make_room(self.config.max_connections);
-        if is_refused && state.refuses_enough() {
+        let is_refused = !self.is_draining_or_destroyed() && !self.make_room(state);
+        if is_refused && state.places.refuses_enough() {
             state.reports.push_back(Event::Rejected { peer });
             state.discard(stream);
             return Ok(());
@@ -105,8 +104,11 @@ impl Registry {
         };
         state.acceptor.nap = Duration::ZERO;
         state.last_id += 1;
-        let entry = Arc::new(Entry::new(ConnectionId(state.last_id), peer, is_refused));
+        let id = ConnectionId(state.last_id);
+        let endings = self.endings.part_of(id);
+        let entry = Arc::new(Entry::new(id, peer, is_refused, endings));
         state.streams.insert(entry.id.0, clone);
+        state.places.add(&entry);
         state.entries.push(Arc::clone(&entry));
         let registration = Registration {
             registry: Arc::clone(self),

@@ -9,6 +9,7 @@
 use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event};
 use super::super::proto::Head;
 use super::super::sys::sync::{has_passed, lock, wait_while};
+use super::endings::EndingPart;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -28,8 +29,12 @@ pub(crate) struct Entry {
     /// Whether the client came while every place was taken, and only gets a 503. Written under the
     /// registry's lock.
     is_refused: AtomicBool,
+    /// Whether the connection counts as one that is served. Written under the registry's lock.
+    has_place: AtomicBool,
     /// Whether the end of a response is being written, so that the connection may make room soon.
     ends_response: AtomicBool,
+    /// Where that is counted.
+    endings: Arc<EndingPart>,
     /// Whether the connection has been cut. Written under the entry's lock, so that a token can be
     /// asked without it.
     is_cut: AtomicBool,
@@ -54,6 +59,18 @@ struct EntryState {
     grace_began: Instant,
 }
 
+/// When a connection may be cut to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Eviction {
+    /// Not before it changes its state.
+    Never,
+    /// In this time, unless it changes its state before.
+    In(Duration),
+    /// Now. Of several connections, the one with the least rank goes first, and among those the one
+    /// that has been in its state longest.
+    Now { rank: u8, since: Instant },
+}
+
 /// Whether the client has spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Silence {
@@ -66,7 +83,12 @@ pub(crate) enum Silence {
 }
 
 impl Entry {
-    pub(crate) fn new(id: ConnectionId, peer: Option<SocketAddr>, is_refused: bool) -> Entry {
+    pub(crate) fn new(
+        id: ConnectionId,
+        peer: Option<SocketAddr>,
+        is_refused: bool,
+        endings: Arc<EndingPart>,
+    ) -> Entry {
         let opened = Instant::now();
         let info = ConnectionInfo {
             id,
@@ -93,7 +115,9 @@ impl Entry {
             id,
             peer,
             is_refused: AtomicBool::new(is_refused),
+            has_place: AtomicBool::new(!is_refused),
             ends_response: AtomicBool::new(false),
+            endings,
             is_cut: AtomicBool::new(false),
             state: Mutex::new(state),
             ended: Condvar::new(),
@@ -131,7 +155,7 @@ impl Entry {
         if state.is_evictable() {
             entry.head = None;
         }
-        self.ends_response.store(false, SeqCst);
+        self.stop_ending();
         Ok(())
     }
 
@@ -145,7 +169,7 @@ impl Entry {
         entry.enter_at(since, ConnectionState::Handling);
         entry.info.requests += 1;
         entry.head = Some(Arc::clone(head));
-        self.ends_response.store(false, SeqCst);
+        self.stop_ending();
         Ok(())
     }
 
@@ -251,13 +275,22 @@ impl Entry {
     /// Gives a refused connection a place after all. Called under the registry's lock.
     pub(super) fn admit(&self) {
         self.is_refused.store(false, SeqCst);
+        self.has_place.store(true, SeqCst);
         // It has waited for the place, and not read what its client has sent.
         self.lock().grace_began = Instant::now();
     }
 
+    /// Takes the connection's place away. Returns whether it had one. Called under the registry's
+    /// lock.
+    pub(super) fn give_up_place(&self) -> bool {
+        let had_place = self.has_place.swap(false, SeqCst);
+        self.stop_ending();
+        had_place
+    }
+
     /// Returns whether the connection counts as one that is served.
-    pub(super) fn holds_place(&self) -> bool {
-        !self.is_refused() && self.end_reason().is_none()
+    pub(super) fn has_place(&self) -> bool {
+        self.has_place.load(SeqCst)
     }
 
     /// Returns whether the connection has been cut while no handler runs, so that its thread ends.
@@ -265,33 +298,46 @@ impl Entry {
         self.is_cut() && self.lock().info.state.is_evictable()
     }
 
-    /// Called before the end of a response is written. The next [`enter`](Entry::enter) ends this.
+    /// Called before the end of a response is written, on the connection's thread. The next
+    /// [`enter`](Entry::enter) ends this, or else the end of the connection.
     pub(crate) fn begin_end_of_response(&self) {
+        // A client that is being refused has no place that it could leave.
+        if self.ends_response.load(SeqCst) || !self.has_place() {
+            return;
+        }
+        // Counted first: whoever finds the flag takes away what has been added.
+        self.endings.add();
         self.ends_response.store(true, SeqCst);
     }
 
-    pub(super) fn is_ending_response(&self) -> bool {
-        self.ends_response.load(SeqCst)
+    fn stop_ending(&self) {
+        if self.ends_response.swap(false, SeqCst) {
+            self.endings.take_away();
+        }
     }
 
-    /// Returns by what connections that may be cut to make room are ordered, the first one first.
-    /// `None` if this one may not.
+    /// Returns when the connection may be cut to make room.
     ///
     /// A client has one second for its first request, whatever it does in that time: a handshake,
     /// silence and a part of a head share it. Later heads have none. Otherwise a client could renew
     /// it with a byte a second.
-    pub(super) fn eviction_key(&self) -> Option<(u8, Instant)> {
+    pub(super) fn eviction(&self, now: Instant) -> Eviction {
         let entry = self.lock();
-        let rank = entry.info.state.eviction_rank()?;
-        if self.is_cut() {
-            return None;
-        }
+        let rank = match entry.info.state.eviction_rank() {
+            Some(rank) if !self.is_cut() => rank,
+            Some(_) | None => return Eviction::Never,
+        };
         let awaits_first = entry.info.requests == 0;
-        let is_spared = awaits_first && entry.info.state != ConnectionState::Closing;
-        if is_spared && entry.grace_began.elapsed() < SILENT_GRACE {
-            return None;
+        if awaits_first && entry.info.state != ConnectionState::Closing {
+            let waited = now.saturating_duration_since(entry.grace_began);
+            if waited < SILENT_GRACE {
+                return Eviction::In(SILENT_GRACE - waited);
+            }
         }
-        Some((rank, entry.info.since))
+        Eviction::Now {
+            rank,
+            since: entry.info.since,
+        }
     }
 
     /// Returns what a list of connections says of this one. `None` if it is as good as gone: it was

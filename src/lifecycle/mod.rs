@@ -2,15 +2,18 @@
 //! a server.
 //!
 //! An auditor reads `registry` first: what there is, what always holds, and the only way out. Above
-//! it are `places` (who makes room), `admission` (how a client gets in), `pool` (which thread
-//! serves whom), `stop` (how a server ends) and `work` (what the accept loop does next). `handle`
-//! and `token` are the public calls. `entry` (one connection's state) and `listener_users` are
-//! below it.
+//! it are `cuts` (how a connection is ended), `places` (who makes room), `admission` (how a client
+//! gets in), `pool` (which thread serves whom), `stop` (how a server ends) and `work` (what the
+//! accept loop does next). `handle` and `token` are the public calls. `entry` (one connection's
+//! state), `place_count`, `endings` and `listener_users` are below it.
 
 mod admission;
+mod cuts;
+mod endings;
 mod entry;
 mod handle;
 mod listener_users;
+mod place_count;
 mod places;
 mod pool;
 mod registry;

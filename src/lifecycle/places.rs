@@ -6,15 +6,13 @@
 //!    client may have it already, and be the one that comes: it must not be refused by a server
 //!    that serves nobody else.
 
-use super::super::event::{CloseReason, ConnectionState};
+use super::super::event::{CloseReason, ConnectionId, ConnectionState};
 use super::super::sys::sync::wait_while;
-use super::entry::Entry;
+use super::entry::{Entry, Eviction, SILENT_GRACE};
+use super::place_count::MAX_REFUSALS;
 use super::registry::{Registry, State};
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
-
-/// How many clients at a time are refused with a 503.
-const MAX_REFUSALS: usize = 8;
+use std::time::{Duration, Instant};
 
 /// How long a client without a place waits for the end of a response that is being written.
 const PLACE_WAIT: Duration = Duration::from_secs(1);
@@ -27,12 +25,25 @@ fn most_threads(max_connections: usize) -> usize {
         .saturating_add(MAX_REFUSALS)
 }
 
+/// The result of a search for a connection to evict.
+enum Search {
+    Found(ConnectionId),
+    /// There is none, and for this time there will be none unless a connection changes its state.
+    NoneFor(Duration),
+}
+
 impl Registry {
     /// Called when a connection has entered a state in which it may make room.
-    pub(crate) fn offer_place(&self) {
-        // The connection has changed its state before this. Those who look for a place are counted
-        // before they look at the states. So one of the two sees the other. They look and wait
-        // under the lock, and are not missed.
+    pub(crate) fn offer_place(&self, entry: &Entry) {
+        // The connection has changed its state before this. A search sets the flag before it looks
+        // at the states. So either the search has seen the new state, or its flag is cleared here.
+        // A client that is being refused has no place to offer.
+        if !self.search_holds.load(SeqCst) || !entry.has_place() {
+            return;
+        }
+        self.search_holds.store(false, SeqCst);
+        // Those who wait for a place have searched, and wait under the lock, so they are not
+        // missed.
         if self.is_place_sought() {
             let _state = self.lock();
             self.place_freed.notify_all();
@@ -51,88 +62,107 @@ impl Registry {
         self.place_seekers.fetch_add(1, SeqCst);
         let max = self.config.max_connections;
         let mut has_place = false;
-        let state = wait_while(&self.place_freed, self.lock(), PLACE_WAIT, |state| {
+        let mut state = wait_while(&self.place_freed, self.lock(), PLACE_WAIT, |state| {
             if state.is_stopped() || entry.is_cut() {
                 return false;
             }
             // Counted first: a connection that comes to its end in between makes room by then.
-            let soon_free = state.places_soon_free(max);
-            has_place = state.has_thread_left(max) && state.make_place(max);
+            let soon_free = self.places_soon_free(state);
+            has_place = state.has_thread_left(max) && self.make_place(state);
             !has_place && self.place_seekers.load(SeqCst) <= soon_free
         });
         if has_place {
             // Under the lock, as the next client to be accepted counts this one.
-            entry.admit();
+            state.places.admit(entry);
         }
         drop(state);
         self.place_seekers.fetch_sub(1, SeqCst);
         has_place
     }
-}
-
-impl State {
-    /// Returns whether one more connection may be served, if need be in place of another one.
-    pub(super) fn make_room(&mut self, max_connections: usize) -> bool {
-        if self.entries.len() < max_connections {
-            return true;
-        }
-        // Connections that make room are slow to end, and their threads count as well.
-        self.entries.len() < most_threads(max_connections) && self.make_place(max_connections)
-    }
-
-    /// Returns whether one more connection may be served, whatever the number of threads.
-    fn make_place(&mut self, max_connections: usize) -> bool {
-        loop {
-            let mut served = 0;
-            let mut first_to_go = None;
-            for (entry, _) in self.open() {
-                if !entry.holds_place() {
-                    continue;
-                }
-                served += 1;
-                if let Some(key) = entry.eviction_key() {
-                    let is_first = first_to_go.map_or(true, |(first_key, _)| key < first_key);
-                    if is_first {
-                        first_to_go = Some((key, entry.id));
-                    }
-                }
-            }
-            if served < max_connections {
-                return true;
-            }
-            let id = match first_to_go {
-                Some((_, id)) => id,
-                None => return false,
-            };
-            if self.cut_one(id, CloseReason::Evicted, ConnectionState::is_evictable) {
-                return true;
-            }
-            // It has just got a request and stays. Look for another one.
-        }
-    }
 
     /// Returns how many places may be free in a moment: as many as responses are ending, or, if it
     /// is a thread that is missing, as many as connections are about to be gone.
-    fn places_soon_free(&self, max_connections: usize) -> usize {
-        if !self.has_thread_left(max_connections) {
-            let in_hook = self.entries.len() - self.streams.len();
-            let leaving = self.open().filter(|(entry, _)| entry.is_leaving());
-            return in_hook + leaving.count();
+    fn places_soon_free(&self, state: &State) -> usize {
+        if state.has_thread_left(self.config.max_connections) {
+            return self.endings.sum();
         }
-        let is_ending = |entry: &Entry| entry.holds_place() && entry.is_ending_response();
-        self.open().filter(|(entry, _)| is_ending(entry)).count()
+        let in_hook = state.entries.len() - state.streams.len();
+        let leaving = state.open().filter(|(entry, _)| entry.is_leaving());
+        in_hook + leaving.count()
+    }
+
+    /// Returns whether one more connection may be served, if need be in place of another one.
+    pub(super) fn make_room(&self, state: &mut State) -> bool {
+        let max = self.config.max_connections;
+        if state.entries.len() < max {
+            return true;
+        }
+        // Connections that make room are slow to end, and their threads count as well.
+        state.entries.len() < most_threads(max) && self.make_place(state)
+    }
+
+    /// Returns whether one more connection may be served, whatever the number of threads.
+    ///
+    /// A search that has found nobody to evict is not repeated before that can have changed: a
+    /// connection has changed its state, or the first second of another one is over. So a flood of
+    /// clients is refused without a look at every connection for each of them.
+    fn make_place(&self, state: &mut State) -> bool {
+        while state.places.taken() >= self.config.max_connections {
+            let is_early = state
+                .full_until
+                .map_or(false, |until| Instant::now() < until);
+            if is_early && self.search_holds.load(SeqCst) {
+                return false;
+            }
+            self.search_holds.store(true, SeqCst);
+            let now = Instant::now();
+            match state.search_evictable(now) {
+                Search::Found(id) => {
+                    state.full_until = None;
+                    // If this fails, it has just got a request and stays. Look for another one.
+                    state.cut_one(id, CloseReason::Evicted, ConnectionState::is_evictable);
+                }
+                Search::NoneFor(time) => {
+                    state.full_until = now.checked_add(time);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+impl State {
+    /// Looks at every connection for the one that is to be evicted first.
+    fn search_evictable(&self, now: Instant) -> Search {
+        let mut first = None;
+        // A client that gets a place from now on has that long as well.
+        let mut time = SILENT_GRACE;
+        let mut taken = 0;
+        for entry in self.entries.iter().filter(|entry| entry.has_place()) {
+            taken += 1;
+            match entry.eviction(now) {
+                Eviction::Never => {}
+                Eviction::In(left) => time = time.min(left),
+                Eviction::Now { rank, since } => {
+                    let key = (rank, since);
+                    if first.map_or(true, |(first_key, _)| key < first_key) {
+                        first = Some((key, entry.id));
+                    }
+                }
+            }
+        }
+        debug_assert_eq!(taken, self.places.taken());
+        match first {
+            Some((_, id)) => Search::Found(id),
+            None => Search::NoneFor(time),
+        }
     }
 
     /// Returns whether there are no more connections than there may be threads, including one that
     /// looks for a place.
     fn has_thread_left(&self, max_connections: usize) -> bool {
         self.entries.len() <= most_threads(max_connections)
-    }
-
-    /// Returns whether as many clients are being refused as may be at a time.
-    pub(super) fn refuses_enough(&self) -> bool {
-        let refused = self.entries.iter().filter(|entry| entry.is_refused());
-        refused.count() >= MAX_REFUSALS
     }
 
     /// Returns whether one more client would get no thread because of connections that have ended
@@ -144,3 +174,6 @@ impl State {
             && self.entries.len() > self.streams.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

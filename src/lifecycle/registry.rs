@@ -26,18 +26,18 @@
 //! be taken, but not both. While one of those two is held, no other lock is taken.
 
 use super::super::config::Config;
-use super::super::event::{
-    CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Phase,
-};
+use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, Event, Phase};
 use super::super::sys::listener::Listener;
 use super::super::sys::panic::current_thread_id;
 use super::super::sys::socket::shut_down;
 use super::super::sys::sync::{lock, time_until};
+use super::endings::EndingCount;
 use super::entry::Entry;
 use super::listener_users::ListenerUsers;
+use super::place_count::PlaceCount;
 use std::collections::{HashMap, VecDeque};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
@@ -55,6 +55,11 @@ pub(crate) struct Registry {
     pub(super) place_freed: Condvar,
     /// How many clients that came while every place was taken wait for one before they are refused.
     pub(super) place_seekers: AtomicUsize,
+    /// How many of those who have a place are at the end of a response.
+    pub(super) endings: EndingCount,
+    /// Whether the last search for a connection to evict still holds, as far as states go. Set
+    /// before each search, and cleared by a connection that becomes evictable.
+    pub(super) search_holds: AtomicBool,
     pub(super) listener_users: ListenerUsers,
 }
 
@@ -65,6 +70,9 @@ pub(super) struct State {
     /// hook has returned.
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) last_id: u64,
+    pub(super) places: PlaceCount,
+    /// Until when time alone makes no connection evictable, if the last search has found none.
+    pub(super) full_until: Option<Instant>,
     /// Who runs what.
     pub(super) pool: Pool,
     /// Who accepts.
@@ -186,6 +194,8 @@ impl Registry {
             streams: HashMap::new(),
             entries: Vec::new(),
             last_id: 0,
+            places: PlaceCount::default(),
+            full_until: None,
             pool: Pool::default(),
             stop: Stop::default(),
             runner: Runner::Nobody,
@@ -203,6 +213,8 @@ impl Registry {
             job_ready: Condvar::new(),
             place_freed: Condvar::new(),
             place_seekers: AtomicUsize::new(0),
+            endings: EndingCount::new(),
+            search_holds: AtomicBool::new(false),
             listener_users: ListenerUsers::default(),
         }
     }
@@ -261,19 +273,6 @@ impl Registry {
         }
         connections
     }
-
-    /// Cuts the connections that wait for a request. Returns their number.
-    pub(crate) fn cut_idle(&self) -> usize {
-        self.lock().end_each(
-            &|_| Some(CloseReason::ClosedIdle),
-            ConnectionState::awaits_request,
-        )
-    }
-
-    /// Cuts one connection. Returns whether it was open.
-    pub(crate) fn cut_one(&self, id: ConnectionId, reason: CloseReason) -> bool {
-        self.lock().cut_one(id, reason, |_| true)
-    }
 }
 
 impl State {
@@ -326,48 +325,12 @@ impl State {
         })
     }
 
-    /// Ends the connections that have a reason to and are in such a state. Returns their number.
-    ///
-    /// A drain ends the reading side only. Linux still delivers what it has queued, so that a
-    /// request which had arrived is served. A handshake may wait to write as well, so it is ended
-    /// whole.
-    pub(super) fn end_each(
-        &self,
-        reason: &dyn Fn(&Entry) -> Option<CloseReason>,
-        in_state: fn(ConnectionState) -> bool,
-    ) -> usize {
-        let mut ended = 0;
-        for (entry, stream) in self.open() {
-            let reason = match reason(entry) {
-                Some(reason) => reason,
-                None => continue,
-            };
-            if !entry.end_if(reason, in_state) {
-                continue;
-            }
-            let reads_on = reason == CloseReason::Drained && !entry.is(ConnectionState::Handshake);
-            shut_down(
-                stream,
-                if reads_on {
-                    Shutdown::Read
-                } else {
-                    Shutdown::Both
-                },
-            );
-            ended += 1;
-        }
-        ended
-    }
-
-    /// Cuts one connection if it is in such a state. Returns whether it did.
-    pub(super) fn cut_one(
-        &self,
-        id: ConnectionId,
-        reason: CloseReason,
-        in_state: fn(ConnectionState) -> bool,
-    ) -> bool {
-        let reason_to_end = |entry: &Entry| if entry.id == id { Some(reason) } else { None };
-        self.end_each(&reason_to_end, in_state) > 0
+    /// Returns where the connection stands in the list.
+    pub(super) fn position(&self, id: ConnectionId) -> Option<usize> {
+        // Ids grow, so the entries stand in their order.
+        self.entries
+            .binary_search_by_key(&id, |entry| entry.id)
+            .ok()
     }
 }
 
@@ -405,6 +368,8 @@ impl Drop for Registration {
         if let Some(stream) = &stream {
             // Closing is not enough if somebody else holds a clone.
             shut_down(stream, Shutdown::Both);
+            // Once more if the connection was cut: it may have come to the end of a response since.
+            state.places.release(&self.entry);
         }
         let mut closed = None;
         if let Reported::Opened(reason) = self.reported {
@@ -431,9 +396,9 @@ impl Drop for Registration {
         }
 
         let mut state = self.registry.lock();
-        // Ids grow, so the entries stand in their order.
-        if let Ok(at) = state.entries.binary_search_by_key(&id, |entry| entry.id) {
+        if let Some(at) = state.position(id) {
             state.entries.remove(at);
+            state.places.remove(&self.entry);
         }
         state.own_threads.retain(|(each, _)| *each != id);
         self.registry.notify_place_seekers();

@@ -129,7 +129,12 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
         }
     });
     let server = builder.bind("127.0.0.1:0").unwrap();
-    let entry = Entry::new(ConnectionId(1), Some(server.local_addr()), false);
+    let entry = Entry::new(
+        ConnectionId(1),
+        Some(server.local_addr()),
+        false,
+        Arc::default(),
+    );
     let registration = Registration {
         registry: server.handle().registry,
         entry: Arc::new(entry),
