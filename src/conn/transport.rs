@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// How much too early a system may end a wait: one tick of its clock.
 const CLOCK_TICK: Duration = Duration::from_millis(16);
 
+/// How long the handshake of a client may take that came while every place was taken: as long as
+/// any new client is spared. It holds one of the few threads for refusals.
+const REFUSED_HANDSHAKE: Duration = Duration::from_secs(1);
+
 /// How much is given to a transport at a time. Its call is watched as one write.
 const WRAPPED_BYTES: usize = 16 * 1024;
 
@@ -77,7 +81,16 @@ impl Socket {
     }
 }
 
-/// Calls the user's hook, and has its transport make the handshake, within `header_timeout`.
+/// Returns how long the handshake may take.
+fn handshake_timeout(registration: &Registration) -> Option<Duration> {
+    let timeout = registration.registry.config.header_timeout;
+    if !registration.entry.is_refused() {
+        return timeout;
+    }
+    Some(timeout.map_or(REFUSED_HANDSHAKE, |timeout| timeout.min(REFUSED_HANDSHAKE)))
+}
+
+/// Calls the user's hook, and has its transport make the handshake, within its timeout.
 fn wrap(
     tcp: &TcpStream,
     registration: &Registration,
@@ -85,13 +98,14 @@ fn wrap(
 ) -> Result<Box<dyn Wrapped>, CloseReason> {
     let config = &registration.registry.config;
     let entry = &registration.entry;
-    tcp.set_read_timeout(config.header_timeout)
+    let timeout = handshake_timeout(registration);
+    tcp.set_read_timeout(timeout)
         .or(Err(CloseReason::SetupFailed))?;
     let clone = tcp.try_clone().or(Err(CloseReason::SetupFailed))?;
     entry.enter(ConnectionState::Handshake)?;
     let error = {
-        let _watchdog = entry.watch(config.header_timeout);
-        match make_transport(clone, registration, hook) {
+        let _watchdog = entry.watch(timeout);
+        match make_transport(clone, registration, hook, timeout) {
             Ok(wrapped) => return Ok(wrapped),
             Err(error) => error,
         }
@@ -115,13 +129,14 @@ fn make_transport(
     tcp: TcpStream,
     registration: &Registration,
     hook: &TransportHook,
+    timeout: Option<Duration>,
 ) -> Result<Box<dyn Wrapped>, BoxError> {
     let began = Instant::now();
     let mut wrapped = hook(tcp, registration.entry.id)?;
     // A lazy transport makes its handshake now.
     flush(&mut *wrapped)?;
     // A transport may not report that a read has timed out. rustls does not, in some cases.
-    if let Some(limit) = registration.registry.config.header_timeout {
+    if let Some(limit) = timeout {
         let limit = limit.max(CLOCK_TICK * 2) - CLOCK_TICK;
         if began.elapsed() >= limit {
             return Err(io::Error::from(ErrorKind::TimedOut).into());

@@ -2,13 +2,15 @@
 
 use crate::support::client::Client;
 use crate::support::gate::Gate;
-use crate::support::server::assert_ends;
-use crate::support::{until, GET, SOON};
-use hardstop::{ConnectionState, Event, Request, Response, Running, Server};
+use crate::support::recorder::recorder;
+use crate::support::server::{assert_ends, bring, site, SLEEP};
+use crate::support::{until, GET, LONG, SOON};
+use hardstop::{CloseReason, ConnectionState, Event, Request, Response, Running, Server};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const SMALL: &str = "small";
 
@@ -171,7 +173,7 @@ fn a_long_response_does_not_delay_refusals() {
     let mut first = Client::connect(running.local_addr());
     first.say(GET);
     arrivals.recv_timeout(SOON).unwrap();
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     for _ in 0..20 {
         let mut client = Client::connect(running.local_addr());
         assert_eq!(client.response().status, 503);
@@ -205,4 +207,56 @@ fn a_connection_that_awaits_the_rest_of_a_body_makes_room() {
     let response = silent.response();
     assert_eq!(response.text(), SMALL);
     assert_eq!(response.header("connection").as_deref(), Some("close"));
+}
+
+/// Regression: a handshake that did not come held one of the eight refusals for `header_timeout`,
+/// here without end.
+#[test]
+fn a_silent_handshake_does_not_hold_a_refusal() {
+    let (hook, facts) = recorder();
+    let builder = Server::builder().max_connections(1).header_timeout(None);
+    let builder = builder.on_event(hook).transport(|mut tcp: TcpStream, _| {
+        tcp.read_exact(&mut [0])?;
+        Ok(tcp)
+    });
+    let running = builder.bind("127.0.0.1:0").unwrap().spawn(site).unwrap();
+    let addr = running.local_addr();
+    let shake = |say: &str| format!("h{say}");
+    let _busy = bring(
+        &running.handle(),
+        addr,
+        &shake(SLEEP),
+        ConnectionState::Handling,
+    );
+    let mut silent: Vec<Client> = (0..8).map(|_| Client::connect(addr)).collect();
+    for client in &mut silent {
+        client.expect_end();
+    }
+    for number in 2..10 {
+        assert_eq!(facts.reason(number), CloseReason::HeadTimeout);
+    }
+    let mut other = Client::connect(addr);
+    other.say(&shake(GET));
+    assert_eq!(other.response().status, 503);
+    running.destroy();
+    assert_ends(&running);
+}
+
+/// A refusal has one of eight threads. Its client must not hold that by going on.
+#[test]
+fn a_refused_client_that_keeps_sending_is_ended_soon() {
+    let running = serve_one_place(|request| {
+        request.cancel_token().wait_timeout(LONG);
+        "late"
+    });
+    let addr = running.local_addr();
+    let _busy = bring(&running.handle(), addr, GET, ConnectionState::Handling);
+    let mut refused = Client::connect(addr);
+    let began = Instant::now();
+    while refused.stream.write_all(&[b'x'; 100]).is_ok() {
+        assert!(began.elapsed() < SOON, "it still holds its refusal");
+        thread::sleep(Duration::from_millis(20));
+    }
+    running.destroy();
+    assert_ends(&running);
 }
