@@ -1,5 +1,6 @@
 //! The scenes. Each is one function, which is run once for each schedule.
 
+mod evictions;
 mod hooks;
 mod owners;
 mod places;
@@ -73,6 +74,16 @@ scenes! {
         refusals_against_stops
         more_than_eight_refusals
         crowded_by_slow_hooks;
+    evictions:
+        eviction_of_a_next_head
+        eviction_of_a_late_first_head
+        eviction_of_a_silent_one
+        spared_after_a_wait
+        place_after_a_refusal
+        search_against_an_idle_one
+        refusal_after_an_ending
+        nine_refusals_in_turn
+        silent_handshake_of_a_refused_client;
     waits:
         rest_of_a_body
         rest_of_a_body_in_a_drain
