@@ -79,12 +79,15 @@ settings! {
     ///
     /// When every place is taken, a new client takes the place of the connection that has waited
     /// longest for a request, else of the one whose request head has taken longest, else of one
-    /// that lingers after its last response. New connections and heads are spared for a second. A
-    /// connection whose response has not left yet is never cut to make room.
+    /// that lingers after its last response. A new connection is spared for a second, in which its
+    /// first request should come. A connection whose response has not left yet is never cut to make
+    /// room.
     ///
-    /// If every connection has a handler, the new client gets a 503 with `Retry-After`. Eight more
+    /// If no connection can make room, the new client gets a 503 with `Retry-After`. Eight more
     /// threads are at hand for that; beyond them, a client is closed, with an event. While the end
-    /// of a response is being written, a new client waits for it, for at most a second.
+    /// of a response is being written, a new client waits for it, for at most a second. Over a
+    /// [`transport`](Builder::transport), a client that is to be refused has a second for its
+    /// handshake.
     ///
     /// While connections that were cut are slow to end, there may be twice as many threads.
     max_connections(usize): usize = 256;
@@ -189,8 +192,9 @@ impl Builder {
     /// Ok(StreamOwned::new(ServerConnection::new(config.clone())?, tcp)))`.
     ///
     /// The hook is called on the connection's own thread. Then the result is flushed, so that a
-    /// lazy transport makes its handshake. Both must be done within `header_timeout`. If they fail,
-    /// the connection ends, with an event. Every write is flushed.
+    /// lazy transport makes its handshake. Both must be done within `header_timeout`, and within a
+    /// second for a client that came while every place was taken. If they fail, the connection
+    /// ends, with an event. Every write is flushed.
     ///
     /// At an orderly end, the transport is dropped before the socket is, so that its `Drop` can say
     /// goodbye (`close_notify`). A stop cuts the socket itself, whatever the transport is doing.

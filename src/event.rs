@@ -120,7 +120,8 @@ pub enum CloseReason {
     PeerLost,
     /// No request came within `idle_timeout`.
     IdleTimeout,
-    /// A request head, or a transport's handshake, took longer than `header_timeout`.
+    /// A request head, or a transport's handshake, took longer than `header_timeout`; or the
+    /// handshake of a client that came while every place was taken took longer than a second.
     HeadTimeout,
     /// A request body made no progress for `body_timeout`, or came slower than `min_rate`.
     BodyTimeout,
