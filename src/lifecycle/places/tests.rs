@@ -1,6 +1,5 @@
 use super::super::super::event::ConnectionState;
 use super::super::super::server::Server;
-use super::*;
 use std::net::TcpStream;
 
 /// Regression: with every place taken, each further client had every connection looked at.
