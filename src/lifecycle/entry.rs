@@ -1,7 +1,8 @@
 //! One connection's state, shared by its thread and the registry.
 //!
-//! 1. A request changes this state under the entry's own lock, and never takes the registry's. So
-//!    requests on different connections do not meet.
+//! 1. A request changes this state under the entry's own lock, and never takes the registry's
+//!    unless a client waits for a place. So requests on different connections do not meet, except
+//!    now and then in the count of responses that are ending.
 //! 2. The first cut wins: it decides the reason for the end and fires the cancel token, once.
 //!
 //! Lock order: the registry's lock, then an entry's. Nothing is called while an entry's is held.
@@ -153,9 +154,11 @@ impl Entry {
         let mut entry = self.lock_uncut()?;
         entry.enter_at(since, state);
         if state.is_evictable() {
+            // The end of a response lasts until the place has been offered.
             entry.head = None;
+        } else {
+            self.stop_ending();
         }
-        self.stop_ending();
         Ok(())
     }
 
@@ -298,8 +301,8 @@ impl Entry {
         self.is_cut() && self.lock().info.state.is_evictable()
     }
 
-    /// Called before the end of a response is written, on the connection's thread. The next
-    /// [`enter`](Entry::enter) ends this, or else the end of the connection.
+    /// Called before the end of a response is written, on the connection's thread. This ends when
+    /// the connection offers its place, goes on, or ends.
     pub(crate) fn begin_end_of_response(&self) {
         // A client that is being refused has no place that it could leave.
         if self.ends_response.load(SeqCst) || !self.has_place() {
@@ -310,7 +313,7 @@ impl Entry {
         self.ends_response.store(true, SeqCst);
     }
 
-    fn stop_ending(&self) {
+    pub(super) fn stop_ending(&self) {
         if self.ends_response.swap(false, SeqCst) {
             self.endings.take_away();
         }

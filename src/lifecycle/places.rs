@@ -5,6 +5,11 @@
 //! 2. A client that finds no place waits for the end of a response that is being written. Its
 //!    client may have it already, and be the one that comes: it must not be refused by a server
 //!    that serves nobody else.
+//! 3. A search for a connection to evict looks at each of them. One that has found none holds until
+//!    a connection has changed its state, or the first second of a new one is over.
+//! 4. A search first sets `search_holds`, then looks at the states. A connection first changes its
+//!    own, then clears the flag, then is no longer counted among those that end a response. A
+//!    client first counts those, then searches. So it does not miss the place of any of them.
 
 use super::super::event::{CloseReason, ConnectionId, ConnectionState};
 use super::super::sys::sync::wait_while;
@@ -35,19 +40,17 @@ enum Search {
 impl Registry {
     /// Called when a connection has entered a state in which it may make room.
     pub(crate) fn offer_place(&self, entry: &Entry) {
-        // The connection has changed its state before this. A search sets the flag before it looks
-        // at the states. So either the search has seen the new state, or its flag is cleared here.
         // A client that is being refused has no place to offer.
-        if !self.search_holds.load(SeqCst) || !entry.has_place() {
-            return;
+        if self.search_holds.load(SeqCst) && entry.has_place() {
+            self.search_holds.store(false, SeqCst);
+            // Those who wait for a place have searched, and wait under the lock, so they are not
+            // missed.
+            if self.is_place_sought() {
+                let _state = self.lock();
+                self.place_freed.notify_all();
+            }
         }
-        self.search_holds.store(false, SeqCst);
-        // Those who wait for a place have searched, and wait under the lock, so they are not
-        // missed.
-        if self.is_place_sought() {
-            let _state = self.lock();
-            self.place_freed.notify_all();
-        }
+        entry.stop_ending();
     }
 
     /// Returns whether a client waits for a place.
@@ -103,9 +106,8 @@ impl Registry {
 
     /// Returns whether one more connection may be served, whatever the number of threads.
     ///
-    /// A search that has found nobody to evict is not repeated before that can have changed: a
-    /// connection has changed its state, or the first second of another one is over. So a flood of
-    /// clients is refused without a look at every connection for each of them.
+    /// A search in vain is not repeated while it holds. So a flood of clients is refused without a
+    /// look at every connection for each of them.
     fn make_place(&self, state: &mut State) -> bool {
         while state.places.taken() >= self.config.max_connections {
             let is_early = state

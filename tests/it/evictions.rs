@@ -131,7 +131,7 @@ fn every_end_of_a_connection_frees_exactly_one_place() {
             "close_idle",
         ),
         (
-            "\n",
+            "\0",
             ConnectionState::Closing,
             |_, client| drop(client),
             "a refused request",

@@ -1,8 +1,6 @@
 //! Places: clients that wait for one, are refused, or make room.
 
-use crate::client::{
-    is_served, start_talk, talk, talk_and_note, Client, GET, LAST_GET, UPLOAD,
-};
+use crate::client::{is_served, start_talk, talk, talk_and_note, Client, GET, LAST_GET, UPLOAD};
 use crate::library::hardstop::{BodyWriter, CloseReason, Event, Request, Response, Server};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
