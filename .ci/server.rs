@@ -1,10 +1,10 @@
 //! The server that scripts in `.ci/extra` test. It reads every body and answers with its length. `/early` answers at
 //! once and reads no body. `/large` sends 8 MB. `/query` answers with the value of `q`, and `/connection` with the number
 //! of the connection. `/report` counts how connections have ended since the last report, and the resources that the
-//! process uses. With a path as its argument, the server listens on a Unix socket at that path. `IDLE_SECONDS` sets its
-//! `idle_timeout`.
+//! process uses. With a path as its argument, the server listens on a Unix socket at that path. `IDLE_SECONDS` and
+//! `BODY_SECONDS` in the environment set its `idle_timeout` and `body_timeout`.
 
-use hardstop::{Error, Event, Request, Response, Server};
+use hardstop::{Builder, Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,16 +24,13 @@ struct Tally {
 }
 
 fn main() -> io::Result<()> {
-    let mut builder = Server::builder()
+    let builder = Server::builder()
         .max_body_bytes(100_000_000)
         // A test cannot wait for the defaults of 30 s, twice, and of 60 s.
         .body_timeout(Duration::from_secs(4))
         .write_timeout(Duration::from_secs(4))
         .on_event(|event| with_tally(|tally| tally.note(event)));
-    if let Ok(seconds) = env::var("IDLE_SECONDS") {
-        let seconds = seconds.parse().expect("IDLE_SECONDS is a number");
-        builder = builder.idle_timeout(Duration::from_secs(seconds));
-    }
+    let builder = with_timeouts_of_environment(builder);
     let server = match env::args_os().nth(1) {
         Some(path) => builder.bind_unix(path)?,
         None => builder.bind("127.0.0.1:0")?,
@@ -41,6 +38,22 @@ fn main() -> io::Result<()> {
     println!("{}", server.local_addr());
     server.run(answer);
     Ok(())
+}
+
+fn with_timeouts_of_environment(mut builder: Builder) -> Builder {
+    if let Some(timeout) = seconds("IDLE_SECONDS") {
+        builder = builder.idle_timeout(timeout);
+    }
+    if let Some(timeout) = seconds("BODY_SECONDS") {
+        builder = builder.body_timeout(timeout);
+    }
+    builder
+}
+
+fn seconds(name: &str) -> Option<Duration> {
+    let seconds = env::var(name).ok()?;
+    let seconds = seconds.parse().expect("the variable is a number");
+    Some(Duration::from_secs(seconds))
 }
 
 fn answer(req: &mut Request<'_>) -> Result<Response, Error> {

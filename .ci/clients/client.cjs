@@ -4,7 +4,8 @@ const { Readable } = require("stream");
 
 const [name, check, address, value] = process.argv.slice(2);
 const url = "http://" + address;
-const agent = new http.Agent({ keepAlive: true });
+// As http.globalAgent has it. Without a timeout of its own, an agent does not follow the server's hint.
+const agent = new http.Agent({ keepAlive: true, timeout: 5000 });
 
 // Each client sends a request and returns the status, the headers and the body. A body is a buffer or a stream.
 const clients = {

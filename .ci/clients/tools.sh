@@ -25,6 +25,8 @@ wget_large() { wget -qO- "$url/large" | wc -c; }
 wget_query() { wget -qO- "$url/query?q=$value"; }
 
 wget2_get() { wget2 -qO- "$url/"; }
+# It keeps a connection only if the response says that it is kept.
+wget2_reuse() { wget2 -qO- --max-threads=1 "$url/connection?1" "$url/connection?2" "$url/connection?3"; }
 wget2_post() { wget2 -qO- --post-data=text "$url/"; }
 wget2_upload() { zeros 5000000 >"$temp/5MB" && wget2 -qO- --post-file="$temp/5MB" "$url/"; }
 wget2_unread() { zeros 5000000 >"$temp/5MB" && wget2 -qO- --post-file="$temp/5MB" "$url/early"; }
