@@ -22,7 +22,7 @@
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event, Phase};
 use super::super::lifecycle::{Handle, Registration, Reported};
-use super::super::proto::{self, Directives, EmptyHost, HeadLimits, StatusCode};
+use super::super::proto::{self, Directives, EmptyHost, HeadLimits};
 use super::super::sys::panic;
 use super::body::{Body, Exchange};
 use super::connection::{report_panic, Connection};
@@ -330,12 +330,7 @@ impl Connection<'_> {
                 Finished::Answer(response) => Ok(Step::Answer(response)),
                 Finished::Leave(take) => Ok(Step::Leave(take)),
             },
-            Err(message) => {
-                let reason = report_panic(self.registration, message);
-                let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR).with_close();
-                let _ = self.answer(response); // the panic is the reason, whatever comes of this
-                Err(reason)
-            }
+            Err(message) => Err(self.answer_panic(message)),
         }
     }
 }

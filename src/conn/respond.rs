@@ -60,12 +60,16 @@ impl Connection<'_> {
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             // The handler's mistake, which gets a 500 as every invalid response does.
             response.invalid = Some("the status code of an upgrade is 101, and cannot be set");
-            return Ok(Finished::Answer(response));
-        }
-        if let Some(refusal) = self.refuse_upgrade(&protocol) {
-            return Ok(Finished::Answer(refusal.into()));
+        } else if let Some(refusal) = self.refuse_upgrade(&protocol) {
+            // Dropping the closure is the user's code.
+            return match panic::catch(move || drop(take)) {
+                Ok(()) => Ok(Finished::Answer(refusal.into())),
+                Err(message) => Err(self.answer_panic(message)),
+            };
         }
         if response.invalid.is_some() {
+            // The closure is dropped when the response is replaced.
+            response.payload = Payload::Upgrade { protocol, take };
             return Ok(Finished::Answer(response));
         }
         self.begin_response()?;
@@ -105,6 +109,15 @@ impl Connection<'_> {
             }
         }
         false
+    }
+
+    /// Answers a panic of the user's code, of whose response nothing has been made. Returns the
+    /// panic as the reason why the connection ends.
+    pub(super) fn answer_panic(&mut self, message: String) -> CloseReason {
+        let reason = report_panic(self.registration, message);
+        let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR).with_close();
+        let _ = self.answer(response); // the panic is the reason, whatever comes of this
+        reason
     }
 
     fn begin_response(&mut self) -> Result<(), CloseReason> {

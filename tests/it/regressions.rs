@@ -172,6 +172,35 @@ fn a_reader_that_panics_when_replaced_leaves_the_500_whole() {
     events.take_until_closed(CloseReason::HandlerPanicked);
 }
 
+/// Regression: a panic in the drop of an upgrade's closure lost the response that was to replace the
+/// 101, and the response before it, which had been reported as sent.
+#[test]
+fn a_closure_that_panics_when_its_upgrade_is_refused_leaves_a_500() {
+    let (server, events) = observed(Server::builder(), |request| {
+        if request.path() == "/" {
+            return Response::text("hello");
+        }
+        let bomb = Bomb;
+        let upgrade = Response::upgrade("a", move |_| drop(bomb));
+        match request.path() {
+            "/no-101" => upgrade.with_status(200),
+            "/bad-header" => upgrade.with_header("a", "b\r\nc: d"),
+            _ => upgrade, // the client has not offered it
+        }
+    });
+    for path in ["/not-offered", "/no-101", "/bad-header"] {
+        let requests = format!("{GET}GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let said = dialogue(server.local_addr(), requests);
+        assert_eq!(statuses(&said), [200, 500], "{path}");
+        assert!(
+            said.ends_with("\r\n\r\n500 Internal Server Error\n"),
+            "{path}: {said}"
+        );
+        assert_eq!(events.take_panic(), "on purpose", "{path}");
+        events.take_until_closed(CloseReason::HandlerPanicked);
+    }
+}
+
 /// Regression: a reader that returned more than the size of its buffer was read for ever, even
 /// after a destroy.
 #[test]
