@@ -230,17 +230,21 @@ impl Connection<'_> {
         // Dropping a body that is not sent is the user's code as well.
         let sent = panic::catch(|| self.send_body(payload, framing));
         let reason = match sent {
-            Ok(Ok(Sent::Whole(bytes))) => {
-                self.report_response(status, bytes);
-                match replaced {
-                    Ok(()) => return Ok(keep_alive),
-                    Err(reason) => reason,
+            Ok(Ok(Sent::Whole(bytes))) => match self.stream.written() {
+                // A write has failed before this response, while the handler read the body.
+                Err(lost) => lost.into(),
+                Ok(()) => {
+                    self.report_response(status, bytes);
+                    match replaced {
+                        Ok(()) => return Ok(keep_alive),
+                        Err(reason) => reason,
+                    }
                 }
-            }
+            },
             // It comes here once: the body of this one is text.
             Ok(Ok(Sent::TakenBack(error))) => return self.respond(error.into(), may_go_on),
             Ok(Err(reason)) => reason,
-            Err(message) => self.answer_panic(message),
+            Err(message) => self.replace_after_panic(message),
         };
         // Earlier responses may stand before this one, and the client sees that it is cut short.
         self.linger()?;
@@ -249,7 +253,7 @@ impl Connection<'_> {
 
     /// Reports the panic of a response's reader or closure, and sends a 500 instead of the response
     /// if nothing of that has left. Returns why the connection ends.
-    fn answer_panic(&mut self, message: String) -> CloseReason {
+    fn replace_after_panic(&mut self, message: String) -> CloseReason {
         let reason = report_panic(self.registration, message);
         if !self.entry().is_cut() && self.stream.take_back_response() {
             let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR);

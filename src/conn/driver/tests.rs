@@ -33,6 +33,8 @@ struct Wire {
     /// Whether the writing side has been shut down; and how many reads there were afterwards.
     is_shut: bool,
     reads_after_end: usize,
+    /// How many responses were reported.
+    responded: usize,
 }
 
 impl Wire {
@@ -121,7 +123,10 @@ fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
 fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
     let told = Arc::new(Mutex::new((0, Vec::new())));
     let events = Arc::clone(&told);
+    let responded = Arc::new(Mutex::new(0));
+    let responses = Arc::clone(&responded);
     let builder = Server::builder().on_event(move |event| {
+        *responses.lock().unwrap() += usize::from(matches!(event, Event::Responded { .. }));
         let mut told = events.lock().unwrap();
         told.0 += usize::from(matches!(event, Event::Opened { .. }));
         if let Event::Closed { reason, .. } = event {
@@ -150,7 +155,8 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
     serve_over(open, registration, &|request| answer(request).into());
     let told = told.lock().unwrap();
     assert_eq!((told.0, told.1.len()), (1, 1), "opened and closed once");
-    let wire = mem::take(&mut *wire.lock().unwrap());
+    let mut wire = mem::take(&mut *wire.lock().unwrap());
+    wire.responded = *responded.lock().unwrap();
     (wire, told.1[0])
 }
 
@@ -196,6 +202,24 @@ fn any_failing_io_call_ends_the_connection_exactly_once() {
             assert_eq!(reason == CloseReason::Completed, said == whole, "{of}");
         }
     }
+}
+
+/// Regression: when the `100 Continue` could not be written, the 500 that followed was reported,
+/// though it could not leave.
+#[test]
+fn a_response_after_a_failed_write_is_not_reported() {
+    let post: &[u8] =
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let (wire, reason) = serve_wire(Wire {
+        input: vec![post],
+        // After the opening, the setting of a timeout and the read of the head.
+        failing: 4,
+        error: Some(ErrorKind::ConnectionReset),
+        ..Wire::default()
+    });
+    assert_eq!(reason, CloseReason::PeerLost);
+    assert_eq!(wire.output, b"");
+    assert_eq!(wire.responded, 0);
 }
 
 #[test]
