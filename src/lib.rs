@@ -84,14 +84,14 @@
 
 mod accept;
 mod config;
-// `fuzz/` takes this file in as a module, and drives these three from outside of it.
+// `fuzz/` takes this file in as a module, and drives these four from outside of it.
 pub(crate) mod conn;
 mod error;
 mod event;
 pub(crate) mod lifecycle;
 pub(crate) mod proto;
 mod server;
-mod sys;
+pub(crate) mod sys;
 
 /// The guide: pages of documentation, and no code.
 ///

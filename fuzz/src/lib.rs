@@ -1,6 +1,6 @@
 //! One function for each fuzz target. The library is included as a module, so that it need not export its internals.
 //!
-//! Except for `urlencoded`, the first line of an input gives the sizes of the pieces in which the rest arrives: `a` is a
+//! Except for `urlencoded` and `faults`, the first line of an input gives the sizes of the pieces in which the rest arrives: `a` is a
 //! piece of one byte, `b` of two, and so on. The sizes are repeated to the end. An empty line means `a`. This keeps the
 //! seeds readable.
 
@@ -11,12 +11,14 @@ mod hardstop;
 
 mod chunked;
 mod connection;
+mod faults;
 mod head;
 mod naive;
 mod urlencoded;
 
 pub use self::chunked::chunked;
 pub use self::connection::connection;
+pub use self::faults::faults;
 pub use self::head::head;
 pub use self::urlencoded::urlencoded;
 

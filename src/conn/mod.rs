@@ -27,4 +27,7 @@ pub use self::{
     upgrade::{Lease, Upgraded},
 };
 #[allow(unused_imports)]
-pub(crate) use self::{driver::serve_over, transport::Transport};
+pub(crate) use self::{
+    driver::serve_over,
+    transport::{Socket, Transport},
+};
