@@ -8,8 +8,9 @@
 //! 3. A search for a connection to evict looks at each of them. One that has found none holds until
 //!    a connection has changed its state, or the first second of a new one is over.
 //! 4. A search first sets `search_holds`, then looks at the states. A connection first changes its
-//!    own, then clears the flag, then is no longer counted among those that end a response. A
-//!    client first counts those, then searches. So it does not miss the place of any of them.
+//!    own, then clears the flag and rings, and only then is no longer counted among those that end
+//!    a response. A client first counts those, then searches. So it does not miss the place of any
+//!    of them.
 
 use super::super::event::{CloseReason, ConnectionId, ConnectionState};
 use super::super::sys::sync::wait_while;

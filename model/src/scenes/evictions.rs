@@ -2,7 +2,7 @@
 
 use super::places::busy;
 use crate::client::{is_served, start_talk, talk, Answer, Client, GET, LAST_GET};
-use crate::library::hardstop::{ConnectionId, Request};
+use crate::library::hardstop::{Builder, ConnectionId, Request};
 use crate::mock::kernel::with;
 use crate::mock::net::TcpStream;
 use crate::mock::thread::{sleep, user};
@@ -17,6 +17,9 @@ const MOMENT: Duration = Duration::from_millis(1);
 const GRACE: Duration = Duration::from_secs(1);
 
 const BUSY_GET: &[u8] = b"GET /busy HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// A handshake, and a request that is the last one.
+const SHAKEN_GET: &[u8] = b"!GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
 /// Keeps its place on one path, and answers at once on the others.
 fn busy_on_its_path(request: &mut Request<'_>) -> &'static str {
@@ -76,33 +79,6 @@ pub fn eviction_of_a_silent_one() {
     let answers = talk(&subject, LAST_GET);
     check_is_served(&answers, "a silent client kept its place");
     silent.read_to_end(&subject);
-    subject.destroy_and_finish(&running);
-}
-
-/// A client that has waited for its place has its second from then on.
-pub fn spared_after_a_wait() {
-    with(|world| world.net.buffer = 1024);
-    let handler = |_: &mut Request<'_>| "x".repeat(3000);
-    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
-    let mut slow = Client::connect(subject.addr).unwrap();
-    slow.send(LAST_GET);
-    sleep(MOMENT);
-    let waiting = {
-        let subject = subject.clone();
-        user(move || {
-            let mut client = Client::connect(subject.addr)?;
-            sleep(GRACE + MOMENT * 20);
-            client.send(LAST_GET);
-            Some(client.read_to_end(&subject))
-        })
-    };
-    sleep(GRACE - MOMENT * 10);
-    slow.read_to_end(&subject);
-    sleep(MOMENT * 20);
-    let answers = talk(&subject, LAST_GET);
-    check_is_refused(&answers, "there were two clients in one place");
-    let answers = waiting.join().flatten().unwrap_or_default();
-    check_is_served(&answers, "a client that had waited was not spared");
     subject.destroy_and_finish(&running);
 }
 
@@ -194,17 +170,44 @@ impl Write for Shaken {
     }
 }
 
+/// A server with one place over that transport.
+fn with_handshake(builder: Builder) -> Builder {
+    let transport = |tcp, id| Ok(Shaken::new(tcp, id)?);
+    builder.max_connections(1).transport(transport)
+}
+
+/// A client that has waited for its place after its handshake has its second from then on.
+pub fn spared_after_a_wait() {
+    with(|world| world.net.buffer = 1024);
+    let (subject, running) = Subject::spawn(with_handshake, |_| "x".repeat(3000));
+    let mut slow = Client::connect(subject.addr).unwrap();
+    slow.send(SHAKEN_GET);
+    sleep(MOMENT);
+    let waiting = {
+        let subject = subject.clone();
+        user(move || {
+            let mut client = Client::connect(subject.addr)?;
+            client.send(b"!");
+            sleep(GRACE + MOMENT * 20);
+            client.send(LAST_GET);
+            Some(client.read_to_end(&subject))
+        })
+    };
+    sleep(GRACE - MOMENT * 10);
+    slow.read_to_end(&subject);
+    sleep(MOMENT * 20);
+    let answers = talk(&subject, SHAKEN_GET);
+    check_is_refused(&answers, "there were two clients in one place");
+    let answers = waiting.join().flatten().unwrap_or_default();
+    check_is_served(&answers, "a client that had waited was not spared");
+    subject.destroy_and_finish(&running);
+}
+
 /// The handshake of a client that is being refused has a second.
 pub fn silent_handshake_of_a_refused_client() {
-    let (subject, running) = Subject::spawn(
-        |builder| {
-            let transport = |tcp, id| Ok(Shaken::new(tcp, id)?);
-            builder.max_connections(1).transport(transport)
-        },
-        busy,
-    );
+    let (subject, running) = Subject::spawn(with_handshake, busy);
     let mut first = Client::connect(subject.addr).unwrap();
-    first.send(b"!GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    first.send(SHAKEN_GET);
     sleep(MOMENT);
     let watch = Stopwatch::start();
     talk(&subject, b"");
