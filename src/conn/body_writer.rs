@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind, Read, Write};
 
 /// Where the closure of [`Response::stream`](super::Response::stream) writes its body.
 ///
-/// Small writes are collected: up to 16 KiB leave together. [`flush`](Write::flush) puts them on the
-/// wire at once, as server-sent events need it. Every write fails once the connection is cut, or once the client is
-/// gone or takes the data too slowly.
+/// Small writes are collected: up to 16 KiB leave together. [`flush`](Write::flush) sends them at
+/// once, as server-sent events require. Every write fails once the connection is cut, or once the
+/// client is gone or takes the data too slowly.
 #[doc(alias = "sse")]
 pub struct BodyWriter<'a> {
     stream: &'a mut Stream,
@@ -98,8 +98,8 @@ impl<'a> BodyWriter<'a> {
     /// Copies a reader whose length is not known. The next read may block, for as long as an event
     /// or a line of a log does not come. So what a read has given leaves before the next one.
     fn copy_to_end(&mut self, reader: &mut dyn Read) -> io::Result<()> {
-        // The end of a chunk stands behind its data. In a write of its own, it would be a third one
-        // for each piece of a large file.
+        // The buffer has room for the end of a chunk behind its data. Otherwise that end would be a
+        // write of its own, the third one for each piece of a large file.
         let mut piece = vec![0; PIECE_BYTES + CHUNK_END.len()];
         loop {
             let n = read_once(reader, piece.get_mut(..PIECE_BYTES).unwrap_or_default())?;

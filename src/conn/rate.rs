@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-/// The timeout that a transfer is measured with if that is turned off and the rate is not.
+/// The timeout that a transfer is measured with if its own is turned off and the rate is not.
 pub(super) const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The shortest wait that every system can time.
@@ -27,11 +27,11 @@ pub(super) struct MinRate {
     most: Option<Credit>,
 }
 
-/// Nanoseconds times bytes a second: what a byte earns is a whole number of these, so that nothing
-/// is lost if many bytes earn it one by one.
+/// A time in nanoseconds, multiplied by the rate. What a byte earns is a whole number in this unit,
+/// so nothing is rounded away if many bytes earn it one by one.
 type Credit = u128;
 
-/// What a byte earns: a second, divided by the rate.
+/// What a byte earns: a second divided by the rate, and so a second's nanoseconds in this unit.
 const CREDIT_OF_A_BYTE: Credit = 1_000_000_000;
 
 impl MinRate {

@@ -125,7 +125,7 @@ impl Stream {
         self.fill_at_rate(&mut MinRate::unlimited(), timeout)
     }
 
-    /// Does so for at most `timeout`, and for no longer than the rate allows.
+    /// Waits as [`fill`](Stream::fill) does, but for no longer than the rate allows.
     pub(super) fn fill_at_rate(
         &mut self,
         rate: &mut MinRate,

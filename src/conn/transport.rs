@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 /// How much too early a system may end a wait: one tick of its clock.
 const CLOCK_TICK: Duration = Duration::from_millis(16);
 
-/// How long the handshake of a client may take that came while every place was taken: as long as
-/// any new client is spared. It holds one of the few threads for refusals.
+/// How long the handshake of a client that is to be refused may take, because it holds one of the
+/// few threads for refusals. Any new client is spared for as long.
 const REFUSED_HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// How much is given to a transport at a time. Its call is watched as one write.
@@ -28,11 +28,11 @@ const WRAPPED_BYTES: usize = 16 * 1024;
 /// Tests and the fuzzer have transports of their own, which break wherever they want.
 pub(crate) trait Transport: Send {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+    /// Writes once, within the write timeout.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Does the same for at most `limit` instead of the write timeout, unless a call cannot be
-    /// made again when the system has ended it.
-    fn send_within(&mut self, bytes: &[u8], limit: Option<Duration>) -> io::Result<usize> {
-        let _ = limit;
+    /// Writes once, within `limit` instead of the write timeout. A transport whose calls cannot be
+    /// repeated after a timeout keeps to the write timeout.
+    fn send_within(&mut self, bytes: &[u8], _limit: Option<Duration>) -> io::Result<usize> {
         self.send(bytes)
     }
     /// Sets the read timeout. `None` waits for ever.
