@@ -1,14 +1,16 @@
 //! One connection, on its own thread.
 //!
-//! `driver` is the loop over its steps, `respond` is how it answers, and `connection` is what they
-//! share. Below them are what a handler sees (`request`, `body`) and returns (`response`,
-//! `body_writer`, `upgrade`), and what carries the bytes (`stream`, `rate`, `date`, `transport`).
+//! `driver` is the loop over its steps, `respond` is how it answers, `linger` is how it ends after
+//! a last response, and `connection` is what they share. Below them are what a handler sees
+//! (`request`, `body`) and returns (`response`, `body_writer`, `upgrade`), and what carries the
+//! bytes (`stream`, `rate`, `date`, `transport`).
 
 mod body;
 mod body_writer;
 mod connection;
 mod date;
 mod driver;
+mod linger;
 mod rate;
 mod request;
 mod respond;

@@ -1,4 +1,4 @@
-//! How a connection answers: the response, the refusal, the upgrade, and the lingering end.
+//! How a connection answers: the response, the refusal, and the upgrade.
 
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event};
@@ -8,24 +8,11 @@ use super::super::proto::{
 use super::super::sys::panic;
 use super::body_writer::BodyWriter;
 use super::connection::{report_panic, Connection};
-use super::rate::{MinRate, USUAL_TIMEOUT};
 use super::response::{Payload, Response, StreamBody, UpgradeFn};
-use super::stream::IoEnd;
 use std::io;
 use std::mem;
-use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long the lingering close waits for a client that sends nothing, and lasts in any case.
-const LINGER_TIME: Duration = Duration::from_secs(1);
-
-/// How long a client may pause there if it has more of a body to send, or has sent something more.
-/// It is as long as in nginx.
-const LINGER_PAUSE: Duration = Duration::from_secs(5);
-
-/// How much of what a client still sends is read there.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
+use std::time::Instant;
 
 /// The largest body that the client's system takes at once, so that a reset would come behind it.
 const SHORT_BYTES: usize = 4 * 1024;
@@ -388,47 +375,5 @@ impl Connection<'_> {
                 head.method = String::from("HEAD");
             }
         }
-    }
-
-    /// Sends the rest. Then reads and discards what the client still sends, until it ends its side
-    /// or has had the time to read the response.
-    fn linger(&mut self) -> Result<(), CloseReason> {
-        self.become_evictable(Instant::now(), ConnectionState::Closing)?;
-        // The time counts from here. The rest may have taken long to leave.
-        let began = Instant::now();
-        self.stream.transport.shut_down(Shutdown::Write);
-        let credit = if self.exchange.is_complete() {
-            LINGER_TIME
-        } else {
-            LINGER_PAUSE // more of the body may be on its way
-        };
-        let mut rate = MinRate::of_linger(credit, LINGER_PAUSE, self.config.min_rate);
-        let mut discarded: usize = 0;
-        while discarded < LINGER_BYTES {
-            let time = self.linger_limit().saturating_sub(began.elapsed());
-            if time.is_zero() {
-                break;
-            }
-            self.stream.consume(usize::MAX);
-            let timeout = time.min(LINGER_TIME);
-            match self.stream.fill_at_rate(&mut rate, Some(timeout)) {
-                Ok(0) => break,
-                Ok(n) => discarded += n,
-                // A client may pause for longer than this, but does not hold up a drain so.
-                Err(IoEnd::ReadTimedOut) if !rate.is_exhausted() && !self.is_draining() => {}
-                Err(_) => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns how long the connection may linger, as of now.
-    fn linger_limit(&self) -> Duration {
-        // Few clients are refused at a time, and clients in the queue of a drain wait for a place.
-        if self.entry().is_refused() || self.registration.registry.is_place_awaited_in_drain() {
-            return LINGER_TIME;
-        }
-        let limit = self.config.body_timeout.unwrap_or(USUAL_TIMEOUT);
-        limit.max(LINGER_TIME)
     }
 }
