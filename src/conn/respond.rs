@@ -98,12 +98,12 @@ impl Connection<'_> {
         false
     }
 
-    /// Answers a panic of the user's code, of whose response nothing has been made. Returns the
-    /// panic as the reason why the connection ends.
+    /// Answers a panic of the user's code that came before any response was made. Returns the panic
+    /// as the reason why the connection ends.
     pub(super) fn answer_panic(&mut self, message: String) -> CloseReason {
         let reason = report_panic(self.registration, message);
         let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR).with_close();
-        let _ = self.answer(response); // the panic is the reason, whatever comes of this
+        let _ = self.answer(response); // if this fails, the panic is still the reason
         reason
     }
 
@@ -202,33 +202,17 @@ impl Connection<'_> {
         let framing = response.framing(version);
         let keep_alive =
             may_go_on && replaced.is_ok() && !response.closes && framing != BodyFraming::UntilClose;
-        let connection = if !keep_alive {
-            ConnectionField::Close
-        } else if self.exchange.directives.asks_keep_alive {
-            // RFC 9112 §9.3: without it, a client of HTTP/1.0 waits for the end.
-            let idle_seconds = self.config.announced_idle_seconds();
-            ConnectionField::KeepAlive { idle_seconds }
-        } else {
-            ConnectionField::None
-        };
-        self.push_head(&response, framing, connection)?;
+        self.push_head(&response, framing, self.connection_field(keep_alive))?;
         let status = response.status;
         let payload = response.payload;
         // Dropping a body that is not sent is the user's code as well.
         let sent = panic::catch(|| self.send_body(payload, framing));
         let reason = match sent {
-            Ok(Ok(Sent::Whole(bytes))) => match self.stream.written() {
-                // A write has failed before this response, while the handler read the body.
-                Err(lost) => lost.into(),
-                Ok(()) => {
-                    self.report_response(status, bytes);
-                    match replaced {
-                        Ok(()) => return Ok(keep_alive),
-                        Err(reason) => reason,
-                    }
-                }
+            Ok(Ok(Sent::Whole(bytes))) => match self.report_sent(status, bytes).and(replaced) {
+                Ok(()) => return Ok(keep_alive),
+                Err(reason) => reason,
             },
-            // It comes here once: the body of this one is text.
+            // This happens once, because the body of an error response is text.
             Ok(Ok(Sent::TakenBack(error))) => return self.respond(error.into(), may_go_on),
             Ok(Err(reason)) => reason,
             Err(message) => self.replace_after_panic(message),
@@ -238,13 +222,36 @@ impl Connection<'_> {
         Err(reason)
     }
 
+    /// Decides what a response says about the connection.
+    fn connection_field(&self, keep_alive: bool) -> ConnectionField {
+        if !keep_alive {
+            return ConnectionField::Close;
+        }
+        if !self.exchange.directives.asks_keep_alive {
+            return ConnectionField::None;
+        }
+        // RFC 9112 §9.3: without it, a client of HTTP/1.0 waits for the end.
+        ConnectionField::KeepAlive {
+            idle_seconds: self.config.announced_idle_seconds(),
+        }
+    }
+
+    /// Reports a response that is sent or in the output. Fails if a write before it has failed,
+    /// while the handler read the body.
+    fn report_sent(&self, status: StatusCode, bytes: u64) -> Result<(), CloseReason> {
+        self.stream.written()?;
+        self.report_response(status, bytes);
+        Ok(())
+    }
+
     /// Reports the panic of a response's reader or closure, and sends a 500 instead of the response
     /// if nothing of that has left. Returns why the connection ends.
     fn replace_after_panic(&mut self, message: String) -> CloseReason {
         let reason = report_panic(self.registration, message);
         if !self.entry().is_cut() && self.stream.take_back_response() {
             let response = Response::from(StatusCode::INTERNAL_SERVER_ERROR);
-            let _ = self.respond(response, false); // the panic is the reason, whatever comes of this
+            // If this fails, the panic is still the reason.
+            let _ = self.respond(response, false);
         }
         reason
     }
