@@ -27,8 +27,8 @@ impl<'a> Request<'a> {
     /// Its path has the bytes that RFC 3986 allows, whole percent-encodings, and `[]|^`, which
     /// browsers leave unencoded. Its query has any characters, in UTF-8, except spaces, `#` and
     /// controls (U+0000 to U+001F, and U+007F to U+009F): browsers and other clients leave a `%`,
-    /// quotes, `<>`, `` {}|\^` `` and letters beyond ASCII unencoded in it. Anything else is refused
-    /// with 400. So escape a target where you show or log it.
+    /// quotes, `<>`, `` {}|\^` `` and letters beyond ASCII unencoded in it. Anything else is
+    /// refused with 400. So escape a target where you show or log it.
     ///
     /// A target in absolute form names the same host and port as `Host`, or it is refused with 400.
     /// A port that is left out is the scheme's own. One with `https` is refused with 421 (RFC 9110

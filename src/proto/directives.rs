@@ -16,7 +16,8 @@ pub(crate) struct Directives {
     pub(crate) body: BodyLength,
     /// The client wants the connection to go on after the response (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
-    /// The client has asked for that in words, as HTTP/1.0 needs it and some clients of HTTP/1.1 do.
+    /// The client has asked for that with `Connection: keep-alive`. HTTP/1.0 requires it, and some
+    /// clients of HTTP/1.1 send it as well.
     pub(crate) asks_keep_alive: bool,
     /// The client waits for a `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub(crate) expects_continue: bool,

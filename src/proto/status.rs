@@ -65,8 +65,8 @@ macro_rules! status_codes {
     };
 }
 
-// The HTTP Status Code Registry (RFC 9110 §16.2) of 2025-09-15. It calls 306 and 418 unused. Its 104
-// is temporary, and left out.
+// The HTTP Status Code Registry (RFC 9110 §16.2) of 2025-09-15. It calls 306 and 418 unused. Its
+// 104 is temporary, and left out.
 status_codes! {
     100 CONTINUE "Continue",
     101 SWITCHING_PROTOCOLS "Switching Protocols",
