@@ -90,7 +90,7 @@ impl Registry {
     ) -> io::Result<()> {
         // In a drain nobody is refused: clients beyond the limit wait in the queue for their turn.
         let is_refused = !self.is_draining_or_destroyed() && !self.make_room(state);
-        if is_refused && state.places.refuses_enough() {
+        if is_refused && state.places.is_at_refusal_limit() {
             state.reports.push_back(Event::Rejected { peer });
             state.discard(stream);
             return Ok(());

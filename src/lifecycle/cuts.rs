@@ -1,7 +1,7 @@
 //! How a connection is ended by others: by a stop, by its number, or to make room.
 //!
-//! 1. A connection gets its reason first, then its socket is shut down. So whatever call that wakes
-//!    finds the reason.
+//! 1. A connection gets its reason first, then its socket is shut down. So every call that this
+//!    wakes finds the reason.
 //! 2. Its place is free from then on, although its thread may still run.
 
 use super::super::event::{CloseReason, ConnectionId, ConnectionState};
@@ -26,19 +26,16 @@ impl Registry {
 }
 
 impl State {
-    /// Ends the connections that have a reason to and are in such a state. Returns their number.
-    ///
-    /// A drain ends the reading side only. Linux still delivers what it has queued, so that a
-    /// request which had arrived is served. A handshake may wait to write as well, so it is ended
-    /// whole.
+    /// Ends each connection for which `reason_to_end` has a reason and whose state `in_state`
+    /// accepts. Returns their number.
     pub(super) fn end_each(
         &mut self,
-        reason: &dyn Fn(&Entry) -> Option<CloseReason>,
+        reason_to_end: &dyn Fn(&Entry) -> Option<CloseReason>,
         in_state: fn(ConnectionState) -> bool,
     ) -> usize {
         let mut ended = 0;
         for at in 0..self.entries.len() {
-            let reason = self.entries.get(at).and_then(|entry| reason(entry));
+            let reason = self.entries.get(at).and_then(|entry| reason_to_end(entry));
             if let Some(reason) = reason {
                 ended += usize::from(self.end_one(at, reason, in_state));
             }
@@ -46,7 +43,7 @@ impl State {
         ended
     }
 
-    /// Cuts one connection if it is in such a state. Returns whether it did.
+    /// Cuts one connection if `in_state` accepts its state. Returns whether it did.
     pub(super) fn cut_one(
         &mut self,
         id: ConnectionId,
@@ -59,8 +56,12 @@ impl State {
         }
     }
 
-    /// Ends the connection at this position if its socket is open and it is in such a state. Returns
-    /// whether it did.
+    /// Ends the connection at this position if its socket is open and `in_state` accepts its state.
+    /// Returns whether it did.
+    ///
+    /// A drain ends the reading side only. Linux still delivers what it has queued, so that a
+    /// request which had arrived is served. A handshake may wait to write as well, so both of its
+    /// sides are ended.
     fn end_one(
         &mut self,
         at: usize,
@@ -79,8 +80,8 @@ impl State {
             return false;
         }
         self.places.release(entry);
-        let reads_on = reason == CloseReason::Drained && !entry.is(ConnectionState::Handshake);
-        let how = if reads_on {
+        let may_write = reason == CloseReason::Drained && !entry.is(ConnectionState::Handshake);
+        let how = if may_write {
             Shutdown::Read
         } else {
             Shutdown::Both

@@ -1,8 +1,8 @@
-//! How many responses are just ending. Requests change this count, and do so without the registry's
-//! lock.
+//! The number of responses whose end is being written. Every request changes it, without the
+//! registry's lock.
 //!
-//! It is kept in parts, each on a cache line of its own and for one connection in sixteen. So
-//! requests on different connections rarely meet in it.
+//! It is the sum of sixteen parts, each on a cache line of its own. A connection always uses the
+//! same part. So requests on different connections rarely meet in one.
 
 use super::super::event::ConnectionId;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -14,7 +14,7 @@ pub(super) struct EndingCount {
     parts: Vec<Arc<EndingPart>>,
 }
 
-/// The count of some connections. Each of them adds one and takes it away again.
+/// The responses of one connection in sixteen whose end is being written.
 #[derive(Default)]
 #[repr(align(64))]
 pub(crate) struct EndingPart(AtomicUsize);
@@ -32,7 +32,7 @@ impl EndingCount {
         self.parts.get(at).map(Arc::clone).unwrap_or_default()
     }
 
-    /// Returns how many responses are ending. One that ends throughout this call is counted.
+    /// Returns how many responses are ending. One that is ending throughout this call is counted.
     pub(super) fn sum(&self) -> usize {
         self.parts.iter().map(|part| part.0.load(SeqCst)).sum()
     }
@@ -43,7 +43,7 @@ impl EndingPart {
         self.0.fetch_add(1, SeqCst);
     }
 
-    pub(super) fn take_away(&self) {
+    pub(super) fn remove(&self) {
         let before = self.0.fetch_sub(1, SeqCst);
         debug_assert!(before > 0);
     }

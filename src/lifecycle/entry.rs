@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a client has to begin its first request, before its connection makes room and during a
-/// drain: the request may be on its way.
+/// How long a client has for its first request before its connection makes room, and how long a
+/// drain waits for that request to begin: it may be on its way.
 pub(crate) const SILENT_GRACE: Duration = Duration::from_secs(1);
 
 /// How much longer than its timeout a call into a transport may take. By then, the socket's own
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     has_place: AtomicBool,
     /// Whether the end of a response is being written, so that the connection may make room soon.
     ends_response: AtomicBool,
-    /// Where that is counted.
+    /// The count to which `ends_response` adds.
     endings: Arc<EndingPart>,
     /// Whether the connection has been cut. Written under the entry's lock, so that a token can be
     /// asked without it.
@@ -301,21 +301,21 @@ impl Entry {
         self.is_cut() && self.lock().info.state.is_evictable()
     }
 
-    /// Called before the end of a response is written, on the connection's thread. This ends when
-    /// the connection offers its place, goes on, or ends.
+    /// Records that the end of a response is about to be written, until the connection offers its
+    /// place, goes on, or ends. Called on the connection's thread.
     pub(crate) fn begin_end_of_response(&self) {
-        // A client that is being refused has no place that it could leave.
+        // A client that is being refused has no place to give up.
         if self.ends_response.load(SeqCst) || !self.has_place() {
             return;
         }
-        // Counted first: whoever finds the flag takes away what has been added.
+        // Counted first: a thread that finds the flag set takes one away again.
         self.endings.add();
         self.ends_response.store(true, SeqCst);
     }
 
     pub(super) fn stop_ending(&self) {
         if self.ends_response.swap(false, SeqCst) {
-            self.endings.take_away();
+            self.endings.remove();
         }
     }
 

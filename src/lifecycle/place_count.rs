@@ -10,8 +10,8 @@ pub(super) const MAX_REFUSALS: usize = 8;
 
 #[derive(Default)]
 pub(super) struct PlaceCount {
-    /// How many connections have a place. One that is ended has none, although its thread may still
-    /// run.
+    /// How many connections have a place. One that has been ended has none, although its thread may
+    /// still run.
     taken: usize,
     /// How many are being refused, until they leave the registry.
     refused: usize,
@@ -54,8 +54,8 @@ impl PlaceCount {
         self.taken
     }
 
-    /// Returns whether as many clients are being refused as may be at a time.
-    pub(super) fn refuses_enough(&self) -> bool {
+    /// Returns whether no further client can be refused with a 503 now.
+    pub(super) fn is_at_refusal_limit(&self) -> bool {
         self.refused >= MAX_REFUSALS
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! 1. A connection makes room only in a state in which nothing of a response is left in the
 //!    library.
-//! 2. A client that finds no place waits for the end of a response that is being written. Its
-//!    client may have it already, and be the one that comes: it must not be refused by a server
-//!    that serves nobody else.
-//! 3. A search for a connection to evict looks at each of them. One that has found none holds until
-//!    a connection has changed its state, or the first second of a new one is over.
+//! 2. A client that finds no place waits for the end of a response that is being written. The
+//!    client of that response may have all of it already, and be the one that connects again. It
+//!    must not be refused by a server that serves nobody else.
+//! 3. A search for a connection to evict looks at each of them. If it finds none, that holds until
+//!    a connection changes its state, or the first second of a new one is over.
 //! 4. A search first sets `search_holds`, then looks at the states. A connection first changes its
-//!    own, then clears the flag and rings, and only then is no longer counted among those that end
-//!    a response. A client first counts those, then searches. So it does not miss the place of any
-//!    of them.
+//!    own state, then clears the flag and notifies those who wait, and only then is no longer
+//!    counted among those that end a response. A client first counts those, then searches. So it
+//!    does not miss the place of any of them.
 
 use super::super::event::{CloseReason, ConnectionId, ConnectionState};
 use super::super::sys::sync::wait_while;
@@ -44,8 +44,8 @@ impl Registry {
         // A client that is being refused has no place to offer.
         if self.search_holds.load(SeqCst) && entry.has_place() {
             self.search_holds.store(false, SeqCst);
-            // Those who wait for a place have searched, and wait under the lock, so they are not
-            // missed.
+            // A client that seeks a place searches and falls asleep without releasing the lock in
+            // between. So it finds this place, or is notified.
             if self.is_place_sought() {
                 let _state = self.lock();
                 self.place_freed.notify_all();
@@ -72,7 +72,7 @@ impl Registry {
             }
             // Counted first: a connection that comes to its end in between makes room by then.
             let soon_free = self.places_soon_free(state);
-            has_place = state.has_thread_left(max) && self.make_place(state);
+            has_place = state.has_thread_left(max) && self.free_place(state);
             !has_place && self.place_seekers.load(SeqCst) <= soon_free
         });
         if has_place {
@@ -102,14 +102,15 @@ impl Registry {
             return true;
         }
         // Connections that make room are slow to end, and their threads count as well.
-        state.entries.len() < most_threads(max) && self.make_place(state)
+        state.entries.len() < most_threads(max) && self.free_place(state)
     }
 
-    /// Returns whether one more connection may be served, whatever the number of threads.
+    /// Returns whether a place is free, whatever the number of threads. Evicts a connection for it
+    /// if need be.
     ///
-    /// A search in vain is not repeated while it holds. So a flood of clients is refused without a
-    /// look at every connection for each of them.
-    fn make_place(&self, state: &mut State) -> bool {
+    /// A search that has found nothing is not repeated while that holds. So a flood of clients is
+    /// refused without a look at every connection for each of them.
+    fn free_place(&self, state: &mut State) -> bool {
         while state.places.taken() >= self.config.max_connections {
             let is_early = state
                 .full_until
@@ -162,8 +163,8 @@ impl State {
         }
     }
 
-    /// Returns whether there are no more connections than there may be threads, including one that
-    /// looks for a place.
+    /// Returns whether every connection may keep a thread. A client that looks for a place is one
+    /// of them.
     fn has_thread_left(&self, max_connections: usize) -> bool {
         self.entries.len() <= most_threads(max_connections)
     }

@@ -94,7 +94,7 @@ pub fn place_after_a_refusal() {
     first.receive();
     sleep(MOMENT);
     let answers = talk(&subject, LAST_GET);
-    check_is_served(&answers, "a search in vain was not repeated");
+    check_is_served(&answers, "a search that had found nothing was not repeated");
     first.read_to_end(&subject);
     subject.destroy_and_finish(&running);
 }

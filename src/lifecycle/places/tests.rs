@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 /// Regression: with every place taken, each further client had every connection looked at.
 #[test]
-fn a_search_in_vain_is_not_repeated_until_a_connection_changes_its_state() {
+fn a_search_that_found_nothing_is_repeated_only_after_a_change_of_state() {
     let server = Server::builder()
         .max_connections(2)
         .bind("127.0.0.1:0")
@@ -19,16 +19,16 @@ fn a_search_in_vain_is_not_repeated_until_a_connection_changes_its_state() {
     for entry in &entries {
         entry.enter(ConnectionState::Handling).unwrap();
     }
-    assert!(!registry.make_place(&mut state));
+    assert!(!registry.free_place(&mut state));
     assert!(state.full_until.is_some());
 
-    // As no state has been reported to have changed, this is not even seen.
+    // This change is not seen, as the connection has not offered its place.
     entries[0].enter(ConnectionState::Closing).unwrap();
-    assert!(!registry.make_place(&mut state));
+    assert!(!registry.free_place(&mut state));
     assert!(!entries[0].is_cut());
 
     registry.offer_place(&entries[0]);
-    assert!(registry.make_place(&mut state));
+    assert!(registry.free_place(&mut state));
     assert!(entries[0].is_cut());
     assert_eq!(state.places.taken(), 1);
 }
