@@ -79,7 +79,7 @@ impl Head {
             self.scanned = next;
             if line.is_empty() {
                 if self.method.is_empty() {
-                    // RFC 9112 §2.2: one is ignored, which has been skipped. One is enough.
+                    // RFC 9112 §2.2: one is ignored, and has been skipped. A second one is refused.
                     return bail(400, "empty lines before the request line");
                 }
                 return Ok(Some(next));

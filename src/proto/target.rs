@@ -44,8 +44,9 @@ impl<'a> AbsoluteForm<'a> {
         let default_port = if self.is_https { "443" } else { "80" };
         let (own_name, own_port) = split_port(self.authority);
         let (name, port) = split_port(host);
+        // Ports are compared as text: some readers take `080` for an octal number.
         eq_ignore_case(own_name.as_bytes(), name)
-            && or_default(own_port, default_port) == or_default(port, default_port)
+            && port_or_default(own_port, default_port) == port_or_default(port, default_port)
     }
 }
 
@@ -61,8 +62,7 @@ fn split_port(authority: &str) -> (&str, &str) {
 }
 
 /// Returns the port, or the default one if it is empty.
-// Ports are compared as text: some readers take `080` for an octal number.
-fn or_default<'a>(port: &'a str, default: &'a str) -> &'a str {
+fn port_or_default<'a>(port: &'a str, default: &'a str) -> &'a str {
     if port.is_empty() {
         default
     } else {
