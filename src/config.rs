@@ -110,18 +110,21 @@ settings! {
     /// Sets how long reading a request body may go without a byte: 30 s by default. Beyond it, the
     /// client gets a 408.
     ///
-    /// The rest of a body that the handler has not read is awaited for as long. So is what a client
-    /// sends after a last response, which is discarded while it comes: for at least a second, and
-    /// for 30 s if this is turned off. A client may pause there for 5 s, and for 1 s if nothing of
-    /// its request is missing or the server drains. After 16 MiB, the connection ends in any case,
-    /// so the sender of a larger upload may lose a response that came early.
+    /// It also bounds two waits for bytes that are discarded:
+    ///
+    /// - If the handler has left a part of the body unread, the response waits for it at most this
+    ///   long.
+    /// - After a last response, the connection lingers at most this long, but never less than a
+    ///   second, and 30 s if this is turned off. It ends earlier if the client pauses for 5 s (for
+    ///   1 s if nothing of its request is missing or the server drains), and after 16 MiB. So the
+    ///   sender of a larger upload may lose a response that came early.
     body_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(30));
     /// Sets how long sending may go without a byte being taken: 60 s by default. Beyond it, the
     /// connection is closed.
     ///
     /// It is the system that takes bytes, into its own buffers, and it reports in steps what a slow
     /// client reads. On Linux's loopback interface, a step is up to 130 KB, for which a client that
-    /// reads 3 kB/s takes 45 s. So do not set it to much less if such clients count.
+    /// reads 3 kB/s takes 45 s. So do not set this to much less if you want to serve such clients.
     write_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(60));
     /// Sets the fewest bytes a second at which a request body may come and a response be taken: 240
     /// by default.
@@ -130,9 +133,9 @@ settings! {
     /// that response, so slow handlers, long polls and server-sent events are not affected.
     ///
     /// A body may fall behind by twice `body_timeout`. So no single pause within `body_timeout`
-    /// ends an upload that is fast enough afterwards, and a drip ends after that time: after a
-    /// minute by default. A response may fall behind by `write_timeout`. If one of the two timeouts
-    /// is turned off, it counts as 30 s here.
+    /// ends an upload that is fast enough afterwards, and one that sends a byte now and then ends
+    /// after that time: after a minute by default. A response may fall behind by `write_timeout`. If
+    /// one of the two timeouts is turned off, it counts as 30 s here.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
     /// Sets how large a request head may be: 16 KiB by default. Beyond it, the client gets a 431,
     /// or a 414 if the request line alone does not fit.

@@ -57,9 +57,9 @@ impl Error {
 
     /// Adds a `Retry-After` header with this number of seconds, mainly to a 503 or a 429.
     ///
-    /// Without it, a client that tries again decides itself when, and many wait longer each time.
-    /// The library gives one second to its own 503s: if every connection has a handler, and if a
-    /// drain cuts a request short. [`Error::Cut`] and [`Error::Io`] stay as they are.
+    /// Without it, the client decides when to try again, and many wait longer each time.
+    /// The library's own 503s say one second. They are for a client that finds no place, and for a
+    /// request that a drain cuts short. [`Error::Cut`] and [`Error::Io`] stay as they are.
     pub fn with_retry_after(mut self, seconds: u32) -> Error {
         if let Error::Refused { retry_after, .. } = &mut self {
             *retry_after = Some(seconds);
