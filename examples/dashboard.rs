@@ -43,8 +43,8 @@ fn main() -> io::Result<()> {
         // One thread carries out all buttons. With a thread for each, a client that pipelines its
         // requests could start thousands.
         let (presses, pressed) = mpsc::sync_channel(MAX_WAITING);
-        let presser = handle.clone();
-        let presser = thread::spawn(move || carry_out(pressed, &presser));
+        let target = handle.clone();
+        let presser = thread::spawn(move || carry_out(pressed, &target));
         server.run(move |req| answer(req, generation, &handle, &presses));
         // `run` has dropped the handler, and with it the sender, so that the thread ends.
         let _ = presser.join();
