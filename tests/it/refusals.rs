@@ -4,12 +4,11 @@ use crate::support::client::Client;
 use crate::support::gate::Gate;
 use crate::support::recorder::recorder;
 use crate::support::server::{assert_ends, bring, site, SLEEP};
-use crate::support::{until, GET, LONG, SOON};
+use crate::support::{until, GET, SOON};
 use hardstop::{CloseReason, ConnectionState, Event, Request, Response, Running, Server};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 const SMALL: &str = "small";
@@ -238,25 +237,6 @@ fn a_silent_handshake_does_not_hold_a_refusal() {
     let mut other = Client::connect(addr);
     other.say(&shake(GET));
     assert_eq!(other.response().status, 503);
-    running.destroy();
-    assert_ends(&running);
-}
-
-/// A refusal has one of eight threads. Its client must not hold that by going on.
-#[test]
-fn a_refused_client_that_keeps_sending_is_ended_soon() {
-    let running = serve_one_place(|request| {
-        request.cancel_token().wait_timeout(LONG);
-        "late"
-    });
-    let addr = running.local_addr();
-    let _busy = bring(&running.handle(), addr, GET, ConnectionState::Handling);
-    let mut refused = Client::connect(addr);
-    let began = Instant::now();
-    while refused.stream.write_all(&[b'x'; 100]).is_ok() {
-        assert!(began.elapsed() < SOON, "it still holds its refusal");
-        thread::sleep(Duration::from_millis(20));
-    }
     running.destroy();
     assert_ends(&running);
 }
