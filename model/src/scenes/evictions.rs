@@ -1,13 +1,12 @@
 //! How long a client is spared that has a place, and what a server that is full remembers.
 
+use super::hooks::Shaken;
 use super::places::busy;
 use crate::client::{is_served, start_talk, talk, Answer, Client, GET, LAST_GET};
-use crate::library::hardstop::{Builder, ConnectionId, Request};
+use crate::library::hardstop::{Builder, Request};
 use crate::mock::kernel::with;
-use crate::mock::net::TcpStream;
 use crate::mock::thread::{sleep, user};
 use crate::oracle::{check, is_early, Stopwatch, Subject};
-use std::io::{self, Read, Write};
 use std::time::Duration;
 
 /// Long enough for whoever can run.
@@ -144,36 +143,9 @@ pub fn nine_refusals_in_turn() {
     first.read_to_end(&subject);
 }
 
-/// A transport whose handshake is one byte.
-struct Shaken(TcpStream);
-
-impl Shaken {
-    fn new(mut tcp: TcpStream, _id: ConnectionId) -> io::Result<Shaken> {
-        tcp.read_exact(&mut [0])?;
-        Ok(Shaken(tcp))
-    }
-}
-
-impl Read for Shaken {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-}
-
-impl Write for Shaken {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-/// A server with one place over that transport.
+/// A server with one place, over a transport whose handshake is one byte.
 fn with_handshake(builder: Builder) -> Builder {
-    let transport = |tcp, id| Ok(Shaken::new(tcp, id)?);
-    builder.max_connections(1).transport(transport)
+    builder.max_connections(1).transport(Shaken::new)
 }
 
 /// A client that has waited for its place after its handshake has its second from then on.

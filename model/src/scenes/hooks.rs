@@ -282,10 +282,10 @@ pub fn close_against_requests() {
 }
 
 /// A transport that reads one byte as its handshake, and passes the rest on.
-struct Shaken(TcpStream);
+pub(super) struct Shaken(TcpStream);
 
 impl Shaken {
-    fn new(
+    pub(super) fn new(
         mut tcp: TcpStream,
         _id: ConnectionId,
     ) -> Result<Shaken, Box<dyn std::error::Error + Send + Sync>> {

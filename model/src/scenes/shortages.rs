@@ -153,30 +153,25 @@ pub fn a_close_that_lingers() {
 /// A client that goes on sending after its last request still gets the response, also where a reset
 /// takes what it has not read.
 pub fn a_last_response_and_more_bytes() {
-    with(|world| world.net.reset_loses = true);
-    let handler = |_: &mut Request<'_>| Response::text("hello").with_close();
-    let (subject, running) = Subject::spawn(|builder| builder, handler);
-    let client = {
-        let subject = subject.clone();
-        user(move || {
-            let mut client = Client::connect(subject.addr)?;
-            client.send(GET);
-            client.send(b"and more");
-            Some(client.read_to_end(&subject))
-        })
-    };
-    let answers = client.join().flatten().unwrap_or_default();
-    check(
-        answers.len() == 1 || is_early(),
-        "a last response was lost in a reset",
-    );
-    subject.handle.drain();
-    subject.finish(&running);
-    check_nothing_left();
+    last_response_reaches("a last response was lost in a reset", |client| {
+        client.send(GET);
+        client.send(b"and more");
+    });
 }
 
 /// An answer that comes before most of its request. The client reads it when it has sent all.
 pub fn an_early_answer_to_a_slow_upload() {
+    last_response_reaches("an early answer was lost in a reset", |client| {
+        client.send(UPLOAD);
+        for _ in 0..3 {
+            sleep(Duration::from_secs(2));
+            client.send(&[b'x'; 1000]);
+        }
+    });
+}
+
+/// Has a client send this, and read the last response only then.
+fn last_response_reaches(fault: &'static str, send: fn(&mut Client)) {
     with(|world| world.net.reset_loses = true);
     let handler = |_: &mut Request<'_>| Response::text("hello").with_close();
     let (subject, running) = Subject::spawn(|builder| builder, handler);
@@ -184,19 +179,12 @@ pub fn an_early_answer_to_a_slow_upload() {
         let subject = subject.clone();
         user(move || {
             let mut client = Client::connect(subject.addr)?;
-            client.send(UPLOAD);
-            for _ in 0..3 {
-                sleep(Duration::from_secs(2));
-                client.send(&[b'x'; 1000]);
-            }
+            send(&mut client);
             Some(client.read_to_end(&subject))
         })
     };
     let answers = client.join().flatten().unwrap_or_default();
-    check(
-        answers.len() == 1 || is_early(),
-        "an early answer was lost in a reset",
-    );
+    check(answers.len() == 1 || is_early(), fault);
     subject.handle.drain();
     subject.finish(&running);
     check_nothing_left();
