@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 /// How long a read blocks at most on Windows.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a write waits at a time, at most and at least.
+/// How long a write waits at a time, at most and at least. In between, it is a small part of the
+/// timeout, which a write exceeds by one tick at most.
 const WRITE_TICK: Duration = Duration::from_secs(1);
 const SHORTEST_WRITE_TICK: Duration = Duration::from_millis(1);
+const WRITE_TICKS: u32 = 30;
 
 /// How long a write sleeps at most on Windows when the system takes nothing.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
@@ -57,7 +59,7 @@ pub(crate) fn set_read_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io
 /// Sets the write timeout for [`write`]. `None` waits for ever.
 pub(crate) fn set_write_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
     let tick = match timeout {
-        Some(timeout) => (timeout / 30)
+        Some(timeout) => (timeout / WRITE_TICKS)
             .clamp(SHORTEST_WRITE_TICK, WRITE_TICK)
             .min(timeout),
         None => WRITE_TICK,
