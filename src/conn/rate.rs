@@ -6,7 +6,8 @@
 //!
 //! 1. Only a wait ends a transfer: one that outlasts the credit, and in which nothing moves. What
 //!    has come is read before that. So the same bytes at the same times have the same end, however
-//!    they are cut into pieces.
+//!    they are cut into pieces. (Waits that are too short for the system's clocks may overdraw the
+//!    credit by a second. Otherwise, a byte in each of them would go on for ever.)
 //! 2. No clock is read here. What becomes of a transfer depends on the waits and the numbers of
 //!    bytes that are recorded, and on nothing else.
 
@@ -17,6 +18,9 @@ pub(super) const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The shortest wait that every system can time.
 const MOMENT: Duration = Duration::from_millis(1);
+
+/// By how much such waits may overdraw the credit.
+const OVERDRAFT: Duration = Duration::from_secs(1);
 
 pub(super) struct MinRate {
     /// In bytes a second. `None`: any byte earns all the credit that there may be.
@@ -29,7 +33,7 @@ pub(super) struct MinRate {
 
 /// A time in nanoseconds, multiplied by the rate. What a byte earns is a whole number in this unit,
 /// so nothing is rounded away if many bytes earn it one by one.
-type Credit = u128;
+type Credit = i128;
 
 /// What a byte earns: a second divided by the rate, and so a second's nanoseconds in this unit.
 const CREDIT_OF_A_BYTE: Credit = 1_000_000_000;
@@ -87,15 +91,21 @@ impl MinRate {
         if self.most.is_none() {
             return timeout;
         }
-        let nanoseconds = self.credit / Credit::from(self.rate.unwrap_or(1));
+        let nanoseconds = self.credit.max(0) / Credit::from(self.rate.unwrap_or(1));
         let left = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let left = left.max(MOMENT);
         Some(timeout.map_or(left, |timeout| timeout.min(left)))
     }
 
-    /// Returns whether a wait has spent the last of the credit.
+    /// Returns whether waits have spent the last of the credit. Asked after one in which nothing
+    /// has moved.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.credit == 0
+        self.credit <= 0
+    }
+
+    /// Returns whether short waits have spent more than there may be, so that no other one follows.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.credit < -credit_of(OVERDRAFT, self.rate)
     }
 
     /// Records that so many bytes have moved after a wait for so long.
@@ -105,10 +115,6 @@ impl MinRate {
             None => return,
         };
         let spent = credit_of(waited, self.rate);
-        if spent > self.credit {
-            self.credit = 0;
-            return;
-        }
         self.credit = most.min(self.credit - spent + self.earned_by(bytes));
     }
 
@@ -123,7 +129,9 @@ impl MinRate {
 
 /// Returns the credit for a wait of this time. (It fits: times have 94 bits, and rates 32.)
 fn credit_of(time: Duration, rate: Option<u32>) -> Credit {
-    time.as_nanos() * Credit::from(rate.unwrap_or(1))
+    let nanoseconds =
+        Credit::from(time.as_secs()) * 1_000_000_000 + Credit::from(time.subsec_nanos());
+    nanoseconds * Credit::from(rate.unwrap_or(1))
 }
 
 /// Returns the timeout by which a transfer is measured, if it is.

@@ -172,7 +172,7 @@ impl Stream {
         timeout: Option<Duration>,
     ) -> Result<Option<Duration>, IoEnd> {
         self.flush()?;
-        if rate.is_exhausted() {
+        if rate.is_overdrawn() {
             return Err(IoEnd::ReadTimedOut);
         }
         let limit = rate.limit(timeout);
@@ -260,7 +260,7 @@ impl Stream {
     }
 
     fn write_piece(&mut self, piece: &[u8]) -> Result<usize, IoEnd> {
-        if self.write_rate.is_exhausted() {
+        if self.write_rate.is_overdrawn() {
             return Err(IoEnd::WriteTimedOut);
         }
         let limit = self.write_rate.limit(None);

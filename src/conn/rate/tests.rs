@@ -34,7 +34,7 @@ fn transfer(
     for (time, bytes) in arrivals {
         let mut rest = *bytes;
         while rest > 0 {
-            if rate.is_exhausted() {
+            if rate.is_overdrawn() {
                 return TooSlow(now);
             }
             let wait = Duration::from_millis(time.saturating_sub(now));
@@ -201,13 +201,31 @@ fn a_drip_ends_after_twice_the_timeout() {
 fn a_drip_faster_than_the_clock_of_the_system_ends() {
     let mut rate = MinRate::of_body(Some(TIMEOUT), Some(1_000_000));
     let mut waited = Duration::ZERO;
-    while !rate.is_exhausted() {
+    while !rate.is_overdrawn() {
         let wait = Duration::from_micros(900);
         assert!(rate.limit(Some(TIMEOUT)).unwrap() >= wait);
         rate.record(1, wait);
         waited += wait;
     }
-    assert_eq!(waited.as_secs(), 60);
+    assert_eq!(waited.as_secs(), 61);
+}
+
+/// Regression: a wait of a moment ended the transfer if there was less credit left than that,
+/// although all of the rest came in it.
+#[test]
+fn what_comes_in_the_last_moment_is_counted_however_it_is_cut() {
+    for pieces in [vec![1_000_000], vec![1, 999_999]] {
+        let mut rate = MinRate::of_body(Some(TIMEOUT), Some(240));
+        rate.record(0, 2 * TIMEOUT - Duration::from_micros(500));
+        let mut wait = Duration::from_micros(800);
+        assert!(rate.limit(Some(TIMEOUT)).unwrap() >= wait);
+        for bytes in pieces {
+            assert!(!rate.is_overdrawn());
+            rate.record(bytes, wait);
+            wait = Duration::ZERO;
+        }
+        assert_eq!(rate.limit(None), Some(2 * TIMEOUT));
+    }
 }
 
 /// What Linux's loopback interface takes of a response, as it was measured: its buffers, which
