@@ -28,17 +28,26 @@ fn sources() -> Vec<(PathBuf, String)> {
     sources
 }
 
+/// The library's manifest as it is written. `cargo package` rewrites it, and keeps the original.
+fn manifest() -> String {
+    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml.orig");
+    if original.exists() {
+        read(original)
+    } else {
+        read("Cargo.toml")
+    }
+}
+
+/// The first line of a manifest that sets `key`.
+fn setting<'a>(manifest: &'a str, key: &str) -> Option<&'a str> {
+    manifest
+        .lines()
+        .find(|line| line.split('=').next().map(str::trim) == Some(key))
+}
+
 #[test]
 fn the_library_has_no_dependency_no_feature_and_no_build_script() {
-    // `cargo package` rewrites the manifest, and keeps the original under this name.
-    let as_written = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("Cargo.toml.orig")
-        .exists();
-    let manifest = read(if as_written {
-        "Cargo.toml.orig"
-    } else {
-        "Cargo.toml"
-    });
+    let manifest = manifest();
     let mut lines = manifest.lines().map(str::trim);
     assert!(
         lines.any(|line| line == "[dependencies]"),
@@ -56,6 +65,23 @@ fn the_library_has_no_dependency_no_feature_and_no_build_script() {
     assert!(!Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("build.rs")
         .exists());
+}
+
+#[test]
+fn the_manifest_of_a_vendored_copy_agrees_with_the_library_and_binds_no_dependency() {
+    let own = manifest();
+    let vendored = read("src/vendored.toml");
+    for key in ["name", "version", "edition", "license"] {
+        let line = setting(&vendored, key);
+        assert!(line.is_some(), "{key}");
+        assert_eq!(line, setting(&own, key));
+    }
+    // A copy may be a member of a workspace. There it would pull in dependencies, and cargo would
+    // choose versions of the others that build with the oldest compiler of any member.
+    assert!(!vendored
+        .lines()
+        .any(|line| line.starts_with('[') && line.contains("dependencies")));
+    assert_eq!(setting(&vendored, "rust-version"), None);
 }
 
 #[test]
