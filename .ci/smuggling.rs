@@ -1,4 +1,4 @@
-//! The origin that `.ci/extra/smuggling` puts behind proxies. It says which request each response
+//! The origin that `.ci/extra/proxy` puts behind proxies. It says which request each response
 //! answers. Below `/read`, it reads the body first; everything else is answered at once. `/seen`
 //! returns the requests since the last time: `METHOD TARGET VIA` on each line.
 
