@@ -61,26 +61,29 @@ impl Registry {
 
     /// Gives a refused client a place after all. Returns whether there was one.
     ///
-    /// As many clients wait as responses are ending. Any further one is refused at once.
+    /// As many clients wait as responses are ending: those that came first. Any further one is
+    /// refused at once.
     pub(crate) fn find_place(&self, entry: &Entry) -> bool {
-        self.place_seekers.fetch_add(1, SeqCst);
         let max = self.config.max_connections;
         let mut has_place = false;
-        let mut state = wait_while(&self.place_freed, self.lock(), PLACE_WAIT, |state| {
+        let mut state = self.lock();
+        state.seekers.push(entry.id);
+        self.place_seekers.store(state.seekers.len(), SeqCst);
+        let mut state = wait_while(&self.place_freed, state, PLACE_WAIT, |state| {
             if state.is_stopped() || entry.is_cut() {
                 return false;
             }
             // Counted first: a connection that comes to its end in between makes room by then.
             let soon_free = self.places_soon_free(state);
             has_place = state.has_thread_left(max) && self.free_place(state);
-            !has_place && self.place_seekers.load(SeqCst) <= soon_free
+            !has_place && state.seekers_before(entry.id) < soon_free
         });
         if has_place {
             // Under the lock, as the next client to be accepted counts this one.
             state.places.admit(entry);
         }
-        drop(state);
-        self.place_seekers.fetch_sub(1, SeqCst);
+        state.seekers.retain(|id| *id != entry.id);
+        self.place_seekers.store(state.seekers.len(), SeqCst);
         has_place
     }
 
@@ -137,6 +140,12 @@ impl Registry {
 }
 
 impl State {
+    /// Returns how many clients look for a place and did so before this one.
+    fn seekers_before(&self, id: ConnectionId) -> usize {
+        let earlier = self.seekers.iter().take_while(|seeker| **seeker != id);
+        earlier.count()
+    }
+
     /// Looks at every connection for the one that is to be evicted first.
     fn search_evictable(&self, now: Instant) -> Search {
         let mut first = None;

@@ -53,7 +53,7 @@ pub(crate) struct Registry {
     pub(super) job_ready: Condvar,
     /// Notified when a place may be free for one of the `place_seekers`.
     pub(super) place_freed: Condvar,
-    /// How many clients that came while every place was taken wait for one before they are refused.
+    /// The number of `seekers`, for those who must not take the lock. Written under it.
     pub(super) place_seekers: AtomicUsize,
     /// How many of those who have a place are at the end of a response.
     pub(super) endings: EndingCount,
@@ -70,6 +70,8 @@ pub(super) struct State {
     /// hook has returned.
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) last_id: u64,
+    /// The clients that look for a place before they are refused, in the order in which they began.
+    pub(super) seekers: Vec<ConnectionId>,
     pub(super) places: PlaceCount,
     /// Until when time alone makes no connection evictable, if the last search has found none.
     pub(super) full_until: Option<Instant>,
@@ -194,6 +196,7 @@ impl Registry {
             streams: HashMap::new(),
             entries: Vec::new(),
             last_id: 0,
+            seekers: Vec::new(),
             places: PlaceCount::default(),
             full_until: None,
             pool: Pool::default(),

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// When a write of the first connection waits at the gate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -249,6 +249,58 @@ fn a_client_finds_its_place_free_after_its_last_response() {
             status == 200 // else the machine was too busy to continue within a second
         });
         assert!(is_served, "{say:?}");
+    }
+}
+
+/// Serves a client while another one waits for its place, and more come and are refused. Returns
+/// the status code that the one that waits gets, unless that took too long.
+fn status_of_a_client_that_waits() -> Option<u16> {
+    let one = OnePlace::new(Stops::Before, 0);
+    let addr = one.addr();
+    let mut first = Client::connect(addr);
+    first.say(GET);
+    one.arrivals.recv_timeout(SOON).unwrap();
+    let began = Instant::now();
+    let mut waiting = Client::connect(addr);
+    waiting.say(GET);
+    one.facts.wait_for(|fact| *fact == Fact::Opened(2));
+    let waiting = thread::spawn(move || {
+        let status = waiting.response().status;
+        (status, began.elapsed())
+    });
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let mut later = Client::connect(addr);
+                    later.say(GET);
+                    later.expect_end();
+                }
+            });
+        }
+    });
+    one.open.send(()).unwrap();
+    assert_eq!(first.response().status, 200);
+    drop(first);
+    let (status, time) = waiting.join().unwrap();
+    one.running.destroy();
+    assert_ends(&one.running);
+    // It waits for a second at most, which a busy machine may need for the others.
+    if time < Duration::from_millis(900) {
+        Some(status)
+    } else {
+        None
+    }
+}
+
+/// Regression: a client that waited for a place was refused when others came and were refused,
+/// because all of them were counted, and not only those before it.
+#[test]
+fn a_client_that_waits_for_a_place_is_not_refused_because_others_come_later() {
+    for _ in 0..10 {
+        if let Some(status) = status_of_a_client_that_waits() {
+            assert_eq!(status, 200);
+        }
     }
 }
 
