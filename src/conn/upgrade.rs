@@ -132,6 +132,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // The connection's thread may still run the closure of the upgrade, and keeps the
         // connection registered until that has returned. The socket ends now.
+        // Its client sees that, and may come again before the place is free: it waits for that.
+        self.registration.entry.begin_end_of_response();
         self.registration.shut_down(Shutdown::Both);
     }
 }

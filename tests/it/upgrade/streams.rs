@@ -2,6 +2,31 @@
 
 use super::*;
 
+/// Regression: a client of a server with one place got a 503 if it came again as soon as it saw
+/// the end of its upgraded connection.
+#[test]
+fn a_client_finds_its_place_free_after_an_upgraded_stream() {
+    let is_served = (0..20).any(|_| {
+        let (gate, arrivals, open) = Gate::new();
+        let gate = Arc::new(gate);
+        let (running, facts) = taking(Server::builder().max_connections(1), move |stream, _| {
+            drop(stream);
+            gate.pass();
+        });
+        upgraded(running.local_addr()).expect_end();
+        arrivals.recv_timeout(SOON).unwrap();
+        let mut again = Client::connect(running.local_addr());
+        again.say(GET);
+        facts.wait_for(|fact| *fact == Fact::Opened(2));
+        open.send(()).unwrap();
+        let status = again.response().status;
+        running.destroy();
+        assert_ends(&running);
+        status == 200 // else the machine was too busy to continue within a second
+    });
+    assert!(is_served);
+}
+
 thread_local! {
     /// Dropped at the end of its thread.
     static AT_THE_END: RefCell<Option<OnDrop>> = RefCell::default();
