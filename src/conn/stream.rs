@@ -251,10 +251,15 @@ impl Stream {
         self.response_start = None;
         while self.written.is_ok() && !bytes.is_empty() {
             let piece = bytes.get(..PIECE_BYTES).unwrap_or(bytes);
-            match self.write_piece(piece) {
-                Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
-                Err(end) => self.written = Err(end),
-            }
+            // A transport that panics may have sent a part of it, so nothing may follow.
+            self.written = Err(IoEnd::Lost);
+            self.written = match self.write_piece(piece) {
+                Ok(n) => {
+                    bytes = bytes.get(n..).unwrap_or_default();
+                    Ok(())
+                }
+                Err(end) => Err(end),
+            };
         }
         self.written
     }
