@@ -221,10 +221,16 @@ impl Builder {
 impl Config {
     /// Reports an event, which is made only if there is a hook.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        if let Some(hook) = &self.on_event {
-            if let Err(message) = call_hook(hook, event()) {
-                // If the hook panics again, nobody can be told.
-                let _ = call_hook(hook, Event::HookPanicked { message });
+        match &self.on_event {
+            Some(hook) => {
+                if let Err(message) = call_hook(hook, event()) {
+                    // If the hook panics again, nothing else can report it.
+                    let _ = call_hook(hook, Event::HookPanicked { message });
+                }
+            }
+            None => {
+                // It may own an error of the user's, whose drop may panic.
+                let _ = panic::catch(move || drop(event));
             }
         }
     }

@@ -339,8 +339,8 @@ impl Connection<'_> {
             Ok(()) => return Ok(Sent::Whole(bytes)),
             Err(error) => Error::from(error),
         };
-        if is_whole {
-            // There was more. The client has what it was promised.
+        if is_whole && !self.entry().is_cut() {
+            // The reader had more. The client has what it was promised.
             self.report_failure(error);
             return Ok(Sent::Whole(bytes));
         }

@@ -6,8 +6,12 @@ use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact};
 use crate::support::server::{observed, serve};
 use crate::support::{until, GET, SOON};
-use hardstop::{CloseReason, ConnectionState, Error, Request, Response, Server, StatusCode};
-use std::io::{self, Read, Write};
+use hardstop::{
+    CloseReason, ConnectionId, ConnectionState, Error, Handle, Request, Response, Server,
+    StatusCode,
+};
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -129,6 +133,7 @@ fn a_head_request_of_an_unsupported_version_gets_no_body() {
     assert!(said.ends_with("\r\n\r\n"), "{said}");
 }
 
+#[derive(Debug)]
 struct Bomb;
 
 impl Read for Bomb {
@@ -201,6 +206,72 @@ fn a_closure_that_panics_when_its_upgrade_is_refused_leaves_a_500() {
     }
 }
 
+#[derive(Debug)]
+struct BombError(Bomb);
+
+impl Display for BombError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("an error")
+    }
+}
+
+impl std::error::Error for BombError {}
+
+/// Regression: without a hook, the drop of an error was outside of what catches panics. The
+/// response before it, which had been reported as sent, was lost.
+#[test]
+fn an_error_that_panics_on_drop_loses_no_earlier_response() {
+    fn error() -> io::Error {
+        io::Error::new(ErrorKind::Other, BombError(Bomb))
+    }
+    let server = serve(|request| match request.path() {
+        "/error" => Err(Error::Io(error())),
+        "/stream" => Ok(Response::stream(|_| Err(error()))),
+        _ => Ok(Response::text("hello")),
+    });
+    for path in ["/error", "/stream"] {
+        let requests = format!("{GET}GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let said = dialogue(server.local_addr(), requests);
+        assert_eq!(statuses(&said), [200, 500], "{path}");
+    }
+}
+
+struct CutOnDrop(Option<(Handle, ConnectionId)>);
+
+impl Read for CutOnDrop {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        buf.fill(b'x');
+        Ok(buf.len())
+    }
+}
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        if let Some((handle, id)) = &self.0 {
+            assert!(handle.close(*id));
+        }
+    }
+}
+
+/// Regression: a connection that was cut after the last byte of a response had been made, and
+/// before any had left, was taken for one whose reader has more than was announced.
+#[test]
+fn a_response_that_a_cut_has_lost_is_not_reported() {
+    static HANDLE: Mutex<Option<Handle>> = Mutex::new(None);
+    let (server, events) = observed(Server::builder(), |request| {
+        let handle = HANDLE.lock().unwrap().clone();
+        let cut = handle.map(|handle| (handle, request.connection_id()));
+        Response::reader(CutOnDrop(cut), 100)
+    });
+    *HANDLE.lock().unwrap() = Some(server.handle());
+    let mut client = Client::connect(server.local_addr());
+    client.say(GET);
+    client.expect_end();
+    assert_eq!(events.reason(1), CloseReason::ClosedByHandle);
+    let is_response = |fact: &Fact| matches!(fact, Fact::Responded(..));
+    assert!(!events.so_far().iter().any(is_response));
+}
+
 /// Regression: a reader that returned more than the size of its buffer was read for ever, even
 /// after a destroy.
 #[test]
@@ -215,7 +286,7 @@ fn a_reader_with_an_impossible_count_fails() {
 /// came too late.
 #[test]
 fn destroy_in_the_request_hook_keeps_the_handler_from_running() {
-    static HANDLE: Mutex<Option<hardstop::Handle>> = Mutex::new(None);
+    static HANDLE: Mutex<Option<Handle>> = Mutex::new(None);
     let builder = Server::builder().on_event(|event| {
         if matches!(event, hardstop::Event::Request { .. }) {
             HANDLE.lock().unwrap().as_ref().unwrap().destroy();
