@@ -82,9 +82,10 @@ impl<'a> BodyWriter<'a> {
     /// all of it anyway.
     fn copy_length(&mut self, reader: &mut dyn Read, length: u64) -> io::Result<()> {
         // One byte more than is due, to see whether there is more.
-        let due = length.saturating_add(1);
-        let size = usize::try_from(due).unwrap_or(usize::MAX).min(PIECE_BYTES);
-        let mut piece = vec![0; size];
+        let most = usize::try_from(length)
+            .unwrap_or(PIECE_BYTES)
+            .min(PIECE_BYTES);
+        let mut piece = vec![0; PIECE_BYTES.min(most + 1)];
         while self.rest != Some(0) {
             let n = read_once(reader, &mut piece)?;
             if n == 0 {

@@ -72,10 +72,10 @@ impl BodyDecoder {
     /// Skips `n` bytes of data, which are at most as many as [`BodyState::Data`] says.
     pub(crate) fn consume_data(&mut self, n: u64) {
         if let BodyState::Data(left) = self.state {
-            self.state = match left.saturating_sub(n) {
-                0 if self.is_chunked => BodyState::DataEnd,
-                0 => BodyState::Done,
-                left => BodyState::Data(left),
+            self.state = match left.checked_sub(n) {
+                Some(left @ 1..) => BodyState::Data(left),
+                Some(0) | None if self.is_chunked => BodyState::DataEnd,
+                Some(0) | None => BodyState::Done,
             };
         }
     }
@@ -89,7 +89,7 @@ impl BodyDecoder {
         if self.state == BodyState::DataEnd {
             ensure(line.is_empty(), 400, "no CRLF after the data of a chunk")?;
         }
-        let extra = self.extra.saturating_add(line.len());
+        let extra = self.extra_with(line.len());
         let too_many = "too many chunk extensions or trailers";
         ensure(extra <= MAX_EXTRA_BYTES, 400, too_many)?;
         // A bad line end is reported after the errors before it, so that the reason is the same in
@@ -103,12 +103,17 @@ impl BodyDecoder {
         Ok(Some(end.saturating_add(CRLF_LEN)))
     }
 
+    /// Returns how many bytes of extensions and trailers there are with so many more.
+    fn extra_with(&self, more: usize) -> usize {
+        self.extra.saturating_add(more)
+    }
+
     /// Processes a whole line, without its CRLF.
     fn read_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
         match self.state {
             BodyState::Size => {
                 let chunk = ChunkLine::parse(line)?;
-                self.extra = self.extra.saturating_add(chunk.extension_bytes);
+                self.extra = self.extra_with(chunk.extension_bytes);
                 // RFC 9112 §7.1: a chunk without data is the last one.
                 self.state = match chunk.size {
                     0 => BodyState::Trailers,
@@ -121,7 +126,7 @@ impl BodyDecoder {
                 // RFC 9112 §7.1.2: a trailer may be dropped, and must not be merged into the header
                 // fields unless it is known to be safe.
                 field_line(line)?;
-                self.extra = self.extra.saturating_add(line.len());
+                self.extra = self.extra_with(line.len());
             }
             // No line is due.
             BodyState::Data(_) | BodyState::Done => {}

@@ -94,19 +94,20 @@ pub(crate) fn is_control(byte: u8) -> bool {
 /// The number of bytes that are searched together for a control byte.
 const BLOCK: usize = 16;
 
-/// Finds the first byte that [is a control](is_control).
-pub(crate) fn position_of_control(bytes: &[u8]) -> Option<usize> {
+/// Returns the text from the first byte that [is a control](is_control), or none of it if it has
+/// no control.
+pub(crate) fn from_first_control(text: &[u8]) -> &[u8] {
     // Nearly all blocks have none, and are passed over as a whole.
-    let mut plain: usize = 0;
-    for block in bytes.chunks_exact(BLOCK) {
+    let mut rest = text;
+    while let Some(block) = rest.get(..BLOCK) {
         if has_control(block) {
             break;
         }
-        plain = plain.saturating_add(BLOCK);
+        rest = rest.get(BLOCK..).unwrap_or_default();
     }
-    let rest = bytes.get(plain..).unwrap_or_default();
-    let position = rest.iter().position(|byte| is_control(*byte))?;
-    Some(plain.saturating_add(position))
+    let position = rest.iter().position(|byte| is_control(*byte));
+    rest.get(position.unwrap_or(rest.len())..)
+        .unwrap_or_default()
 }
 
 /// Returns whether any of the bytes [is a control](is_control).

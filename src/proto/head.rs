@@ -5,7 +5,7 @@
 
 use super::chars::{is_token, split_before};
 use super::headers::Headers;
-use super::line::{field_line, line_end, without_empty_line, CRLF_LEN};
+use super::line::{empty_line_len, field_line, line_end, CRLF_LEN};
 use super::refusal::{bail, Refusal};
 use super::status::Version;
 use super::target::{decode_path, encoded_path};
@@ -102,7 +102,7 @@ impl Head {
 
     /// Skips an empty line in front of the request line, once it is whole.
     fn skip_empty_line(&mut self, bytes: &[u8]) {
-        let skipped = bytes.len().saturating_sub(without_empty_line(bytes).len());
+        let skipped = empty_line_len(bytes);
         self.line_start = skipped;
         self.scanned = self.scanned.max(skipped);
     }

@@ -4,7 +4,7 @@
 //! soon as it arrives. RFC 9112 §2.2 would allow more, but then two readers could disagree on where
 //! a line ends. The one exception is an empty line in front of a request.
 
-use super::chars::{position_of_control, split_token, trim_ows};
+use super::chars::{from_first_control, split_token, trim_ows};
 use super::refusal::{bail, Refusal};
 
 /// The number of bytes that end a line.
@@ -17,9 +17,15 @@ pub(super) const CRLF_LEN: usize = 2;
 /// is misled by it: the message before has ended, no field and no data has begun, and the request
 /// line starts at the same byte for every reader that accepts it.
 pub(crate) fn without_empty_line(bytes: &[u8]) -> &[u8] {
+    bytes.get(empty_line_len(bytes)..).unwrap_or_default()
+}
+
+/// Returns the length of an empty line at the beginning, its end included. Zero if there is none.
+pub(super) fn empty_line_len(bytes: &[u8]) -> usize {
     match bytes {
-        [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
-        _ => bytes,
+        [b'\r', b'\n', ..] => CRLF_LEN,
+        [b'\n', ..] => 1,
+        _ => 0,
     }
 }
 
@@ -29,9 +35,9 @@ pub(crate) fn without_empty_line(bytes: &[u8]) -> &[u8] {
 /// byte is looked at twice, however small the pieces are in which they arrive.
 pub(super) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
     let unscanned = bytes.get(*scanned..).unwrap_or_default();
-    let plain = position_of_control(unscanned).unwrap_or(unscanned.len());
-    *scanned = scanned.saturating_add(plain);
-    match unscanned.get(plain..).unwrap_or_default() {
+    let rest = from_first_control(unscanned);
+    *scanned = bytes.len().saturating_sub(rest.len());
+    match rest {
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(*scanned)),
         [b'\r', ..] => bail(400, "a CR without its LF"),
