@@ -65,7 +65,7 @@ impl Exchange {
         }
         match self.decoder.state {
             BodyState::Done => false,
-            BodyState::Data(rest) => received.saturating_add(rest) <= MAX_REST,
+            BodyState::Data(rest) => rest <= MAX_REST && received <= MAX_REST - rest,
             BodyState::Size | BodyState::DataEnd | BodyState::Trailers => true,
         }
     }
@@ -161,7 +161,7 @@ impl Body<'_> {
             None => return Ok(0),
         };
         let limit = self.exchange.limit;
-        if self.exchange.received.saturating_add(rest) > limit {
+        if rest > limit || self.exchange.received > limit - rest {
             return Err(Error::new(
                 413,
                 format!("the body is larger than {limit} bytes"),

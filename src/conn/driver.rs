@@ -264,10 +264,13 @@ impl Connection<'_> {
 
     /// Waits for more bytes, until `limit` has passed since then, and records when they came.
     fn fill_within(&mut self, limit: Option<Duration>, since: Instant) -> Result<usize, IoEnd> {
-        let spent = self.head_read_at.saturating_duration_since(since);
-        let timeout = limit.map(|limit| limit.saturating_sub(spent));
-        if timeout == Some(Duration::ZERO) {
-            return Err(IoEnd::ReadTimedOut);
+        let mut timeout = None;
+        if let Some(limit) = limit {
+            let spent = self.head_read_at - since;
+            if spent >= limit {
+                return Err(IoEnd::ReadTimedOut);
+            }
+            timeout = Some(limit - spent);
         }
         let filled = self.stream.fill(timeout);
         self.head_read_at = Instant::now();

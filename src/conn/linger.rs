@@ -35,12 +35,13 @@ impl Connection<'_> {
         let mut rate = MinRate::of_linger(credit, LINGER_PAUSE, self.config.min_rate);
         let mut discarded: usize = 0;
         while discarded < LINGER_BYTES {
-            let time = self.linger_limit().saturating_sub(began.elapsed());
-            if time.is_zero() {
+            let spent = began.elapsed();
+            let limit = self.linger_limit();
+            if spent >= limit {
                 break;
             }
             self.stream.consume(usize::MAX);
-            let timeout = time.min(LINGER_TIME);
+            let timeout = LINGER_TIME.min(limit - spent);
             match self.stream.fill_at_rate(&mut rate, Some(timeout)) {
                 Ok(0) => break,
                 Ok(n) => discarded += n,

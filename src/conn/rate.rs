@@ -47,11 +47,11 @@ impl MinRate {
         }
     }
 
-    fn new(credit: Duration, most: Duration, rate: Option<u32>) -> MinRate {
+    fn new(credit: Credit, most: Credit, rate: Option<u32>) -> MinRate {
         MinRate {
             rate,
-            credit: credit_of(credit, rate),
-            most: Some(credit_of(most, rate)),
+            credit,
+            most: Some(most),
         }
     }
 
@@ -60,7 +60,7 @@ impl MinRate {
     pub(super) fn of_body(timeout: Option<Duration>, rate: Option<u32>) -> MinRate {
         match measured_timeout(timeout, rate) {
             Some(timeout) => {
-                let twice = timeout.saturating_mul(2);
+                let twice = 2 * credit_of(timeout, rate);
                 MinRate::new(twice, twice, rate)
             }
             None => MinRate::unlimited(),
@@ -71,14 +71,17 @@ impl MinRate {
     /// system's own buffers take megabytes at once, and that says nothing about the client.
     pub(super) fn of_response(timeout: Option<Duration>, rate: Option<u32>) -> MinRate {
         match measured_timeout(timeout, rate) {
-            Some(timeout) => MinRate::new(timeout, timeout, rate),
+            Some(timeout) => {
+                let credit = credit_of(timeout, rate);
+                MinRate::new(credit, credit, rate)
+            }
             None => MinRate::unlimited(),
         }
     }
 
     /// Measures what a client sends after its last response.
     pub(super) fn of_linger(credit: Duration, most: Duration, rate: Option<u32>) -> MinRate {
-        MinRate::new(credit, most, rate)
+        MinRate::new(credit_of(credit, rate), credit_of(most, rate), rate)
     }
 
     /// Returns whether anything is measured.
@@ -127,7 +130,7 @@ impl MinRate {
     }
 }
 
-/// Returns the credit for a wait of this time. (It fits: times have 94 bits, and rates 32.)
+/// Returns the credit for a wait of this time. (Twice as much fits: times have 94 bits, and rates 32.)
 fn credit_of(time: Duration, rate: Option<u32>) -> Credit {
     let nanoseconds =
         Credit::from(time.as_secs()) * 1_000_000_000 + Credit::from(time.subsec_nanos());
