@@ -218,7 +218,11 @@ impl Connection<'_> {
             Err(message) => self.replace_after_panic(message),
         };
         // Earlier responses may stand before this one, and the client sees that it is cut short.
-        self.linger()?;
+        let lingered = self.linger();
+        // After a panic in a write, nothing more can be sent. The panic is still the reason.
+        if reason != CloseReason::HandlerPanicked {
+            lingered?;
+        }
         Err(reason)
     }
 

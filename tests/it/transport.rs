@@ -9,6 +9,7 @@ mod failures;
 mod stops;
 mod upgrades;
 
+use crate::support::client::Client;
 use crate::support::dialogue::statuses;
 use crate::support::recorder::{Fact, Recorder};
 use crate::support::server::{assert_ends, observed, site, FLOOD, HALF_BODY, SLEEP};

@@ -29,17 +29,30 @@ impl Write for Half {
     }
 }
 
-/// Regression: the response to the panic followed the half of the one before, whose length it
-/// filled, so that the client took both for one.
-#[test]
-fn nothing_follows_the_half_of_a_response() {
-    let builder = Server::builder().transport(|tcp, _| {
+fn panicking() -> Builder {
+    Server::builder().transport(|tcp, _| {
         Ok(Half {
             tcp,
             is_first: true,
         })
-    });
-    let (running, facts) = observed(builder, |request| -> Result<Response, Error> {
+    })
+}
+
+/// The panic has led to the failure of all later writes, which is not the reason.
+#[test]
+fn a_panic_of_a_transport_in_a_response_is_the_reason_of_the_end() {
+    let (running, facts) = observed(panicking(), |_| Response::text("A".repeat(100_000)));
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    client.expect_end();
+    assert_eq!(facts.reason(1), CloseReason::HandlerPanicked);
+}
+
+/// Regression: the response to the panic followed the half of the one before, whose length it
+/// filled, so that the client took both for one.
+#[test]
+fn nothing_follows_the_half_of_a_response() {
+    let (running, facts) = observed(panicking(), |request| -> Result<Response, Error> {
         if request.path() == "/" {
             return Ok(Response::text("A".repeat(200)));
         }
