@@ -9,7 +9,7 @@ use crate::mock::thread::{sleep, user};
 use crate::oracle::{check, is_early, Stopwatch, Subject};
 use std::time::Duration;
 
-/// Long enough for whoever can run.
+/// Long enough for every thread that can run.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// How long a client may take to begin its first request.

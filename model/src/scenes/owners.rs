@@ -203,16 +203,22 @@ pub fn two_servers() {
     second.check_responses();
 }
 
-/// A listener that was made elsewhere: stops interrupt the naps between looking for clients.
-pub fn shared_listener() {
+/// A server on a listener that was made elsewhere.
+fn spawn_on(listener: TcpListener) -> (Subject, Running) {
     let witness = Arc::<Witness>::default();
     let noted = Arc::clone(&witness);
     let builder = Server::builder().on_event(move |event| noted.note(event));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (subject, server) = Subject::of(witness, builder.bind_listener(listener).unwrap());
     let running = server
         .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
         .unwrap();
+    (subject, running)
+}
+
+/// A listener that was made elsewhere: stops interrupt the naps between looking for clients.
+pub fn shared_listener() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (subject, running) = spawn_on(listener);
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
     subject.destroy_at_once(&running);
     join_all(clients);
@@ -221,15 +227,9 @@ pub fn shared_listener() {
 
 /// A listener of which somebody keeps a clone: a stop closes the server's own.
 pub fn shared_listener_with_a_clone() {
-    let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
-    let builder = Server::builder().on_event(move |event| noted.note(event));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let clone = listener.try_clone().unwrap();
-    let (subject, server) = Subject::of(witness, builder.bind_listener(listener).unwrap());
-    let running = server
-        .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
-        .unwrap();
+    let (subject, running) = spawn_on(listener);
     let answers = talk(&subject, LAST_GET);
     check(
         answers.len() == 1 || is_early(),
@@ -250,14 +250,8 @@ pub fn shared_listener_with_a_clone() {
 
 /// A drain of a shared listener, with clients in its queue.
 pub fn shared_listener_drained() {
-    let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
-    let builder = Server::builder().on_event(move |event| noted.note(event));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (subject, server) = Subject::of(witness, builder.bind_listener(listener).unwrap());
-    let running = server
-        .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
-        .unwrap();
+    let (subject, running) = spawn_on(listener);
     let clients = [(); 2].map(|()| start_talk(&subject, GET));
     subject.handle.drain();
     subject.check_port_is_closed();

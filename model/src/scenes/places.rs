@@ -1,7 +1,9 @@
 //! Places: clients that wait for one, are refused, or make room.
 
 use crate::client::{is_served, start_talk, talk, talk_and_note, Client, GET, LAST_GET, UPLOAD};
-use crate::library::hardstop::{BodyWriter, CloseReason, Event, Request, Response, Server};
+use crate::library::hardstop::{
+    BodyWriter, CloseReason, Event, Request, Response, Running, Server,
+};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
 use crate::oracle::{check, check_nothing_left, is_early, Fact, Stopwatch, Subject, Witness};
@@ -172,13 +174,20 @@ pub fn one_place_one_client() {
     subject.check_responses();
 }
 
-/// A client that comes while a response is being sent has the place as soon as that is done.
-pub fn place_after_a_slow_response() {
+/// A server with one place, and a client that has it: it has sent this and does not read on, so that
+/// its response is not sent whole.
+fn spawn_with_slow_client(request: &'static [u8]) -> (Subject, Running, Client) {
     with(|world| world.net.buffer = 1024);
     let handler = |_: &mut Request<'_>| "x".repeat(3000);
     let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
     let mut slow = Client::connect(subject.addr).unwrap();
-    slow.send(LAST_GET);
+    slow.send(request);
+    (subject, running, slow)
+}
+
+/// A client that comes while a response is being sent has the place as soon as that is done.
+pub fn place_after_a_slow_response() {
+    let (subject, running, slow) = spawn_with_slow_client(LAST_GET);
     sleep(Duration::from_millis(1));
     let other = start_talk(&subject, LAST_GET);
     let watch = Stopwatch::start();
@@ -201,11 +210,7 @@ pub fn place_after_a_slow_response() {
 /// A client that comes while a response is being sent has the place of that connection as soon as it
 /// is idle.
 pub fn place_of_an_idle_client() {
-    with(|world| world.net.buffer = 1024);
-    let handler = |_: &mut Request<'_>| "x".repeat(3000);
-    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
-    let mut slow = Client::connect(subject.addr).unwrap();
-    slow.send(GET);
+    let (subject, running, mut slow) = spawn_with_slow_client(GET);
     sleep(Duration::from_millis(1));
     let other = start_talk(&subject, LAST_GET);
     let watch = Stopwatch::start();
@@ -257,11 +262,7 @@ pub fn place_of_a_lost_client() {
 
 /// The same as the first, and a drain begins while the client waits: it is refused at once.
 pub fn drain_while_a_client_waits_for_a_place() {
-    with(|world| world.net.buffer = 1024);
-    let handler = |_: &mut Request<'_>| "x".repeat(3000);
-    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
-    let mut slow = Client::connect(subject.addr).unwrap();
-    slow.send(LAST_GET);
+    let (subject, running, slow) = spawn_with_slow_client(LAST_GET);
     sleep(Duration::from_millis(1));
     let other = start_talk(&subject, LAST_GET);
     sleep(Duration::from_millis(1));
@@ -282,11 +283,7 @@ pub fn drain_while_a_client_waits_for_a_place() {
 
 /// The same, and the server is drained and destroyed while the client waits for a place.
 pub fn stops_while_a_client_waits_for_a_place() {
-    with(|world| world.net.buffer = 1024);
-    let handler = |_: &mut Request<'_>| "x".repeat(3000);
-    let (subject, running) = Subject::spawn(|builder| builder.max_connections(1), handler);
-    let mut slow = Client::connect(subject.addr).unwrap();
-    slow.send(LAST_GET);
+    let (subject, running, slow) = spawn_with_slow_client(LAST_GET);
     let other = start_talk(&subject, LAST_GET);
     let drainer = {
         let subject = subject.clone();

@@ -1,7 +1,7 @@
 //! What happens when descriptors or threads run out, or closing takes long.
 
 use crate::client::{start_talk, talk, Client, GET, LAST_GET, UPLOAD};
-use crate::library::hardstop::{Builder, Request, Response};
+use crate::library::hardstop::{Builder, Request, Response, Running};
 use crate::mock::kernel::with;
 use crate::mock::thread::{join_all, sleep, user};
 use crate::oracle::{check, check_nothing_left, is_early, Stopwatch, Subject};
@@ -114,6 +114,24 @@ pub fn no_thread_for_the_server() {
     client.join();
 }
 
+/// Destroys the server while another thread asks for its connections. No call waits.
+fn destroy_while_asked(subject: &Subject, running: &Running) {
+    let asker = {
+        let subject = subject.clone();
+        user(move || {
+            let watch = Stopwatch::start();
+            subject.handle.connection_count();
+            subject.handle.close_idle();
+            watch.check(Duration::ZERO);
+        })
+    };
+    let watch = Stopwatch::start();
+    subject.destroy();
+    watch.check(Duration::ZERO);
+    asker.join();
+    subject.finish(running);
+}
+
 /// Closing a connection takes long, as a listener's own `SO_LINGER` can have it. No call waits for
 /// that.
 pub fn a_close_that_lingers() {
@@ -132,20 +150,7 @@ pub fn a_close_that_lingers() {
         })
     });
     sleep(Duration::from_millis(1));
-    let asker = {
-        let subject = subject.clone();
-        user(move || {
-            let watch = Stopwatch::start();
-            subject.handle.connection_count();
-            subject.handle.close_idle();
-            watch.check(Duration::ZERO);
-        })
-    };
-    let watch = Stopwatch::start();
-    subject.destroy();
-    watch.check(Duration::ZERO);
-    asker.join();
-    subject.finish(&running);
+    destroy_while_asked(&subject, &running);
     check_nothing_left();
     join_all(clients);
 }
@@ -199,19 +204,7 @@ pub fn refusals_while_closing_lingers() {
     let (subject, running) =
         Subject::spawn(|builder| builder.max_connections(1), super::places::busy);
     let clients = [(); 3].map(|()| start_talk(&subject, GET));
-    let asker = {
-        let subject = subject.clone();
-        user(move || {
-            let watch = Stopwatch::start();
-            subject.handle.connection_count();
-            watch.check(Duration::ZERO);
-        })
-    };
-    let watch = Stopwatch::start();
-    subject.destroy();
-    watch.check(Duration::ZERO);
-    asker.join();
-    subject.finish(&running);
+    destroy_while_asked(&subject, &running);
     check_nothing_left();
     join_all(clients);
 }
