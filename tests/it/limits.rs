@@ -180,7 +180,7 @@ fn a_dripping_body_gets_408() {
     }
 }
 
-/// Both directions are slower than the default minimum rate, for longer than its grace.
+/// The upload is slower than the default minimum rate, for longer than it might fall behind that.
 #[test]
 fn slow_progress_is_allowed_without_a_minimum_rate() {
     let (timeout, pause) = (SHORT * 5, SHORT / 2);
@@ -194,7 +194,7 @@ fn slow_progress_is_allowed_without_a_minimum_rate() {
     let mut reading = Client::connect(server.local_addr());
     reading.say("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
     for _ in 0..70 {
-        thread::sleep(pause); // seven seconds in all
+        thread::sleep(pause); // a drip, not a wait
         sending.say("a");
         reading.stream.read_exact(&mut [0; 200_000]).unwrap();
     }

@@ -40,7 +40,7 @@ fn upload(path: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n")
 }
 
-/// Sends so many bytes at a time, until it is told to stop or the connection is gone.
+/// Sends so many bytes at a time, until it is stopped or the connection is gone.
 fn send_slowly(mut tcp: &TcpStream, bytes: usize, stop: &AtomicBool) {
     while !stop.load(SeqCst) && tcp.write_all(&vec![b'x'; bytes]).is_ok() {
         thread::sleep(PAUSE); // a slow client, not a wait

@@ -357,7 +357,7 @@ fn a_complete_body_is_not_too_slow() {
     let running = serve(|request| request.body().read_to_text());
     let mut client = Client::connect(running.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
-    std::thread::sleep(Duration::from_millis(6500)); // longer than the grace of the minimum rate
+    std::thread::sleep(Duration::from_millis(6500)); // a pause of 5 s was too long
     client.say("hello");
     assert_eq!(client.response().text(), "hello");
 }

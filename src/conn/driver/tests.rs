@@ -277,8 +277,8 @@ fn a_large_response_leaves_with_its_head_in_one_write() {
     );
 }
 
-/// Regression: the time of the lingering end began before the rest of the response had left, and was
-/// over when that had taken long. The end came at once, and reset the connection.
+/// Regression: the time of the lingering end began before the rest of the response had left, and
+/// was over when that had taken long. The end came at once, and reset the connection.
 #[test]
 fn a_connection_lingers_after_a_rest_that_took_long_to_leave() {
     let request: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
