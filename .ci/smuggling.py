@@ -134,7 +134,7 @@ class Proxy:
             self.findings.append(f"the attack ended with {error!r}")
 
 class Careless:
-    """An origin that answers a request at its head, and then reads its body, whoever sends that."""
+    """An origin that answers a request at its head, and then reads its body, from any client."""
 
     def __init__(self, port):
         self.seen = []

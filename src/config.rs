@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The longest idle time that clients are told of: a day. Some of them count milliseconds in 32
+/// The longest idle time that is announced to clients: a day. Some of them count milliseconds in 32
 /// bits.
 const MAX_ANNOUNCED_SECONDS: u64 = 24 * 60 * 60;
 
@@ -101,11 +101,11 @@ settings! {
     ///
     /// That is longer than the 60 s of common proxies, so that the proxy ends the connection.
     ///
-    /// A client that asks for keep-alive, with `Connection: keep-alive` in its request, is told one
-    /// second less, in whole seconds: `Keep-Alive: timeout=74`. Browsers and many libraries ask.
-    /// Some of those, such as Node's agent and Apache's client, then stop using a connection in
-    /// time, and do not send a request just when it is closed. There is no such header if the time
-    /// is less than 2 s or turned off.
+    /// The response to a client that asks for keep-alive, with `Connection: keep-alive` in its
+    /// request, announces one second less, in whole seconds: `Keep-Alive: timeout=74`. Browsers and
+    /// many libraries ask. Some of those, such as Node's agent and Apache's client, then stop using
+    /// a connection in time, and do not send a request just when it is closed. There is no such
+    /// header if the time is less than 2 s or turned off.
     idle_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(75));
     /// Sets how long reading a request body may go without a byte: 30 s by default. Beyond it, the
     /// client gets a 408.
@@ -134,8 +134,8 @@ settings! {
     ///
     /// A body may fall behind by twice `body_timeout`. So no single pause within `body_timeout`
     /// ends an upload that is fast enough afterwards, and one that sends a byte now and then ends
-    /// after that time: after a minute by default. A response may fall behind by `write_timeout`. If
-    /// one of the two timeouts is turned off, it counts as 30 s here.
+    /// after that time: after a minute by default. A response may fall behind by `write_timeout`.
+    /// If one of the two timeouts is turned off, it counts as 30 s here.
     min_rate(impl Into<Option<u32>>): Option<u32> = Some(240);
     /// Sets how large a request head may be: 16 KiB by default. Beyond it, the client gets a 431,
     /// or a 414 if the request line alone does not fit.
@@ -235,7 +235,7 @@ impl Config {
         }
     }
 
-    /// Returns for how many seconds clients are told that a connection may be idle.
+    /// Returns the idle time that is announced to clients, in seconds.
     pub(crate) fn announced_idle_seconds(&self) -> Option<u64> {
         // A client's clock starts when it has read the response, and its request takes some time as
         // well. Some clients subtract a second for that, and others do not.

@@ -12,8 +12,8 @@
 //! returns a [`Running`], whose drop destroys the server. A [`Handle`] stops it from any thread:
 //!
 //! ```text
-//! bind ─ run, spawn ─▶ Accepting ─ drain, shutdown ─▶ Draining ─ the last connection ends ─▶ wait and join return
-//!                          └─────── destroy ──────────────┴─▶ Destroyed ─ the last handler ends ─┘
+//! bind ─ run, spawn ─▶ Accepting ─ drain, shutdown ─▶ Draining ─ connections end ─▶ wait returns
+//!                          └─────── destroy ──────────────┴─▶ Destroyed ─ handlers end ─┘
 //! ```
 //!
 //! Each connection has a thread. On it, the handler is called with a [`Request`], and returns a
@@ -29,16 +29,19 @@
 //! # Reading the source
 //!
 //! In about an hour, in this order, from below. Each file begins with what always holds in it, and
-//! uses only what stands above it in this table.
+//! uses only what stands above it in this list. The questions are what to look for.
 //!
-//! | layer | what is in it | what to look for |
-//! |---|---|---|
-//! | `sys/` | what differs between systems: the listener, sockets, locks, panics | what may block? |
-//! | `proto/` | pure: bytes in, values out. Parsing and encoding | what could another reader understand differently? what grows without a limit? |
-//! | `error`, `event`, `config` | what is reported, what fails, the settings | the states and reasons: everything else moves these |
-//! | `lifecycle/` | the registry, its one lock, and the calls that stop: the heart | is a socket ever open but unknown? is anything of the user's called under the lock? |
-//! | `conn/` | one connection's thread, from its socket to its lingering end | can an unread body become a request? does a panic get past it? which wait has no clock? |
-//! | `accept`, `server` | the accept loop, and a server's owner | every thread is joined |
+//! 1. `sys/`: what differs between systems, which is the listener, sockets, locks and panics. What
+//!    may block?
+//! 2. `proto/`: parsing and encoding, which is pure: bytes in, values out. What could another
+//!    reader understand differently? What grows without a limit?
+//! 3. `error`, `event`, `config`: what fails, what is reported, and the settings. Everything else
+//!    moves these states and reasons.
+//! 4. `lifecycle/`: the heart, which is the registry, its one lock, and the calls that stop. Is a
+//!    socket ever open but unknown? Is anything of the user's called under the lock?
+//! 5. `conn/`: one connection's thread, from its socket to its lingering end. Can an unread body
+//!    become a request? Does a panic get past it? Which wait has no clock?
+//! 6. `accept`, `server`: the accept loop, and a server's owner. Is every thread joined?
 //!
 //! The threat model, with the test for each defence, is in [`guide/security.md`](guide::security).
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]

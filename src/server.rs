@@ -79,7 +79,8 @@ impl Builder {
     /// unless another one has taken its place.
     ///
     /// ```no_run
-    /// let server = hardstop::Server::builder().socket_mode(0o600).bind_unix("/run/me/admin.sock")?;
+    /// let builder = hardstop::Server::builder().socket_mode(0o600);
+    /// let server = builder.bind_unix("/run/me/admin.sock")?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///

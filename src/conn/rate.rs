@@ -130,14 +130,15 @@ impl MinRate {
     }
 }
 
-/// Returns the credit for a wait of this time. (Twice as much fits: times have 94 bits, and rates 32.)
+/// Returns the credit for a wait of this time. (Twice as much fits: times have 94 bits, and rates
+/// 32.)
 fn credit_of(time: Duration, rate: Option<u32>) -> Credit {
     let nanoseconds =
         Credit::from(time.as_secs()) * 1_000_000_000 + Credit::from(time.subsec_nanos());
     nanoseconds * Credit::from(rate.unwrap_or(1))
 }
 
-/// Returns the timeout by which a transfer is measured, if it is.
+/// Returns the timeout that decides the credit of a transfer. `None`: nothing is measured.
 fn measured_timeout(timeout: Option<Duration>, rate: Option<u32>) -> Option<Duration> {
     match timeout {
         Some(timeout) => Some(timeout),

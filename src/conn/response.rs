@@ -131,7 +131,7 @@ impl Response {
     ) -> Response {
         let mut length = length.into();
         if length == Some(u64::MAX) {
-            // `BodyWriter::copy` reads one byte more than the length, which must not overflow.
+            // No reader has as much: it stands for a length that is not known.
             length = None;
         }
         Response::with_writer(length, move |body| body.copy(&mut reader))

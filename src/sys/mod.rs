@@ -9,8 +9,8 @@ pub(crate) mod sync;
 pub(crate) mod unix_socket;
 
 /// The default stack of a connection's thread. By default there are up to 264 of these threads, and
-/// 520 while connections that were cut are slow to end. In a 32-bit address space, the stacks of 520
-/// threads take 260 MiB.
+/// 520 while connections that were cut are slow to end. In a 32-bit address space, the stacks of
+/// 520 threads take 260 MiB.
 pub(crate) const DEFAULT_STACK_SIZE: usize = if cfg!(target_pointer_width = "64") {
     2 * 1024 * 1024
 } else {
