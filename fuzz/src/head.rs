@@ -74,6 +74,8 @@ fn check(head: &Head, want: &naive::Head<'_>) {
     assert_eq!(head.query(), want.query);
     let minor = u8::from(head.version == Version::Http11);
     assert_eq!(minor, want.minor);
+    let segments: Vec<_> = head.segments().collect();
+    assert_eq!(segments, want.segments);
     let fields: Vec<_> = head.headers.iter().collect();
     assert_eq!(fields, want.fields);
 
@@ -88,7 +90,13 @@ fn check(head: &Head, want: &naive::Head<'_>) {
         let mut named = want.fields.iter();
         let first = named.find(|field| field.0.eq_ignore_ascii_case(name));
         let first = first.map(|field| field.1);
+        let all = want
+            .fields
+            .iter()
+            .filter(|field| field.0.eq_ignore_ascii_case(name));
+        let all: Vec<_> = all.map(|field| field.1).collect();
         let shouted = name.to_ascii_uppercase();
+        assert!(head.headers.get_all_bytes(&shouted).eq(all));
         assert_eq!(head.headers.get_bytes(&shouted), first);
         assert_eq!(
             head.headers.get(name).map(str::as_bytes),

@@ -8,6 +8,7 @@ pub(crate) struct Head<'a> {
     pub(crate) method: &'a str,
     pub(crate) target: &'a str,
     pub(crate) path: String,
+    pub(crate) segments: Vec<String>,
     pub(crate) query: Option<&'a str>,
     /// The digit after `HTTP/1.`. Every digit but 0 counts as 1.
     pub(crate) minor: u8,
@@ -101,6 +102,15 @@ fn request_line(line: &str) -> Option<Head<'_>> {
         && made_of(path, "-._~!$&'()*+,;=:@/[]|^")
         && !query.is_some_and(|it| it.contains(['#', ' ']) || it.contains(char::is_control));
     let decoded = String::from_utf8_lossy(&decoded).into_owned();
+    let encoded = match path {
+        "" if method == "OPTIONS" && query.is_none() => "*",
+        "" => "/",
+        path => path,
+    };
+    // What stands in front of the first slash is nothing, or the star.
+    let segments = encoded.split('/').skip(1);
+    let segments =
+        segments.map(|it| String::from_utf8_lossy(&percent_decoded(it.as_bytes())).into_owned());
     is_valid.then(|| Head {
         method,
         target,
@@ -109,6 +119,7 @@ fn request_line(line: &str) -> Option<Head<'_>> {
             "" => "/".into(),
             _ => decoded,
         },
+        segments: segments.collect(),
         query,
         minor,
         fields: Vec::new(),

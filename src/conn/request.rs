@@ -4,6 +4,7 @@ use super::super::event::ConnectionId;
 use super::super::lifecycle::{CancelToken, Registration};
 use super::super::proto::{self, Head, Headers, Version};
 use super::body::Body;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -15,9 +16,42 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Returns the method: any token, with its case.
+    /// Returns the method and the [`path`](Request::path), for a `match`. `HEAD` comes as `GET`.
     ///
-    /// The response to `HEAD` leaves without its body. `CONNECT` never reaches a handler.
+    /// A client asks with `HEAD` for the headers of what `GET` would answer, as `curl -I` and many
+    /// health checks do (RFC 9110 §9.3.2). The library leaves the body out, and runs no closure of a
+    /// [`stream`](super::super::Response::stream). So a handler need not know which of the two it
+    /// was; [`method`](Request::method) says it. Every other method comes as it was sent.
+    ///
+    /// Neither method may change anything. Where a `GET` does, such as the callback of a login, ask
+    /// for `method` as well: some programs send a `HEAD` ahead of it.
+    ///
+    /// ```
+    /// use hardstop::{Error, Request, Response};
+    ///
+    /// fn site(req: &mut Request<'_>) -> Result<Response, Error> {
+    ///     match req.route() {
+    ///         ("GET", "/") => Ok(Response::html("<form method=post action=/stop><button>Stop")),
+    ///         ("POST", "/stop") => Ok(Response::redirect("/")),
+    ///         (_, "/" | "/stop") => Err(Error::new(405, "this method is not for this page")),
+    ///         _ => Err(Error::new(404, "there is no such page")),
+    ///     }
+    /// }
+    /// ```
+    #[doc(alias("router", "routing"))]
+    pub fn route(&self) -> (&'a str, &'a str) {
+        let method = if self.head.method == "HEAD" {
+            "GET"
+        } else {
+            &self.head.method
+        };
+        (method, &self.head.path)
+    }
+
+    /// Returns the method as it was sent: any token, with its case.
+    ///
+    /// The response to `HEAD` leaves without its body: see [`route`](Request::route). `CONNECT`
+    /// never reaches a handler.
     pub fn method(&self) -> &'a str {
         &self.head.method
     }
@@ -52,6 +86,44 @@ impl<'a> Request<'a> {
         &self.head.path
     }
 
+    /// Returns the segments of the path. The path is split at each `/`, and then each segment is
+    /// decoded, so that one may hold a slash: `/devices/a%2Fb` is `devices` and `a/b`.
+    ///
+    /// There is one segment for each `/` that is not encoded:
+    ///
+    /// | target | segments |
+    /// |---|---|
+    /// | `/` | `""` |
+    /// | `/a` | `"a"` |
+    /// | `/a/` | `"a"`, `""` |
+    /// | `//a` | `""`, `"a"` |
+    /// | `http://host/a%2Fb?q` | `"a/b"` |
+    /// | `*` | none |
+    ///
+    /// They are decoded as the [`path`](Request::path) is. Dot segments stay, also encoded ones:
+    /// `/a/%2e%2e` is `a` and `..`. So before you make a file's name of a segment, check that it is
+    /// neither `.` nor `..`, and holds no `/` and no `\`.
+    ///
+    /// ```
+    /// use hardstop::{Error, Request, Response};
+    ///
+    /// fn devices(req: &mut Request<'_>) -> Result<Response, Error> {
+    ///     let (method, _) = req.route();
+    ///     let segments: Vec<_> = req.segments().collect();
+    ///     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+    ///     match (method, segments.as_slice()) {
+    ///         ("GET", ["devices"] | ["devices", ""]) => Ok(Response::text("all devices\n")),
+    ///         ("GET", ["devices", id]) => Ok(Response::text(format!("device {id}\n"))),
+    ///         ("POST", ["devices", id, "restart"]) => Ok(Response::text(format!("{id} restarts\n"))),
+    ///         _ => Err(Error::new(404, "there is no such page")),
+    ///     }
+    /// }
+    /// ```
+    #[doc(alias("path_segments", "path_param"))]
+    pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> {
+        self.head.segments()
+    }
+
     /// Returns the query as it was sent, without its `?`; `None` if there is no `?`.
     ///
     /// It may hold a `%` that begins no percent-encoding, and characters beyond ASCII: see
@@ -67,13 +139,35 @@ impl<'a> Request<'a> {
     /// value for `a`.
     #[doc(alias = "param")]
     pub fn query_value(&self, name: &str) -> Option<String> {
-        let query = self.head.query()?;
-        for (each, value) in proto::pairs(query.as_bytes()) {
-            if each == name {
-                return Some(value);
-            }
-        }
-        None
+        self.query_values(name).next()
+    }
+
+    /// Returns all values of this name in the query, in their order, decoded as for
+    /// [`query_value`](Request::query_value).
+    ///
+    /// ```
+    /// fn tags(req: &mut hardstop::Request<'_>) -> String {
+    ///     let tags: Vec<String> = req.query_values("tag").collect();
+    ///     tags.join(", ") // for `?tag=red&tag=round`, it is `red, round`
+    /// }
+    /// ```
+    #[doc(alias = "param")]
+    pub fn query_values<'n>(&self, name: &'n str) -> impl Iterator<Item = String> + 'n
+    where
+        'a: 'n,
+    {
+        let pairs = self.query_pairs();
+        pairs.filter_map(move |(each, value)| if each == name { Some(value) } else { None })
+    }
+
+    /// Returns the names and values of the query, in their order, decoded as for
+    /// [`query_value`](Request::query_value).
+    ///
+    /// Empty pairs are left out: `?&a=1&&` has one. A query is as short as its request head, so
+    /// [`Builder::max_form_fields`](super::super::Builder::max_form_fields) does not limit it.
+    #[doc(alias("params", "query_params"))]
+    pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> + 'a {
+        proto::pairs(self.head.query().unwrap_or_default().as_bytes())
     }
 
     /// Returns the HTTP version of the request.
@@ -87,9 +181,57 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the first value of this header, if there is one and it is UTF-8; see
-    /// [`Headers::get_bytes`].
+    /// [`Headers::get_bytes`]. [`Headers::get_all`] returns all of them.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.head.headers.get(name)
+    }
+
+    /// Returns the first value of the cookie with this name, if there is one and it is UTF-8.
+    ///
+    /// Names are compared with their case. The value is what a `Set-Cookie` header has set:
+    /// nothing is decoded, and quotes around it stay, as browsers keep them (in Go's server, and in
+    /// many others, they are removed). Of several cookies with one name, browsers send the one with
+    /// the longest path first.
+    ///
+    /// A browser sends the cookies of a host to every port of it, and takes them from any. So
+    /// another server on 127.0.0.1 can read and set those of this one. Let a session be known by
+    /// a long random number, and choose a name that no other program has:
+    ///
+    /// ```
+    /// use hardstop::{Error, Request, Response};
+    ///
+    /// /// Serves those who have logged in. `session` is a random number that nobody can guess.
+    /// fn lamp(req: &mut Request<'_>, password: &str, session: &str) -> Result<Response, Error> {
+    ///     match req.route() {
+    ///         ("GET", "/login") => Ok(Response::html(
+    ///             "<form method=post><input name=password type=password><button>Log in",
+    ///         )),
+    ///         ("POST", "/login") => {
+    ///             let form = req.body().read_form()?;
+    ///             let is_right = |(name, value): &(String, String)| {
+    ///                 name == "password" && value == password
+    ///             };
+    ///             if !form.iter().any(is_right) {
+    ///                 return Err(Error::new(403, "this is not the password"));
+    ///             }
+    ///             // No script can read it, and no other site's page sends it along.
+    ///             let cookie = format!("lamp={session}; Path=/; HttpOnly; SameSite=Strict");
+    ///             Ok(Response::redirect("/").with_header("Set-Cookie", &cookie))
+    ///         }
+    ///         _ if req.cookie("lamp") != Some(session) => Ok(Response::redirect("/login")),
+    ///         ("POST", "/logout") => {
+    ///             let cookie = "lamp=; Path=/; Max-Age=0";
+    ///             Ok(Response::redirect("/login").with_header("Set-Cookie", cookie))
+    ///         }
+    ///         _ => Ok(Response::text("the lamp is on\n")),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// Over https, add `Secure`.
+    #[doc(alias("cookies", "session", "set_cookie"))]
+    pub fn cookie(&self, name: &str) -> Option<&'a str> {
+        std::str::from_utf8(proto::cookie(&self.head.headers, name)?).ok()
     }
 
     /// Returns the client's address, as the system reported it on accepting; `None` on a Unix

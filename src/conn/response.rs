@@ -218,7 +218,9 @@ impl Response {
     /// A name that is not a token, or a value with a control byte (a line end, above all), cannot
     /// be sent. The response then leaves as a 500, and
     /// [`Event::RequestFailed`](super::super::Event::RequestFailed) says why.
-    #[doc(alias("cookie", "set_header"))]
+    ///
+    /// A cookie is set with `Set-Cookie`: see [`Request::cookie`](super::super::Request::cookie).
+    #[doc(alias("set_cookie", "set_header"))]
     pub fn with_header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Response {
         let name = name.as_ref();
         let value = value.as_ref();

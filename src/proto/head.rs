@@ -8,7 +8,8 @@ use super::headers::Headers;
 use super::line::{empty_line_len, field_line, line_end, CRLF_LEN};
 use super::refusal::{bail, Refusal};
 use super::status::Version;
-use super::target::{decode_path, encoded_path};
+use super::target::{checked_path, decode_path, encoded_path, segments};
+use std::borrow::Cow;
 
 /// The most bytes that a waiting connection keeps for each of a method, a target and its fields.
 const MAX_KEPT_BYTES: usize = 1024;
@@ -140,6 +141,11 @@ impl Head {
     pub(crate) fn query(&self) -> Option<&str> {
         let (_, query) = split_before(&self.target, b"?");
         query.strip_prefix('?')
+    }
+
+    /// Returns the segments of the path, each decoded after the path has been split.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        segments(checked_path(&self.method, &self.target))
     }
 }
 

@@ -40,6 +40,23 @@ impl Headers {
         None
     }
 
+    /// Returns all values of that name that are UTF-8, in the order in which they were sent.
+    ///
+    /// Each is the value of one header line. Commas in it are not looked at, although a list may
+    /// come in one line or in several (RFC 9110 §5.3).
+    pub fn get_all<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> + 'h {
+        self.get_all_bytes(name)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Returns all values of that name, in the order in which they were sent; see
+    /// [`get_all`](Headers::get_all) and [`get_bytes`](Headers::get_bytes).
+    pub fn get_all_bytes<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h [u8]> + 'h {
+        self.iter_bytes()
+            .filter(move |(each, _)| eq_ignore_case(each, name))
+            .map(|(_, value)| value)
+    }
+
     /// Returns every name with its value, in the order in which they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
         // A name is a token, and so it is always UTF-8.

@@ -11,6 +11,7 @@
 //! | `status`, `refusal` | status codes and versions; reasons for rejecting a request |
 //! | `urlencoded`, `date` | percent-encoding and forms; dates |
 //! | `target`, `headers` | request targets and authorities; header fields |
+//! | `cookie` | the cookies in the header fields |
 //! | `head` | the head of a request, made of all these |
 //! | `body` | the length of a body, and the decoder of the chunked coding |
 //! | `directives` | the directives of a head for its body and its connection |
@@ -24,6 +25,7 @@
 
 mod body;
 mod chars;
+mod cookie;
 mod date;
 mod directives;
 mod encode;
@@ -37,6 +39,7 @@ pub(crate) mod urlencoded;
 
 pub(crate) use self::body::{BodyDecoder, BodyLength, BodyState};
 pub(crate) use self::chars::{eq_ignore_case, is_control, is_token, list_elements};
+pub(crate) use self::cookie::cookie;
 pub(crate) use self::date::imf_fixdate;
 pub(crate) use self::directives::{directives, Directives, EmptyHost};
 pub(crate) use self::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};

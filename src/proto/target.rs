@@ -3,6 +3,7 @@
 use super::chars::{eq_ignore_case, split_before, ByteSet};
 use super::refusal::{bail, ensure, Refusal};
 use super::urlencoded::{decode, encoded_byte};
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 /// The bytes of a host name, which may also be percent-encoded (RFC 3986 §3.2.2).
@@ -84,13 +85,28 @@ pub(super) fn encoded_path<'a>(
     if !query.chars().all(is_query_char) {
         return bail(400, "a control or a `#` in the query is not encoded");
     }
+    Ok(path_or_default(method, path, query))
+}
+
+/// Returns the path of a target that [`encoded_path`] has checked, still encoded.
+pub(super) fn checked_path<'a>(method: &str, target: &'a str) -> &'a str {
+    let path_and_query = match AbsoluteForm::parse(target) {
+        Some(absolute) => absolute.path_and_query,
+        None => target,
+    };
+    let (path, query) = split_before(path_and_query, b"?");
+    path_or_default(method, path, query)
+}
+
+/// Returns the path, or what a target in absolute form without a path asks for.
+fn path_or_default<'a>(method: &str, path: &'a str, query: &str) -> &'a str {
     if !path.is_empty() {
-        Ok(path)
+        path
     } else if method == "OPTIONS" && query.is_empty() {
         // RFC 9112 §3.2.4: `OPTIONS http://host` asks about the server as `OPTIONS *` does.
-        Ok("*")
+        "*"
     } else {
-        Ok("/")
+        "/"
     }
 }
 
@@ -133,6 +149,22 @@ pub(super) fn decode_path(encoded: &str, path: &mut String) -> Result<(), Refusa
     let has_control = path.bytes().any(|byte| byte.is_ascii_control());
     let reason = "a control byte in the path, percent-encoded";
     ensure(!has_control, 400, reason)
+}
+
+/// Returns the segments of an encoded path, each decoded after the path has been split.
+///
+/// RFC 9110 §4.1: a path is one or more times a slash and a segment. `*` has none.
+pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let after_slash = path.strip_prefix('/').into_iter();
+    after_slash.flat_map(|rest| rest.split('/').map(decode_segment))
+}
+
+fn decode_segment(segment: &str) -> Cow<'_, str> {
+    if segment.contains('%') {
+        Cow::Owned(decode(segment.as_bytes(), false))
+    } else {
+        Cow::Borrowed(segment)
+    }
 }
 
 /// Returns whether the text is `host [ ":" port ]` (RFC 9110 §7.2).

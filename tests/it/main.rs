@@ -21,6 +21,7 @@ mod lingering;
 mod places;
 mod refusals;
 mod regressions;
+mod requests;
 mod responses;
 mod stop_destroy;
 mod stop_drain;

@@ -25,3 +25,26 @@ fn debug_prints_names_and_escaped_values() {
     assert_eq!(format!("{headers:?}"), text);
     assert_eq!(format!("{:?}", Headers::default()), "{}");
 }
+
+#[test]
+fn all_values_of_a_name_come_in_their_order() {
+    let fields: [(&[u8], &[u8]); 6] = [
+        (b"A", b"1"),
+        (b"B", b"2"),
+        (b"a", b"3, 4"),
+        (b"A", b"\xff"),
+        (b"AA", b"5"),
+        (b"a", b""),
+    ];
+    let headers = headers(&fields);
+    let texts = |name| headers.get_all(name).collect::<Vec<_>>();
+    let bytes = |name| headers.get_all_bytes(name).collect::<Vec<_>>();
+    assert_eq!(
+        texts("a"),
+        ["1", "3, 4", ""],
+        "what is not UTF-8 is left out"
+    );
+    assert_eq!(bytes("A"), [&b"1"[..], b"3, 4", b"\xff", b""]);
+    assert_eq!(texts("b"), ["2"]);
+    assert!(texts("c").is_empty() && bytes("c").is_empty());
+}
