@@ -1,8 +1,9 @@
 //! A request, as the handler sees it.
 
-use super::super::event::ConnectionId;
+use super::super::event::{CloseReason, ConnectionId};
 use super::super::lifecycle::{CancelToken, Registration};
 use super::super::proto::{self, Head, Headers, Version};
+use super::super::sys::socket::PeerState;
 use super::body::Body;
 use std::borrow::Cow;
 use std::fmt;
@@ -262,6 +263,70 @@ impl<'a> Request<'a> {
     /// elsewhere.
     pub fn cancel_token(&self) -> CancelToken {
         CancelToken::new(self.registration)
+    }
+
+    /// Returns whether the client has closed the connection, as far as can be seen without reading,
+    /// or the connection has been cut.
+    ///
+    /// It does not wait: ask it now and then in a handler that computes for long or waits for
+    /// something. It makes three system calls. It ends nothing. What the handler returns is sent,
+    /// if anybody is there to receive it.
+    ///
+    /// - **A client that closes only its sending side counts as gone**, as in Go's server and in
+    ///   nginx, because the system reports both in the same way. Few do that while they wait for a
+    ///   response; `nc -N` is one. It still receives the response.
+    /// - **Bytes that have not been read hide the end**: a body, which should be read first, or a
+    ///   further request.
+    /// - **After a cut** it is true.
+    /// - **In a drain**, the library itself may have ended the reading side. There, a client that
+    ///   has closed may be seen only once it has reset the connection.
+    /// - **Over a [`transport`](super::super::Builder::transport)**, the socket is looked at, and
+    ///   not what it carries. TLS says goodbye before the end (`close_notify`), which nobody has
+    ///   read, so that it hides the end. Only clients that end without a goodbye are noticed. A
+    ///   transport that uses the socket on a thread of its own must not be asked: the socket does
+    ///   not block for a moment.
+    /// - A client whose machine or network has failed is there until the system gives up. Without
+    ///   anything to send, it does not.
+    ///
+    /// The closure of a response's [`stream`](super::super::Response::stream) learns of the end as
+    /// a write fails, so it writes something now and then.
+    ///
+    /// A long poll that ends soon after its client has left, and at once when the server stops:
+    ///
+    /// ```
+    /// use hardstop::{Error, Request, Response};
+    /// use std::collections::VecDeque;
+    /// use std::sync::Mutex;
+    /// use std::time::Duration;
+    ///
+    /// fn next(req: &mut Request<'_>, news: &Mutex<VecDeque<String>>) -> Result<Response, Error> {
+    ///     let token = req.cancel_token();
+    ///     // Asked before anything is taken, which would be lost with the response.
+    ///     while !req.is_disconnected() {
+    ///         let first = news.lock().unwrap().pop_front();
+    ///         if let Some(text) = first {
+    ///             return Ok(Response::text(text));
+    ///         }
+    ///         if token.wait_for_stop(Duration::from_millis(250)) {
+    ///             return Err(Error::new(503, "the server stops"));
+    ///         }
+    ///     }
+    ///     Ok(Response::new(204)) // hardly anybody reads this
+    /// }
+    /// ```
+    #[doc(alias("aborted", "client_gone", "closed", "connection_aborted"))]
+    pub fn is_disconnected(&self) -> bool {
+        let entry = &self.registration.entry;
+        if entry.is_cut() {
+            return true;
+        }
+        match self.body.stream.transport.peer_state() {
+            PeerState::Present => false,
+            PeerState::Lost => true,
+            // A drain sets its reason before it ends the reading side of an idle connection, whose
+            // last request is then handled. So the end may be its doing, and not the client's.
+            PeerState::Ended => entry.end_reason() != Some(CloseReason::Drained),
+        }
     }
 
     /// Returns the body. A handler need not read it.

@@ -9,7 +9,8 @@
 use super::super::config::{TransportHook, Wrapped};
 use super::super::event::{BoxError, CloseReason, ConnectionState, Event};
 use super::super::lifecycle::{Entry, Registration};
-use super::super::sys::socket;
+use super::super::sys::socket::{self, PeerState};
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -40,6 +41,10 @@ pub(crate) trait Transport: Send {
     /// Sets the write timeout. `None` waits for ever.
     fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
     fn shut_down(&mut self, direction: Shutdown);
+    /// Looks at the client, without waiting and without reading. One that is lost stays lost.
+    fn peer_state(&self) -> PeerState {
+        PeerState::Present
+    }
     /// Returns the socket, if nothing stands between it and the bytes.
     fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>>;
 }
@@ -50,6 +55,8 @@ pub(crate) struct Socket {
     /// from the socket, and discarded.
     wrapped: Option<Box<dyn Wrapped>>,
     entry: Arc<Entry>,
+    /// Whether a look has found the connection broken. The system reports that once.
+    is_lost: Cell<bool>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
@@ -75,6 +82,7 @@ impl Socket {
             tcp,
             wrapped,
             entry: Arc::clone(&registration.entry),
+            is_lost: Cell::new(false),
             read_timeout: None,
             write_timeout: config.write_timeout,
         }))
@@ -200,6 +208,16 @@ impl Transport for Socket {
             self.wrapped = None;
         }
         socket::shut_down(&self.tcp, direction);
+    }
+
+    fn peer_state(&self) -> PeerState {
+        if self.is_lost.get() {
+            return PeerState::Lost;
+        }
+        // Between two calls, the user's transport does not use the socket.
+        let state = socket::peer_state(&self.tcp);
+        self.is_lost.set(state == PeerState::Lost);
+        state
     }
 
     fn into_tcp(self: Box<Self>) -> Result<TcpStream, Box<dyn Transport>> {

@@ -10,8 +10,10 @@ use std::time::Duration;
 ///
 /// It fires on [`Handle::destroy`](super::Handle::destroy), on
 /// [`Handle::close`](super::Handle::close) of its connection, at the end of a grace period, and
-/// when the connection has ended. While a handler runs, only reading or writing reveals that the
-/// client has gone away.
+/// when the connection has ended. It does not fire when the client has gone away while a handler
+/// runs: only reading or writing reveals that, and
+/// [`Request::is_disconnected`](super::super::Request::is_disconnected), which a handler asks
+/// beside the token.
 ///
 /// ```
 /// use std::time::Duration;

@@ -97,6 +97,42 @@ pub(crate) fn read(
     tcp.read(buf)
 }
 
+/// What can be seen of a peer without reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerState {
+    /// It is there, as far as can be seen. What it has sent and nobody has read hides its end.
+    Present,
+    /// Nothing more will come: the peer has ended its writing side, or this side has stopped
+    /// reading.
+    Ended,
+    /// The connection broke.
+    Lost,
+}
+
+/// Looks at the peer. Neither waits nor takes anything that it has sent.
+///
+/// A lost peer is reported once, after which it has ended: the system forgets the error.
+///
+/// The socket and all its clones do not block meanwhile. So nobody else may read or write.
+pub(crate) fn peer_state(tcp: &TcpStream) -> PeerState {
+    if tcp.set_nonblocking(true).is_err() {
+        return PeerState::Present; // a peek might block
+    }
+    let peeked = tcp.peek(&mut [0]);
+    if tcp.set_nonblocking(false).is_err() {
+        return PeerState::Lost; // no timeout would hold any more
+    }
+    match peeked {
+        Ok(0) => PeerState::Ended,
+        Ok(_) => PeerState::Present,
+        // A connection that the system has given up fails with `TimedOut`, which is not this.
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::Interrupted => PeerState::Present,
+            _ => PeerState::Lost,
+        },
+    }
+}
+
 /// Writes once, within this timeout. On Windows, ends when `is_stopped` says so.
 ///
 /// Waits for a tick at a time. A wait of Linux ends early only if a third of the system's buffer
@@ -167,3 +203,6 @@ fn write_nonblocking(mut tcp: &TcpStream, bytes: &[u8], began: Instant) -> io::R
     }
     written
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod cancel_token;
 mod cases;
 mod close_reasons;
 mod connections;
+mod disconnects;
 mod early_answers;
 mod events;
 mod evictions;

@@ -4,6 +4,7 @@
 //! them changes every byte, so that a plain byte would be noticed.
 
 mod clocks;
+mod disconnects;
 mod exchanges;
 mod failures;
 mod stops;

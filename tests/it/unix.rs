@@ -3,14 +3,15 @@
 mod file;
 mod stops;
 
+use crate::disconnects::{sees_client, sees_end};
 use crate::support::client::Client;
 use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::{assert_ends, site, HALF_BODY, STATES};
-use crate::support::{until, GET, SOON};
+use crate::support::{until, GET, LONG, SOON};
 use hardstop::{Builder, CloseReason, ConnectionState, Event, Outcome, Running, Server};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::{symlink, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::io::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -257,4 +258,41 @@ fn two_clients_of_a_unix_socket_are_two_connections() {
     assert_eq!(facts.reason(1), CloseReason::ClosedByHandle);
     second.say(GET);
     assert_eq!(second.response().status, 200);
+}
+
+#[test]
+fn a_handler_sees_that_a_client_of_a_unix_socket_has_gone() {
+    let place = Place::new();
+    let (sender, seen) = mpsc::sync_channel(9);
+    let server = Server::builder().bind_unix(place.socket()).unwrap();
+    let running = server.spawn(move |request| {
+        sender.send(sees_client(request)).unwrap();
+        if request.path() == "/wait" {
+            sender.send(sees_end(request)).unwrap();
+        }
+        "hello"
+    });
+    let running = running.unwrap();
+    let table = [
+        ("", false, "it closes"),
+        (GET, false, "it closes with a response unread"),
+        ("", true, "it ends its sending side"),
+    ];
+    for (before, half_closes, why) in table {
+        let mut client = connect(&place.socket());
+        if !before.is_empty() {
+            client.say(before);
+            assert!(seen.recv_timeout(SOON).unwrap(), "{why}: it stays");
+        }
+        client.say("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(seen.recv_timeout(SOON).unwrap(), "{why}: it was there");
+        if half_closes {
+            client.stream.shutdown(Shutdown::Write).unwrap();
+        } else {
+            drop(client);
+        }
+        assert!(seen.recv_timeout(LONG).unwrap(), "{why}");
+    }
+    running.destroy();
+    assert_ends(&running);
 }

@@ -1,0 +1,92 @@
+use super::{peer_state, PeerState};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The bound of every wait.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Two ends of a connection.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (tcp, _) = listener.accept().unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    (tcp, peer)
+}
+
+/// Waits until the peer is in that state. It must be present until then.
+fn until(tcp: &TcpStream, want: PeerState) {
+    let began = Instant::now();
+    loop {
+        let state = peer_state(tcp);
+        if state == want {
+            return;
+        }
+        assert_eq!(state, PeerState::Present);
+        assert!(began.elapsed() < SOON, "it has never become {want:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_peer_that_closes_has_ended() {
+    let (tcp, peer) = pair();
+    assert_eq!(peer_state(&tcp), PeerState::Present);
+    drop(peer);
+    until(&tcp, PeerState::Ended);
+    assert_eq!(peer_state(&tcp), PeerState::Ended, "and stays so");
+}
+
+#[test]
+fn a_peer_that_resets_is_lost() {
+    let (mut tcp, peer) = pair();
+    tcp.write_all(b"x").unwrap();
+    peer.peek(&mut [0]).unwrap();
+    drop(peer); // which has not read what has come
+    until(&tcp, PeerState::Lost);
+}
+
+#[test]
+fn what_a_peer_has_sent_hides_its_end_and_stays_unread() {
+    let (mut tcp, mut peer) = pair();
+    peer.write_all(b"x").unwrap();
+    drop(peer);
+    tcp.peek(&mut [0]).unwrap();
+    assert_eq!(peer_state(&tcp), PeerState::Present);
+    let mut piece = [0; 2];
+    assert_eq!(tcp.read(&mut piece).unwrap(), 1);
+    assert_eq!(&piece[..1], b"x");
+    until(&tcp, PeerState::Ended);
+}
+
+#[cfg(not(windows))]
+#[test]
+fn a_reading_side_that_was_shut_down_looks_like_a_peer_that_has_ended() {
+    let (tcp, _peer) = pair();
+    tcp.shutdown(Shutdown::Read).unwrap();
+    assert_eq!(peer_state(&tcp), PeerState::Ended);
+}
+
+#[test]
+fn a_socket_that_was_shut_down_has_no_peer() {
+    let (tcp, _peer) = pair();
+    tcp.shutdown(Shutdown::Both).unwrap();
+    assert_ne!(peer_state(&tcp), PeerState::Present);
+}
+
+#[test]
+fn a_read_after_a_look_waits_for_its_timeout() {
+    let (mut tcp, _peer) = pair();
+    let timeout = Duration::from_millis(100);
+    tcp.set_read_timeout(Some(timeout)).unwrap();
+    assert_eq!(peer_state(&tcp), PeerState::Present);
+    let began = Instant::now();
+    let error = tcp.read(&mut [0]).unwrap_err();
+    assert!(matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut
+    ));
+    assert!(began.elapsed() >= timeout / 2, "the socket does not block");
+}
