@@ -93,8 +93,8 @@ fn answer(
     presses: &SyncSender<Press>,
 ) -> Result<Response, Error> {
     refuse_foreign_pages(req)?;
-    match (req.method(), req.path()) {
-        ("GET" | "HEAD", "/") => {
+    match req.route() {
+        ("GET", "/") => {
             let page = include_str!("dashboard.html")
                 .replace("GENERATION", &generation.to_string())
                 .replace("ROWS", &rows(handle));

@@ -56,7 +56,7 @@ fn main() -> io::Result<()> {
 
     let handle = control.handle();
     control.run(|req| {
-        let is_stop = match (req.method(), req.path()) {
+        let is_stop = match req.route() {
             ("POST", "/stop") => true,
             ("POST", "/successor") => false,
             _ => {
