@@ -20,8 +20,8 @@ impl<'a> Request<'a> {
     /// Returns the method and the [`path`](Request::path), for a `match`. `HEAD` comes as `GET`.
     ///
     /// A client asks with `HEAD` for the headers of what `GET` would answer, as `curl -I` and many
-    /// health checks do (RFC 9110 §9.3.2). The library leaves the body out, and runs no closure of a
-    /// [`stream`](super::super::Response::stream). So a handler need not know which of the two it
+    /// health checks do (RFC 9110 §9.3.2). The library leaves the body out, and runs no closure of
+    /// a [`stream`](super::super::Response::stream). So a handler need not know which of the two it
     /// was; [`method`](Request::method) says it. Every other method comes as it was sent.
     ///
     /// Neither method may change anything. Where a `GET` does, such as the callback of a login, ask
@@ -34,7 +34,6 @@ impl<'a> Request<'a> {
     ///     match req.route() {
     ///         ("GET", "/") => Ok(Response::html("<form method=post action=/stop><button>Stop")),
     ///         ("POST", "/stop") => Ok(Response::redirect("/")),
-    ///         (_, "/" | "/stop") => Err(Error::new(405, "this method is not for this page")),
     ///         _ => Err(Error::new(404, "there is no such page")),
     ///     }
     /// }
@@ -75,7 +74,8 @@ impl<'a> Request<'a> {
 
     /// Returns the path, percent-decoded once; `*` for the target `*`.
     ///
-    /// `%2F` becomes a slash, and what is not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is
+    /// `%2F` becomes a slash, which [`segments`](Request::segments) tells from the others. What is
+    /// not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is
     /// `/a/../b`. So check what you use: this path, not the [`target`](Request::target).
     ///
     /// It holds no control byte: a request with `%00`, `%0A` or `%7F` in its path is refused with
@@ -115,7 +115,7 @@ impl<'a> Request<'a> {
     ///     match (method, segments.as_slice()) {
     ///         ("GET", ["devices"] | ["devices", ""]) => Ok(Response::text("all devices\n")),
     ///         ("GET", ["devices", id]) => Ok(Response::text(format!("device {id}\n"))),
-    ///         ("POST", ["devices", id, "restart"]) => Ok(Response::text(format!("{id} restarts\n"))),
+    ///         ("POST", ["devices", id, "stop"]) => Ok(Response::text(format!("{id} stops"))),
     ///         _ => Err(Error::new(404, "there is no such page")),
     ///     }
     /// }
@@ -229,7 +229,8 @@ impl<'a> Request<'a> {
     /// }
     /// ```
     ///
-    /// Over https, add `Secure`.
+    /// Over https, add `Secure`. `SameSite` does not tell the ports of a host apart, so check
+    /// `Origin` as well where that matters.
     #[doc(alias("cookies", "session", "set_cookie"))]
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
         std::str::from_utf8(proto::cookie(&self.head.headers, name)?).ok()
@@ -282,9 +283,9 @@ impl<'a> Request<'a> {
     ///   has closed may be seen only once it has reset the connection.
     /// - **Over a [`transport`](super::super::Builder::transport)**, the socket is looked at, and
     ///   not what it carries. TLS says goodbye before the end (`close_notify`), which nobody has
-    ///   read, so that it hides the end. Only clients that end without a goodbye are noticed. A
-    ///   transport that uses the socket on a thread of its own must not be asked: the socket does
-    ///   not block for a moment.
+    ///   read, so that it hides the end. Only clients that end without a goodbye are noticed. Do
+    ///   not ask if the transport uses the socket on a thread of its own: for a moment, the socket
+    ///   does not block.
     /// - A client whose machine or network has failed is there until the system gives up. Without
     ///   anything to send, it does not.
     ///

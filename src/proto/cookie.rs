@@ -1,8 +1,8 @@
 //! The cookies of a request (RFC 6265 §4.2).
 //!
-//! A server gets back the octets that it has sent (§5.4), so nothing is decoded here. Servers differ
-//! in what they do with quotes. In 6265bis (§4.1.1) they are part of the value, and browsers keep
-//! them.
+//! A server gets back the octets that it has sent (§5.4), so nothing is decoded here. Servers
+//! differ in what they do with quotes. In 6265bis (§4.1.1) they are part of the value, and browsers
+//! keep them.
 
 use super::chars::{eq_ignore_case, trim_ows};
 use super::headers::Headers;

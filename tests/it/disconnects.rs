@@ -87,7 +87,7 @@ fn a_client_that_stays_is_seen_and_gets_its_response() {
     for _ in 0..2 {
         client.say(GET);
         assert!(seen.recv_timeout(SOON).unwrap());
-        // The client reads late, so that writing has to wait, for which the socket must block again.
+        // The client reads late, so writing has to wait. For that, the socket must block again.
         thread::sleep(SHORT);
         assert_eq!(client.response().body.len(), 3_000_000);
     }
