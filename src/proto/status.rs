@@ -15,8 +15,14 @@ pub enum Version {
 
 /// A response's status code, with a constant for each that is registered with IANA.
 ///
-/// It can be made from any number. The ones that can be sent are listed at
+/// It can be made from any number, and compares with one. The ones that can be sent are listed at
 /// [`Response::with_status`](super::super::Response::with_status).
+///
+/// ```
+/// let response = hardstop::Response::redirect("/login");
+/// assert_eq!(response.status(), 303);
+/// assert!(response.status() == hardstop::StatusCode::SEE_OTHER);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusCode(u16);
 
@@ -30,6 +36,18 @@ impl StatusCode {
 impl From<u16> for StatusCode {
     fn from(code: u16) -> StatusCode {
         StatusCode(code)
+    }
+}
+
+impl PartialEq<u16> for StatusCode {
+    fn eq(&self, code: &u16) -> bool {
+        self.0 == *code
+    }
+}
+
+impl PartialEq<StatusCode> for u16 {
+    fn eq(&self, status: &StatusCode) -> bool {
+        *self == status.0
     }
 }
 

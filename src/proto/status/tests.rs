@@ -82,3 +82,12 @@ fn every_registered_status_code_has_its_reason_phrase() {
         assert_eq!(status.to_string(), code.to_string());
     }
 }
+
+#[test]
+fn a_status_compares_with_a_number_on_either_side() {
+    let status = StatusCode::NOT_FOUND;
+    assert_eq!(status, 404);
+    assert_eq!(404, status);
+    assert_ne!(status, 403);
+    assert_ne!(403, status);
+}
