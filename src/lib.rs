@@ -139,7 +139,7 @@ pub mod guide {
 #[allow(unused_imports)]
 pub use self::{
     config::Builder,
-    conn::{Body, BodyWriter, Lease, Request, Response, Upgraded},
+    conn::{Body, BodyWriter, Lease, Request, Response, ResponseBody, Upgraded},
     error::Error,
     event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Phase},
     lifecycle::{CancelToken, Handle, Outcome},

@@ -75,7 +75,9 @@ impl Exchange {
 ///
 /// As a [`Read`], it ends where the body ends, and fails with an [`io::Error`] that carries an
 /// [`Error`]. In a handler that returns `Result<_, Error>`, `?` takes it out again, so that the
-/// client gets the right status code. After a failure, every read fails.
+/// client gets the right status code. A function that reads the body and has an error type of its
+/// own, as `serde_json::from_reader`, hides it: see [`read_to_vec`](Body::read_to_vec). After a
+/// failure, every read fails.
 ///
 /// If the client waits for a `100 Continue`, it is sent when the first read has to wait.
 ///
@@ -113,6 +115,27 @@ impl Body<'_> {
     }
 
     /// Reads the rest of the body.
+    ///
+    /// This is also how to read JSON: all of it, then `from_slice`. `serde_json::from_reader` would
+    /// wrap the error of a body that cannot be read into one of its own, and a 413 or a 408 would
+    /// become whatever that is converted into.
+    ///
+    /// ```
+    /// use hardstop::{Error, Request, Response};
+    ///
+    /// # mod serde_json {
+    /// #     pub struct Value;
+    /// #     pub fn from_slice(_: &[u8]) -> Result<Value, std::fmt::Error> { Ok(Value) }
+    /// # }
+    /// # fn save(_: serde_json::Value) {}
+    /// fn settings(req: &mut Request<'_>) -> Result<Response, Error> {
+    ///     let bytes = req.body().read_to_vec()?; // beyond the limit: a 413
+    ///     let settings = serde_json::from_slice(&bytes)
+    ///         .map_err(|error| Error::new(400, format!("the settings are no JSON: {error}")))?;
+    ///     save(settings);
+    ///     Ok(Response::new(204))
+    /// }
+    /// ```
     ///
     /// # Errors
     /// As listed at [`Error`]. A 413 comes as soon as it is known that the limit is exceeded.

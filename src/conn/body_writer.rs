@@ -13,11 +13,23 @@ use std::io::{self, ErrorKind, Read, Write};
 /// client is gone or takes the data too slowly.
 #[doc(alias = "sse")]
 pub struct BodyWriter<'a> {
-    stream: &'a mut Stream,
-    chunked: bool,
+    out: Out<'a>,
     /// How much is still to be written, if that is known.
     rest: Option<u64>,
     written: u64,
+}
+
+/// Where a body goes.
+enum Out<'a> {
+    Connection(Wire<'a>),
+    /// A writer of the user's: see [`ResponseBody::write_to`](super::ResponseBody::write_to).
+    Writer(&'a mut (dyn Write + Send)),
+}
+
+/// A body's way to the client.
+struct Wire<'a> {
+    stream: &'a mut Stream,
+    chunked: bool,
     /// Small writes, which leave together.
     pending: Vec<u8>,
 }
@@ -28,12 +40,24 @@ impl<'a> BodyWriter<'a> {
         chunked: bool,
         length: Option<u64>,
     ) -> BodyWriter<'a> {
-        BodyWriter {
+        let wire = Wire {
             stream,
             chunked,
+            pending: Vec::new(),
+        };
+        BodyWriter {
+            out: Out::Connection(wire),
             rest: length,
             written: 0,
-            pending: Vec::new(),
+        }
+    }
+
+    /// Returns one that writes to any writer.
+    pub(super) fn over(out: &'a mut (dyn Write + Send), length: Option<u64>) -> BodyWriter<'a> {
+        BodyWriter {
+            out: Out::Writer(out),
+            rest: length,
+            written: 0,
         }
     }
 
@@ -47,26 +71,37 @@ impl<'a> BodyWriter<'a> {
         self.rest == Some(0)
     }
 
+    /// Fails if the user's closure has failed, whose result is `written`, or if the body is shorter
+    /// than announced.
+    pub(super) fn check_length(&self, written: io::Result<()>) -> io::Result<()> {
+        if written.is_ok() && self.rest.unwrap_or(0) > 0 {
+            let text = "the response's reader ended before its length";
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
+        }
+        written
+    }
+
     /// Sends what is left, and what ends the body. `written` is the result of the user's closure.
     ///
     /// Fails if that failed, or if the body is shorter than announced. If nothing of the response
     /// has left by then, it stays so, and the caller can send another one instead.
     pub(super) fn finish(&mut self, written: io::Result<()>) -> io::Result<()> {
-        let mut outcome = written;
-        if outcome.is_ok() && self.rest.unwrap_or(0) > 0 {
-            let text = "the response's reader ended before its length";
-            outcome = Err(io::Error::new(ErrorKind::UnexpectedEof, text));
-        }
-        if outcome.is_err() && !self.is_whole() && self.stream.is_response_unsent() {
+        let outcome = self.check_length(written);
+        let is_whole = self.is_whole();
+        let wire = match &mut self.out {
+            Out::Connection(wire) => wire,
+            Out::Writer(_) => return outcome,
+        };
+        if outcome.is_err() && !is_whole && wire.stream.is_response_unsent() {
             return outcome;
         }
         // Once a part has left, what has been written leaves also after a failure.
-        self.send_pending()?;
+        wire.send_pending()?;
         outcome?;
-        if self.chunked {
-            let _ = self.stream.push(LAST_CHUNK); // `check` finds a failure
+        if wire.chunked {
+            let _ = wire.stream.push(LAST_CHUNK); // `check` finds a failure
         }
-        self.check()
+        wire.check()
     }
 
     /// Copies a reader, as [`std::io::copy`] does, with a larger buffer, and no further than the
@@ -107,19 +142,56 @@ impl<'a> BodyWriter<'a> {
             if n == 0 {
                 return Ok(());
             }
-            self.check()?;
-            let mut end = n;
-            if self.chunked {
-                end += CHUNK_END.len();
-                let chunk_end = piece.get_mut(n..end).unwrap_or_default();
-                chunk_end.copy_from_slice(CHUNK_END);
-                let _ = self.stream.push(chunk_size_line(n).as_bytes()); // `check` finds a failure
+            match &mut self.out {
+                Out::Connection(wire) => wire.send_piece(&mut piece, n)?,
+                Out::Writer(out) => {
+                    out.write_all(piece.get(..n).unwrap_or_default())?;
+                    out.flush()?;
+                }
             }
-            let _ = self.stream.push(piece.get(..end).unwrap_or_default());
-            let _ = self.stream.flush();
-            self.check()?;
             self.written += u64::try_from(n).unwrap_or(u64::MAX);
         }
+    }
+}
+
+impl Wire<'_> {
+    /// Sends the first `n` bytes of a piece at once. Behind them, it has room for the end of a
+    /// chunk.
+    fn send_piece(&mut self, piece: &mut [u8], n: usize) -> io::Result<()> {
+        self.check()?;
+        let mut end = n;
+        if self.chunked {
+            end += CHUNK_END.len();
+            let chunk_end = piece.get_mut(n..end).unwrap_or_default();
+            chunk_end.copy_from_slice(CHUNK_END);
+            let _ = self.stream.push(chunk_size_line(n).as_bytes()); // `check` finds a failure
+        }
+        let _ = self.stream.push(piece.get(..end).unwrap_or_default());
+        let _ = self.stream.flush();
+        self.check()
+    }
+
+    /// Collects a small write, or sends a large one. With `is_last`, the body ends with it.
+    fn write(&mut self, data: &[u8], is_last: bool) -> io::Result<()> {
+        self.check()?;
+        if self.pending.len() + data.len() > OUTPUT_BYTES {
+            self.send_pending()?;
+        }
+        if is_last {
+            // A large piece leaves now, and with it the end of the response.
+            self.stream.entry.begin_end_of_response();
+        }
+        if data.len() > OUTPUT_BYTES {
+            return self.send(data);
+        }
+        self.pending.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send_pending()?;
+        let _ = self.stream.flush(); // `check` finds a failure
+        self.check()
     }
 
     /// Sends the small writes that have been collected.
@@ -159,21 +231,12 @@ impl<'a> BodyWriter<'a> {
 
 impl Write for BodyWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.check()?;
         let rest = usize::try_from(self.rest.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let (data, beyond) = bytes.split_at(rest.min(bytes.len()));
-        if self.pending.len() + data.len() > OUTPUT_BYTES {
-            self.send_pending()?;
-        }
         let taken = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        if self.rest == Some(taken) {
-            // A large piece leaves now, and with it the end of the response.
-            self.stream.entry.begin_end_of_response();
-        }
-        if data.len() > OUTPUT_BYTES {
-            self.send(data)?;
-        } else {
-            self.pending.extend_from_slice(data);
+        match &mut self.out {
+            Out::Connection(wire) => wire.write(data, self.rest == Some(taken))?,
+            Out::Writer(out) => out.write_all(data)?,
         }
         self.written += taken;
         self.rest = self.rest.map(|rest| rest - taken);
@@ -185,9 +248,10 @@ impl Write for BodyWriter<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.send_pending()?;
-        let _ = self.stream.flush(); // `check` finds a failure
-        self.check()
+        match &mut self.out {
+            Out::Connection(wire) => wire.flush(),
+            Out::Writer(out) => out.flush(),
+        }
     }
 }
 

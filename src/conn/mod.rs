@@ -2,8 +2,9 @@
 //!
 //! `driver` is the loop over its steps, `respond` is how it answers, `linger` is how it ends after
 //! a last response, and `connection` is what they share. Below them are what a handler sees
-//! (`request`, `body`) and returns (`response`, `body_writer`, `upgrade`), and what carries the
-//! bytes (`stream`, `rate`, `date`, `transport`).
+//! (`request`, `body`) and returns (`response` with `response_parts`, `response_body`,
+//! `body_writer` and `upgrade`), and what carries the bytes (`stream`, `rate`,
+//! `date`, `transport`).
 
 mod body;
 mod body_writer;
@@ -15,6 +16,8 @@ mod rate;
 mod request;
 mod respond;
 mod response;
+mod response_body;
+mod response_parts;
 mod stream;
 mod transport;
 mod upgrade;
@@ -26,6 +29,7 @@ pub use self::{
     body_writer::BodyWriter,
     request::Request,
     response::Response,
+    response_body::ResponseBody,
     upgrade::{Lease, Upgraded},
 };
 #[allow(unused_imports)]

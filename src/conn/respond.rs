@@ -8,7 +8,8 @@ use super::super::proto::{
 use super::super::sys::panic;
 use super::body_writer::BodyWriter;
 use super::connection::{report_panic, Connection};
-use super::response::{Payload, Response, StreamBody, UpgradeFn};
+use super::response::{Response, UpgradeFn};
+use super::response_body::{Payload, ResponseBody, StreamBody};
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -36,27 +37,23 @@ enum Sent {
 impl Connection<'_> {
     /// Sends a 101 if the handler's response is an upgrade that the client has offered.
     pub(super) fn finish_call(&mut self, mut response: Response) -> Result<Finished, CloseReason> {
-        let payload = mem::replace(&mut response.payload, Payload::NONE);
-        let (protocol, take) = match payload {
-            Payload::Upgrade { protocol, take } => (protocol, take),
-            payload => {
-                response.payload = payload;
-                return Ok(Finished::Answer(response));
-            }
+        let upgrade = match response.upgrade.take() {
+            Some(upgrade) => upgrade,
+            None => return Ok(Finished::Answer(response)),
         };
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             // The handler's mistake, which gets a 500 as every invalid response does.
             response.invalid = Some("the status code of an upgrade is 101, and cannot be set");
-        } else if let Some(refusal) = self.refuse_upgrade(&protocol) {
+        } else if let Some(refusal) = self.refuse_upgrade(&upgrade.protocol) {
             // Dropping the closure is the user's code.
-            return match panic::catch(move || drop(take)) {
+            return match panic::catch(move || drop(upgrade)) {
                 Ok(()) => Ok(Finished::Answer(refusal.into())),
                 Err(message) => Err(self.answer_panic(message)),
             };
         }
         if response.invalid.is_some() {
             // The closure is dropped when the response is replaced.
-            response.payload = Payload::Upgrade { protocol, take };
+            response.upgrade = Some(upgrade);
             return Ok(Finished::Answer(response));
         }
         self.begin_response()?;
@@ -65,8 +62,9 @@ impl Connection<'_> {
         self.report_response(response.status, 0);
         self.entry().enter(ConnectionState::Upgraded)?;
         let id = self.entry().id;
+        let protocol = upgrade.protocol;
         self.config.emit(|| Event::Upgraded { id, protocol });
-        Ok(Finished::Leave(take))
+        Ok(Finished::Leave(upgrade.take))
     }
 
     /// Returns why the request does not lead to an upgrade, if so (RFC 9110 §7.8).
@@ -139,9 +137,9 @@ impl Connection<'_> {
         // Asked after the rest has been received: a drain may have begun meanwhile.
         let is_draining = self.is_draining();
         let may_go_on = self.exchange.may_go_on() && !response.closes;
-        let is_short = match &response.payload {
+        let is_short = match &response.body.payload {
             Payload::Bytes(bytes) => bytes.len() <= SHORT_BYTES,
-            Payload::Stream { .. } | Payload::Upgrade { .. } => false,
+            Payload::Stream { .. } => false,
         };
         let keep_alive = may_go_on && self.exchange.is_complete() && !is_draining;
         if self.respond(response, keep_alive)? {
@@ -204,9 +202,9 @@ impl Connection<'_> {
             may_go_on && replaced.is_ok() && !response.closes && framing != BodyFraming::UntilClose;
         self.push_head(&response, framing, self.connection_field(keep_alive))?;
         let status = response.status;
-        let payload = response.payload;
+        let body = response.body;
         // Dropping a body that is not sent is the user's code as well.
-        let sent = panic::catch(|| self.send_body(payload, framing));
+        let sent = panic::catch(|| self.send_body(body, framing));
         let reason = match sent {
             Ok(Ok(Sent::Whole(bytes))) => match self.report_sent(status, bytes).and(replaced) {
                 Ok(()) => return Ok(keep_alive),
@@ -303,14 +301,14 @@ impl Connection<'_> {
     }
 
     /// Sends a body, if there is to be one.
-    fn send_body(&mut self, payload: Payload, framing: BodyFraming) -> Result<Sent, CloseReason> {
+    fn send_body(&mut self, body: ResponseBody, framing: BodyFraming) -> Result<Sent, CloseReason> {
         if matches!(framing, BodyFraming::None | BodyFraming::Length(0)) {
             return Ok(Sent::Whole(0));
         }
         if self.head.method == "HEAD" {
             return Ok(Sent::Whole(0));
         }
-        match payload {
+        match body.payload {
             Payload::Bytes(bytes) => {
                 // A large body leaves now, and with it the end of the response.
                 self.entry().begin_end_of_response();
@@ -321,8 +319,6 @@ impl Connection<'_> {
                 let chunked = framing == BodyFraming::Chunked;
                 self.send_stream(write, chunked, length)
             }
-            // An upgrade has been taken out of its response by now.
-            Payload::Upgrade { .. } => Ok(Sent::Whole(0)),
         }
     }
 

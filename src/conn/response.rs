@@ -1,8 +1,9 @@
-//! What a handler returns: a status code, headers, and a body that is bytes, a reader or a closure.
+//! What a handler returns: a status code, headers, and a body or an upgrade.
 
 use super::super::error::Error;
 use super::super::proto::{self, BodyFraming, BodyLength, StatusCode, Version};
 use super::body_writer::BodyWriter;
+use super::response_body::ResponseBody;
 use super::upgrade::Upgraded;
 use std::borrow::Cow;
 use std::fmt;
@@ -14,12 +15,47 @@ use std::io::{self, ErrorKind, Read, Seek};
 /// A handler may return anything that converts into a response: a `&'static str` or a `String` (as
 /// [`Response::text`]), a [`StatusCode`] (with its name as text), or a `Result` of these and an
 /// [`Error`]. In such a handler, `?` takes an [`io::Error`] as well.
+///
+/// # Layers
+/// A function that takes a response and returns another one is a layer, for what all handlers have
+/// in common. It looks at [`status`](Response::status), [`header`](Response::header),
+/// [`body`](Response::body) and [`error`](Response::error), and changes what it wants. This one
+/// prints the size of each response, and adds a header to it:
+///
+/// ```
+/// use hardstop::{Error, Request, Response};
+///
+/// fn layer(req: &Request<'_>, result: Result<Response, Error>) -> Response {
+///     let response = Response::from(result);
+///     match response.body().len() {
+///         Some(length) => println!("{} {}: {length} bytes", req.method(), req.target()),
+///         None => println!("{} {}: a stream", req.method(), req.target()),
+///     }
+///     response.with_header("X-Content-Type-Options", "nosniff")
+/// }
+///
+/// # fn page(_: &mut Request<'_>) -> Result<Response, Error> { Err(Error::new(404, "no such page")) }
+/// let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|req| {
+///     let result = page(req);
+///     layer(req, result)
+/// })?;
+/// # server.destroy();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// Whatever a layer does, the library frames the message when it sends it. `Content-Length` is that
+/// of the body which is sent. The response to `HEAD`, a 204 and a 304 leave without their body, and
+/// closures and readers are not called for them. An [`upgrade`](Response::upgrade) has no body, and
+/// passes a layer whole. [`ResponseBody`] shows how a layer compresses streams.
+#[must_use = "a response is sent only if a handler returns it"]
 pub struct Response {
     pub(super) status: StatusCode,
     pub(super) content_type: Cow<'static, [u8]>,
     /// The other headers, as they go on the wire.
     pub(super) fields: Vec<u8>,
-    pub(super) payload: Payload,
+    /// It is empty if there is an upgrade.
+    pub(super) body: ResponseBody,
+    pub(super) upgrade: Option<Box<Upgrade>>,
     pub(super) closes: bool,
     /// The error that the handler returned.
     pub(super) failure: Option<Error>,
@@ -27,24 +63,16 @@ pub struct Response {
     pub(super) invalid: Option<&'static str>,
 }
 
-pub(super) type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send;
 pub(super) type UpgradeFn = Box<dyn FnOnce(Upgraded) + Send>;
 
-pub(super) enum Payload {
-    Bytes(Cow<'static, [u8]>),
-    Stream {
-        write: Box<StreamBody>,
-        length: Option<u64>,
-    },
-    Upgrade {
-        protocol: String,
-        take: UpgradeFn,
-    },
+/// What follows a 101.
+pub(super) struct Upgrade {
+    pub(super) protocol: String,
+    pub(super) take: UpgradeFn,
 }
 
-impl Payload {
-    pub(super) const NONE: Payload = Payload::Bytes(Cow::Borrowed(b""));
-}
+/// The content type of what has none of its own.
+const BINARY: &str = "application/octet-stream";
 
 /// Headers that say how a message is framed and dated, and how long its connection lasts.
 const RESERVED: [&str; 6] = [
@@ -59,28 +87,42 @@ const RESERVED: [&str; 6] = [
 impl Response {
     /// Returns a response without a body.
     pub fn new(status: impl Into<StatusCode>) -> Response {
-        Response::with_payload("", Payload::NONE).with_status(status)
+        Response::of_body("", ResponseBody::empty()).with_status(status)
     }
 
     /// Returns plain text in UTF-8, with status 200.
+    ///
+    /// The response outlives the request. So a part of the request, such as its path, is copied
+    /// into it. Otherwise the compiler says that borrowed data escapes (E0521). The same goes for
+    /// [`html`](Response::html), [`json`](Response::json) and [`bytes`](Response::bytes).
+    ///
+    /// ```
+    /// use hardstop::{Request, Response};
+    /// fn path(req: &mut Request<'_>) -> Response {
+    ///     Response::text(req.path().to_owned())
+    /// }
+    /// ```
     pub fn text(text: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("text/plain; charset=utf-8", text.into())
     }
 
-    /// Returns an HTML page in UTF-8, with status 200.
+    /// Returns an HTML page in UTF-8, with status 200. Nothing is escaped.
     pub fn html(html: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("text/html; charset=utf-8", html.into())
     }
 
     /// Returns a JSON document, already serialized, with status 200.
+    ///
+    /// With `serde_json`, its text is `serde_json::to_string(&value).unwrap_or_default()`. How
+    /// to read JSON is shown at [`Body::read_to_vec`](super::Body::read_to_vec).
     pub fn json(json: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("application/json", json.into())
     }
 
     /// Returns bytes of this content type, with status 200.
     pub fn bytes(content_type: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Response {
-        let payload = Payload::Bytes(bytes.into());
-        Response::with_payload("", payload).with_header("Content-Type", content_type)
+        let body = ResponseBody::of_bytes(bytes.into());
+        Response::of_body("", body).with_header("Content-Type", content_type)
     }
 
     /// Sends a file from its present position to its end, as `application/octet-stream`, with
@@ -125,16 +167,8 @@ impl Response {
     ///
     /// The reader is read on the connection's thread. No stop wakes it while it blocks. For a
     /// `HEAD` request it is not read.
-    pub fn reader(
-        mut reader: impl Read + Send + 'static,
-        length: impl Into<Option<u64>>,
-    ) -> Response {
-        let mut length = length.into();
-        if length == Some(u64::MAX) {
-            // No reader has as much: it stands for a length that is not known.
-            length = None;
-        }
-        Response::with_writer(length, move |body| body.copy(&mut reader))
+    pub fn reader(reader: impl Read + Send + 'static, length: impl Into<Option<u64>>) -> Response {
+        Response::of_body(BINARY, ResponseBody::reader(reader, length))
     }
 
     /// Streams what a closure writes, as `application/octet-stream`, with status 200.
@@ -160,7 +194,7 @@ impl Response {
     pub fn stream(
         write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
     ) -> Response {
-        Response::with_writer(None, write)
+        Response::of_body(BINARY, ResponseBody::stream(write))
     }
 
     /// Leaves HTTP: sends `101 Switching Protocols`, then gives the closure the raw stream,
@@ -185,10 +219,10 @@ impl Response {
     pub fn upgrade(protocol: &str, take: impl FnOnce(Upgraded) + Send + 'static) -> Response {
         let response = Response::new(StatusCode::SWITCHING_PROTOCOLS);
         let mut response = response.with_header("Upgrade", protocol);
-        response.payload = Payload::Upgrade {
+        response.upgrade = Some(Box::new(Upgrade {
             protocol: String::from(protocol),
             take: Box::new(take),
-        };
+        }));
         response
     }
 
@@ -245,6 +279,7 @@ impl Response {
         self
     }
 
+    /// Adds a header whose name and value are valid.
     fn push_field(&mut self, name: &[u8], value: &[u8]) {
         if proto::eq_ignore_case(name, "upgrade") {
             // RFC 9110 §7.8: the sender of Upgrade also sends the connection option.
@@ -269,49 +304,28 @@ impl Response {
 
     /// Returns how the body is framed on the wire for a client of this version.
     pub(super) fn framing(&self, version: Version) -> BodyFraming {
-        let length = match &self.payload {
-            Payload::Upgrade { .. } => return BodyFraming::None,
-            Payload::Bytes(bytes) => {
-                BodyLength::Known(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
-            }
-            Payload::Stream {
-                length: Some(length),
-                ..
-            } => BodyLength::Known(*length),
-            Payload::Stream { length: None, .. } => BodyLength::Chunked,
+        let length = match self.body.len() {
+            Some(length) => BodyLength::Known(length),
+            None => BodyLength::Chunked,
         };
         BodyFraming::of(self.status, length, version)
     }
 
-    fn with_payload(content_type: &'static str, payload: Payload) -> Response {
+    fn of_body(content_type: &'static str, body: ResponseBody) -> Response {
         Response {
             status: StatusCode::OK,
             content_type: Cow::Borrowed(content_type.as_bytes()),
             fields: Vec::new(),
-            payload,
+            body,
+            upgrade: None,
             closes: false,
             failure: None,
             invalid: None,
         }
     }
 
-    fn with_writer(
-        length: Option<u64>,
-        write: impl FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + Send + 'static,
-    ) -> Response {
-        let payload = Payload::Stream {
-            write: Box::new(write),
-            length,
-        };
-        Response::with_payload("application/octet-stream", payload)
-    }
-
     fn of_text(content_type: &'static str, text: Cow<'static, str>) -> Response {
-        let bytes = match text {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        };
-        Response::with_payload(content_type, Payload::Bytes(bytes))
+        Response::of_body(content_type, ResponseBody::of_text(text))
     }
 }
 

@@ -3,6 +3,8 @@
 mod errors;
 mod failures;
 mod files;
+mod layers;
+mod parts;
 mod readers;
 mod unsent;
 
