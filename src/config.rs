@@ -2,7 +2,8 @@
 //!
 //! A [`Builder`] collects a `Config`. From the moment a server is bound, its `Config` is fixed.
 
-use super::event::{BoxError, ConnectionId, Event};
+use super::error::BoxError;
+use super::event::{ConnectionId, Event};
 use super::sys::{panic, DEFAULT_STACK_SIZE};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -3,13 +3,11 @@
 //! The library prints nothing. Everything that it reports goes through the one hook of
 //! [`Builder::on_event`](super::Builder::on_event).
 
-use super::{Error, Headers, StatusCode, Version};
+use super::error::{BoxError, Error};
+use super::{Headers, StatusCode, Version};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
-
-/// An error of any type, as transports return it.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection's number. A server counts from 1 in the order of accepting, and never reuses one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

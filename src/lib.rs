@@ -140,7 +140,7 @@ pub mod guide {
 pub use self::{
     config::Builder,
     conn::{Body, BodyWriter, Lease, Request, Response, ResponseBody, Upgraded},
-    error::Error,
+    error::{EarlyResponse, Error},
     event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Phase},
     lifecycle::{CancelToken, Handle, Outcome},
     proto::{http_date, Headers, StatusCode, Version},

@@ -3,7 +3,7 @@
 //! `driver` is the loop over its steps, `respond` is how it answers, `linger` is how it ends after
 //! a last response, and `connection` is what they share. Below them are what a handler sees
 //! (`request`, `body`) and returns (`response` with `response_parts`, `response_body`,
-//! `body_writer` and `upgrade`), and what carries the bytes (`stream`, `rate`,
+//! `body_writer`, `early_response` and `upgrade`), and what carries the bytes (`stream`, `rate`,
 //! `date`, `transport`).
 
 mod body;
@@ -11,6 +11,7 @@ mod body_writer;
 mod connection;
 mod date;
 mod driver;
+mod early_response;
 mod linger;
 mod rate;
 mod request;

@@ -194,7 +194,7 @@ impl Connection<'_> {
     fn respond(&mut self, mut response: Response, may_go_on: bool) -> Result<bool, CloseReason> {
         let replaced = self.replace_invalid(&mut response);
         if let Some(error) = response.failure.take() {
-            self.report_failure(error);
+            self.report_failure(*error);
         }
         let version = self.head.version;
         let framing = response.framing(version);
@@ -210,8 +210,10 @@ impl Connection<'_> {
                 Ok(()) => return Ok(keep_alive),
                 Err(reason) => reason,
             },
-            // This happens once, because the body of an error response is text.
-            Ok(Ok(Sent::TakenBack(error))) => return self.respond(error.into(), may_go_on),
+            // This happens once, because the body of the other response is bytes.
+            Ok(Ok(Sent::TakenBack(error))) => {
+                return self.respond(response_instead(error), may_go_on)
+            }
             Ok(Err(reason)) => reason,
             Err(message) => self.replace_after_panic(message),
         };
@@ -383,4 +385,16 @@ impl Connection<'_> {
             }
         }
     }
+}
+
+/// Returns the response that is sent instead of one whose body has failed with this error.
+///
+/// Its own body cannot fail, or there might be no end of it: an early answer that is a stream or an
+/// upgrade becomes a 500.
+fn response_instead(error: Error) -> Response {
+    let mut response = Response::from(error);
+    if response.body.as_bytes().is_none() || response.upgrade.is_some() {
+        response.invalid = Some("the early answer of a response's body is not bytes");
+    }
+    response
 }

@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, Read, Seek};
 ///
 /// A handler may return anything that converts into a response: a `&'static str` or a `String` (as
 /// [`Response::text`]), a [`StatusCode`] (with its name as text), or a `Result` of these and an
-/// [`Error`]. In such a handler, `?` takes an [`io::Error`] as well.
+/// [`Error`]. In such a handler, `?` takes an [`io::Error`] and another `Response` as well.
 ///
 /// # Layers
 /// A function that takes a response and returns another one is a layer, for what all handlers have
@@ -57,8 +57,9 @@ pub struct Response {
     pub(super) body: ResponseBody,
     pub(super) upgrade: Option<Box<Upgrade>>,
     pub(super) closes: bool,
-    /// The error that the handler returned.
-    pub(super) failure: Option<Error>,
+    /// The error that the response was made from. It is boxed, so that a `Result<T, Response>`,
+    /// which a handler's functions may return, stays small.
+    pub(super) failure: Option<Box<Error>>,
     /// Why the response cannot be sent.
     pub(super) invalid: Option<&'static str>,
 }
@@ -113,7 +114,7 @@ impl Response {
 
     /// Returns a JSON document, already serialized, with status 200.
     ///
-    /// With `serde_json`, its text is `serde_json::to_string(&value).unwrap_or_default()`. How
+    /// With `serde_json`, its text is `serde_json::to_string(&value).map_err(Error::internal)?`. How
     /// to read JSON is shown at [`Body::read_to_vec`](super::Body::read_to_vec).
     pub fn json(json: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("application/json", json.into())
@@ -280,7 +281,7 @@ impl Response {
     }
 
     /// Adds a header whose name and value are valid.
-    fn push_field(&mut self, name: &[u8], value: &[u8]) {
+    pub(super) fn push_field(&mut self, name: &[u8], value: &[u8]) {
         if proto::eq_ignore_case(name, "upgrade") {
             // RFC 9110 §7.8: the sender of Upgrade also sends the connection option.
             self.fields.extend_from_slice(b"Connection: upgrade\r\n");
@@ -354,37 +355,5 @@ impl From<String> for Response {
 impl From<StatusCode> for Response {
     fn from(status: StatusCode) -> Response {
         Response::text(format!("{status}\n")).with_status(status)
-    }
-}
-
-/// The client gets the error's status and, if it is [`Error::Refused`], its text and its
-/// `Retry-After`. Other headers can be added. The error goes to the event hook.
-impl From<Error> for Response {
-    fn from(error: Error) -> Response {
-        let mut response = Response::from(error.status());
-        if let Error::Refused {
-            status,
-            reason,
-            retry_after,
-        } = &error
-        {
-            if !reason.is_empty() {
-                response = Response::text(format!("{status}: {reason}\n")).with_status(*status);
-            }
-            if let Some(seconds) = retry_after {
-                response.push_field(b"Retry-After", seconds.to_string().as_bytes());
-            }
-        }
-        response.failure = Some(error);
-        response
-    }
-}
-
-impl<T: Into<Response>> From<Result<T, Error>> for Response {
-    fn from(result: Result<T, Error>) -> Response {
-        match result {
-            Ok(response) => response.into(),
-            Err(error) => error.into(),
-        }
     }
 }

@@ -117,14 +117,14 @@ impl Response {
     ///     response.with_header("Content-Type", "application/json").with_body(body)
     /// }
     ///
-    /// let response = Response::from(Error::new(405, "only GET")).with_header("Allow", "GET");
-    /// let response = with_json_errors(response);
+    /// let error = Error::new(405, "only GET").with_header("Allow", "GET");
+    /// let response = with_json_errors(error.into());
     /// assert_eq!(response.body().as_bytes(), Some(&b"{\"error\": \"only GET\"}\n"[..]));
     /// assert_eq!(response.header("Allow"), Some("GET"));
     /// ```
     #[doc(alias = "failure")]
     pub fn error(&self) -> Option<&Error> {
-        self.failure.as_ref()
+        self.failure.as_deref()
     }
 }
 

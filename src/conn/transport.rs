@@ -7,7 +7,8 @@
 //!    returned in time.
 
 use super::super::config::{TransportHook, Wrapped};
-use super::super::event::{BoxError, CloseReason, ConnectionState, Event};
+use super::super::error::BoxError;
+use super::super::event::{CloseReason, ConnectionState, Event};
 use super::super::lifecycle::{Entry, Registration};
 use super::super::sys::socket::{self, PeerState};
 use std::cell::Cell;
