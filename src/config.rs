@@ -65,7 +65,7 @@ macro_rules! settings {
 ///
 /// ```
 /// let builder = hardstop::Server::builder().max_connections(16).idle_timeout(None);
-/// let server = builder.on_event(|event| eprintln!("{event:?}")).bind("127.0.0.1:0")?;
+/// let server = builder.on_event(|event| eprintln!("{event}")).bind("127.0.0.1:0")?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Default)]
@@ -182,6 +182,20 @@ settings! {
 
 impl Builder {
     /// Sets the hook that receives every [`Event`].
+    ///
+    /// Without a hook, nothing is reported, as the library prints nothing. In particular, this is
+    /// the only way to the text of an error that its client gets as a bare 500, such as an
+    /// [`io::Error`] that a handler returns with `?`. A hook that prints failures is enough to
+    /// begin with:
+    ///
+    /// ```
+    /// use hardstop::{Event, Server};
+    /// let builder = Server::builder().on_event(|event| match event {
+    ///     Event::RequestFailed { .. } | Event::HandlerPanicked { .. } => eprintln!("{event}"),
+    ///     _ => {}
+    /// });
+    /// # let _ = builder;
+    /// ```
     ///
     /// The hook is called on the thread where the event occurs, which waits for it. No lock is held
     /// meanwhile, so the hook may call every method of [`Handle`](super::Handle). A hook that keeps

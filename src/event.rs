@@ -1,7 +1,9 @@
 //! What the library reports: events, the reasons for ends, and the list of connections.
 //!
 //! The library prints nothing. Everything that it reports goes through the one hook of
-//! [`Builder::on_event`](super::Builder::on_event).
+//! [`Builder::on_event`](super::Builder::on_event). `display` makes lines of it.
+
+mod display;
 
 use super::error::{BoxError, Error};
 use super::{Headers, StatusCode, Version};
@@ -26,6 +28,8 @@ impl fmt::Display for ConnectionId {
 }
 
 /// An event. Each is reported once, on the thread where it occurs.
+///
+/// It is displayed as one line of text, for a person to read.
 #[derive(Debug)]
 #[non_exhaustive]
 #[allow(missing_docs)] // of the fields, each of which means the same in every variant

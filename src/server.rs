@@ -156,6 +156,10 @@ impl Server {
     /// caller. If it panics, the client gets a 500 and the server goes on, unless panics abort the
     /// process.
     ///
+    /// Nothing is printed. A handler that returns an [`io::Error`] with `?` gets its client a bare
+    /// 500, and the text of the error goes to the hook of
+    /// [`Builder::on_event`](super::Builder::on_event), or nowhere.
+    ///
     /// When this returns, the handler has been dropped, and no thread and no descriptor of the
     /// server is left. Handlers that ignore their [`CancelToken`](super::CancelToken) hold it back.
     pub fn run<F, R>(self, handler: F)
