@@ -77,11 +77,11 @@ pub(super) enum Payload {
 
 impl ResponseBody {
     /// Returns the body that is empty.
-    pub(super) const fn empty() -> ResponseBody {
+    pub(super) fn empty() -> ResponseBody {
         ResponseBody::of_bytes(Cow::Borrowed(b""))
     }
 
-    pub(super) const fn of_bytes(bytes: Cow<'static, [u8]>) -> ResponseBody {
+    pub(super) fn of_bytes(bytes: Cow<'static, [u8]>) -> ResponseBody {
         ResponseBody {
             payload: Payload::Bytes(bytes),
         }

@@ -229,7 +229,10 @@ fn a_body_knows_its_bytes_and_its_length() {
         (stream(), None, None),
         (Response::new(200).into_parts().1, Some(b""), Some(0)),
         (
-            Response::upgrade("x", drop).into_parts().1,
+            Response::upgrade("x", drop)
+                .with_body("a 101 has no body")
+                .into_parts()
+                .1,
             Some(b""),
             Some(0),
         ),
