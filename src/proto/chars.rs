@@ -61,7 +61,7 @@ pub(crate) fn list_elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u
 }
 
 /// Removes optional white space, which is spaces and tabs (RFC 9110 §5.6.3), from both ends.
-pub(super) fn trim_ows(mut text: &[u8]) -> &[u8] {
+pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }

@@ -15,6 +15,7 @@
 //! | `head` | the head of a request, made of all these |
 //! | `body` | the length of a body, and the decoder of the chunked coding |
 //! | `directives` | the directives of a head for its body and its connection |
+//! | `range`, `conditional` | ranges of a body; the conditions of a request |
 //! | `encode` | the head of a response, and the chunked coding |
 
 // Numbers come from outside here: no arithmetic may overflow, and no cast may lose anything.
@@ -25,6 +26,7 @@
 
 mod body;
 mod chars;
+mod conditional;
 mod cookie;
 mod date;
 mod directives;
@@ -32,15 +34,17 @@ mod encode;
 mod head;
 mod headers;
 mod line;
+mod range;
 mod refusal;
 mod status;
 mod target;
 pub(crate) mod urlencoded;
 
 pub(crate) use self::body::{BodyDecoder, BodyLength, BodyState};
-pub(crate) use self::chars::{eq_ignore_case, is_control, is_token, list_elements};
+pub(crate) use self::chars::{eq_ignore_case, is_control, is_token, list_elements, trim_ows};
+pub(crate) use self::conditional::{select, Candidate, Selection, STRONG_AGE_SECONDS};
 pub(crate) use self::cookie::cookie;
-pub(crate) use self::date::imf_fixdate;
+pub(crate) use self::date::{imf_fixdate, parse_http_date};
 pub(crate) use self::directives::{directives, Directives, EmptyHost};
 pub(crate) use self::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};
 pub(crate) use self::encode::{BodyFraming, ConnectionField, ResponseHead};
