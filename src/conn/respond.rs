@@ -139,7 +139,7 @@ impl Connection<'_> {
         let may_go_on = self.exchange.may_go_on() && !response.closes;
         let is_short = match &response.body.payload {
             Payload::Bytes(bytes) => bytes.len() <= SHORT_BYTES,
-            Payload::Stream { .. } => false,
+            Payload::File(_) | Payload::Stream { .. } => false,
         };
         let keep_alive = may_go_on && self.exchange.is_complete() && !is_draining;
         if self.respond(response, keep_alive)? {
@@ -316,6 +316,10 @@ impl Connection<'_> {
                 self.entry().begin_end_of_response();
                 self.stream.push(&bytes)?;
                 Ok(Sent::Whole(u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+            }
+            Payload::File(file) => {
+                let length = file.length();
+                self.send_stream(Box::new(|body| file.send(body)), false, Some(length))
             }
             Payload::Stream { write, length } => {
                 let chunked = framing == BodyFraming::Chunked;

@@ -3,6 +3,7 @@
 use super::super::error::Error;
 use super::super::proto::{self, BodyFraming, BodyLength, StatusCode, Version};
 use super::body_writer::BodyWriter;
+use super::file_body::FileBody;
 use super::response_body::ResponseBody;
 use super::upgrade::Upgraded;
 use std::borrow::Cow;
@@ -130,9 +131,14 @@ impl Response {
     /// status 200.
     ///
     /// The length of a regular file is taken now. If the file shrinks before it has been sent, or
-    /// cannot be read, that is a failure as of a [`reader`](Response::reader). Anything else that
-    /// can be read, such as a pipe, a serial port or a file in `/proc`, is sent as a reader without
-    /// a length: what has been read leaves before the next read, which may block.
+    /// cannot be read, that is a failure as of a [`reader`](Response::reader). If it grows, what it
+    /// has gained is left out. Anything else that can be read, such as a pipe, a serial port or a
+    /// file in `/proc`, is sent as a reader without a length: what has been read leaves before the
+    /// next read, which may block. So is a file that says that it is empty, because the files of
+    /// `/proc` do.
+    ///
+    /// [`conditional`](Response::conditional) lets a client resume a download, and keep a file that
+    /// has not changed.
     ///
     /// # Errors
     /// Fails if the file's length or position cannot be had, or if it is a directory.
@@ -142,12 +148,13 @@ impl Response {
             let text = "a directory cannot be sent as a file";
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
-        let mut length = None;
         // The files of `/proc` say that they are empty.
-        if metadata.is_file() && metadata.len() > 0 {
-            length = Some(metadata.len().saturating_sub(file.stream_position()?));
+        if !metadata.is_file() || metadata.len() == 0 {
+            return Ok(Response::reader(file, None));
         }
-        Ok(Response::reader(file, length))
+        let position = file.stream_position()?;
+        let body = FileBody::new(file, position, &metadata);
+        Ok(Response::of_body(BINARY, ResponseBody::of_file(body)))
     }
 
     /// Streams a reader, as `application/octet-stream`, with status 200.

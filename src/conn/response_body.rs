@@ -1,6 +1,7 @@
 //! A response's body: bytes, or what a reader or a closure gives when the response is sent.
 
 use super::body_writer::BodyWriter;
+use super::file_body::FileBody;
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -69,6 +70,7 @@ pub(super) type StreamBody = dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()> +
 
 pub(super) enum Payload {
     Bytes(Cow<'static, [u8]>),
+    File(Box<FileBody>),
     Stream {
         write: Box<StreamBody>,
         length: Option<u64>,
@@ -84,6 +86,12 @@ impl ResponseBody {
     pub(super) fn of_bytes(bytes: Cow<'static, [u8]>) -> ResponseBody {
         ResponseBody {
             payload: Payload::Bytes(bytes),
+        }
+    }
+
+    pub(super) fn of_file(file: FileBody) -> ResponseBody {
+        ResponseBody {
+            payload: Payload::File(Box::new(file)),
         }
     }
 
@@ -126,11 +134,12 @@ impl ResponseBody {
         }
     }
 
-    /// Returns the bytes; `None` if a reader or a closure gives them only when they are sent.
+    /// Returns the bytes; `None` if a file, a reader or a closure gives them only when they are
+    /// sent.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.payload {
             Payload::Bytes(bytes) => Some(bytes),
-            Payload::Stream { .. } => None,
+            Payload::File(_) | Payload::Stream { .. } => None,
         }
     }
 
@@ -138,6 +147,7 @@ impl ResponseBody {
     pub fn len(&self) -> Option<u64> {
         match &self.payload {
             Payload::Bytes(bytes) => Some(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Payload::File(file) => Some(file.length()),
             Payload::Stream { length, .. } => *length,
         }
     }
@@ -158,12 +168,12 @@ impl ResponseBody {
     /// Fails if `out` fails, if the reader or the closure does, or if a reader ends before its
     /// length. What a reader has beyond its length is left out.
     pub fn write_to(self, out: &mut (dyn Write + Send)) -> io::Result<()> {
-        let (write, length) = match self.payload {
-            Payload::Bytes(bytes) => return out.write_all(&bytes),
-            Payload::Stream { write, length } => (write, length),
+        let mut body = BodyWriter::over(out, self.len());
+        let written = match self.payload {
+            Payload::Bytes(bytes) => body.write_all(&bytes),
+            Payload::File(file) => file.send(&mut body),
+            Payload::Stream { write, .. } => write(&mut body),
         };
-        let mut body = BodyWriter::over(out, length);
-        let written = write(&mut body);
         if body.is_whole() {
             // The reader had more, or failed behind its length.
             return Ok(());

@@ -12,9 +12,14 @@ impl Response {
     ///
     /// It finds the headers that [`headers`](Response::headers) lists.
     pub fn header(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.header_bytes(name)?).ok()
+    }
+
+    /// Returns the first value of this header.
+    pub(super) fn header_bytes(&self, name: &str) -> Option<&[u8]> {
         for (each, value) in self.headers() {
             if proto::eq_ignore_case(each.as_bytes(), name) {
-                return std::str::from_utf8(value).ok();
+                return Some(value);
             }
         }
         None
@@ -49,18 +54,24 @@ impl Response {
             return self;
         }
         let is_upgrade = name.eq_ignore_ascii_case("upgrade");
-        let mut kept = Vec::with_capacity(self.fields.len());
-        for line in lines(&self.fields) {
-            let (each, _) = split_line(line);
+        self.retain_fields(|each| {
             // The option of `Connection` goes with its header.
             let goes = proto::eq_ignore_case(each, name) || is_upgrade && is_connection(each);
-            if !goes {
+            !goes
+        });
+        self
+    }
+
+    /// Removes the fields whose names are not to be kept.
+    pub(super) fn retain_fields(&mut self, keep: impl Fn(&[u8]) -> bool) {
+        let mut kept = Vec::with_capacity(self.fields.len());
+        for line in lines(&self.fields) {
+            if keep(split_line(line).0) {
                 kept.extend_from_slice(line);
                 kept.extend_from_slice(b"\r\n");
             }
         }
         self.fields = kept;
-        self
     }
 
     /// Returns the body. That of an [`upgrade`](Response::upgrade) is empty.
@@ -135,11 +146,12 @@ fn lines(fields: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Returns the name and the value of a line.
+/// Returns the name and the value of a line, without the white space around the value.
 fn split_line(line: &[u8]) -> (&[u8], &[u8]) {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, rest) = line.split_at(colon.unwrap_or(line.len()));
-    (name, rest.strip_prefix(b": ").unwrap_or_default())
+    let value = rest.strip_prefix(b":").unwrap_or_default();
+    (name, proto::trim_ows(value))
 }
 
 /// Returns whether this is the name of the field that `Upgrade` brings with it.

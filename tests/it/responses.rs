@@ -1,5 +1,6 @@
 //! Responses: what a handler returns, and what is sent.
 
+mod conditional;
 mod early;
 mod errors;
 mod failures;

@@ -4,10 +4,10 @@ use super::*;
 use crate::support::recorder::Recorder;
 
 /// A file with these bytes, which is removed after the test.
-struct TempFile(PathBuf);
+pub(super) struct TempFile(pub(super) PathBuf);
 
 impl TempFile {
-    fn new(name: &str, bytes: &[u8]) -> TempFile {
+    pub(super) fn new(name: &str, bytes: &[u8]) -> TempFile {
         let name = format!("hardstop-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, bytes).unwrap();
@@ -88,6 +88,29 @@ fn a_small_file_that_shrinks_becomes_500() {
     assert!(events
         .take_failure()
         .starts_with("the response's reader ended"));
+}
+
+/// A log that is written to while it is sent.
+#[test]
+fn a_growing_file_is_sent_as_it_was() {
+    let file = TempFile::new("grows", b"first\n");
+    let path = file.0.clone();
+    let (server, events) = observed(Server::builder(), move |_| {
+        let response = Response::file(File::open(&path)?)?;
+        let mut log = File::options().append(true).open(&path)?;
+        log.write_all(b"second\n")?;
+        Ok::<_, Error>(response)
+    });
+    let mut client = Client::connect(server.local_addr());
+    client.say(&request("GET", "1.1"));
+    assert_eq!(client.response().text(), "first\n");
+    client.say(&request("GET", "1.1"));
+    assert_eq!(client.response().text(), "first\nsecond\n");
+    server.destroy();
+    assert!(server.join());
+    let facts = events.so_far();
+    let failed = |fact: &Fact| matches!(fact, Fact::RequestFailed(..));
+    assert!(!facts.iter().any(failed), "{facts:?}");
 }
 
 #[test]
