@@ -9,13 +9,12 @@
 //! server may then serve another of your files, or wait for a pipe. Do not serve a directory that
 //! other users can write to.
 
-use hardstop::{http_date, Error, Request, Response, Server, StatusCode};
+use hardstop::{Error, Request, Response, Server, StatusCode};
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 fn main() -> io::Result<()> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
@@ -194,148 +193,9 @@ fn missing() -> Error {
 
 /// Sends a file, or the part of it that the request asks for, or the result of its conditions.
 fn send(req: &Request<'_>, place: &Path) -> Result<Response, Error> {
-    let mut file = File::open(place).map_err(|_| missing())?;
-    let metadata = file.metadata()?;
-    let length = metadata.len();
-    let version = Version::new(&metadata)?;
-    let response = if precondition_fails(req, &version) {
-        Response::from(StatusCode::PRECONDITION_FAILED)
-    } else if is_not_modified(req, &version) {
-        Response::new(304)
-    } else {
-        match requested_range(req, &version, length) {
-            None => Response::reader(file.take(length), length)
-                .with_header("Content-Type", content_type(place)),
-            Some(range) if range.is_empty() => Response::from(StatusCode::RANGE_NOT_SATISFIABLE)
-                .with_header("Content-Range", format!("bytes */{length}")),
-            Some(Range { start, end }) => {
-                file.seek(SeekFrom::Start(start))?;
-                let size = end - start;
-                let last = end - 1;
-                Response::reader(file.take(size), size)
-                    .with_status(206)
-                    .with_header("Content-Type", content_type(place))
-                    .with_header("Content-Range", format!("bytes {start}-{last}/{length}"))
-            }
-        }
-    };
-    let weak = if version.is_strong { "" } else { "W/" };
-    Ok(response
-        .with_header("ETag", format!("{weak}{}", version.tag))
-        .with_header("Last-Modified", version.date)
-        .with_header("Accept-Ranges", "bytes"))
-}
-
-/// The version of a file, in the terms of conditional requests.
-struct Version {
-    /// The entity tag, without the `W/` of a weak one.
-    tag: String,
-    is_strong: bool,
-    /// The value of `Last-Modified`.
-    date: String,
-}
-
-impl Version {
-    fn new(metadata: &Metadata) -> io::Result<Version> {
-        let length = metadata.len();
-        let modified = metadata.modified()?;
-        let now = SystemTime::now();
-        // RFC 9110 §8.8.1: a file that has just been modified may be modified again while its
-        // modification time stays the same.
-        let age = now.duration_since(modified);
-        let is_strong = age.map_or(false, |age| age >= Duration::from_secs(2));
-        let suffix = if is_strong { "" } else { "-new" };
-        let since_epoch = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanoseconds = since_epoch.as_nanos();
-        Ok(Version {
-            tag: format!("\"{nanoseconds:x}-{length:x}{suffix}\""),
-            is_strong,
-            // RFC 9110 §8.8.2.1: the date is not in the future.
-            date: http_date(modified.min(now)),
-        })
-    }
-
-    /// Returns whether the tag is in a list of entity tags. Weak and strong tags are not told apart.
-    fn is_in(&self, tags: &str) -> bool {
-        tags.split(',')
-            .any(|tag| tag.trim().trim_start_matches("W/") == self.tag)
-    }
-
-    /// Returns whether the file has not been modified since a date, or `None` if the date is not
-    /// valid.
-    fn is_unmodified_since(&self, date: &str) -> Option<bool> {
-        Some(order(&self.date)? <= order(date)?)
-    }
-}
-
-/// Evaluates `If-Match`. RFC 9110 §13.2.2: without it, `If-Unmodified-Since` decides.
-fn precondition_fails(req: &Request<'_>, version: &Version) -> bool {
-    if let Some(tags) = req.header("If-Match") {
-        let matches = tags == "*" || (version.is_strong && version.is_in(tags));
-        return !matches;
-    }
-    match req.header("If-Unmodified-Since") {
-        Some(date) => version.is_unmodified_since(date) == Some(false),
-        None => false,
-    }
-}
-
-/// Evaluates `If-None-Match`. RFC 9110 §13.2.2: without it, `If-Modified-Since` decides.
-fn is_not_modified(req: &Request<'_>, version: &Version) -> bool {
-    if let Some(tags) = req.header("If-None-Match") {
-        return tags == "*" || version.is_in(tags);
-    }
-    match req.header("If-Modified-Since") {
-        Some(date) => version.is_unmodified_since(date) == Some(true),
-        None => false,
-    }
-}
-
-/// Returns the range that the request asks for, or `None` for the whole file.
-fn requested_range(req: &Request<'_>, version: &Version, length: u64) -> Option<Range<u64>> {
-    if req.method() != "GET" {
-        return None;
-    }
-    // RFC 9110 §13.1.5: a client must not combine a range with a part of another version.
-    if let Some(known) = req.header("If-Range") {
-        let is_same = known == version.tag || known == version.date;
-        if !version.is_strong || !is_same {
-            return None;
-        }
-    }
-    parse_range(req.header("Range")?, length)
-}
-
-/// Parses a `Range` header (RFC 9110 §14.1.2). The result is empty if the file has no byte of the
-/// range. It is `None` for other units, several ranges, malformed values and empty files, and then
-/// the whole file is sent.
-fn parse_range(header: &str, length: u64) -> Option<Range<u64>> {
-    let (unit, range) = header.split_once('=')?;
-    let (first, last) = range.split_once('-')?;
-    if !unit.eq_ignore_ascii_case("bytes") || length == 0 {
-        return None;
-    }
-    if first.is_empty() {
-        let size = number(last)?;
-        return Some(length.saturating_sub(size)..length);
-    }
-    let first = number(first)?;
-    if last.is_empty() {
-        return Some(first..length);
-    }
-    let last = number(last)?;
-    if first > last {
-        return None;
-    }
-    Some(first..last.saturating_add(1).min(length))
-}
-
-/// Parses a decimal number. A number that is too large becomes the largest one.
-fn number(digits: &str) -> Option<u64> {
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(digits.parse().unwrap_or(u64::MAX))
+    let file = File::open(place).map_err(|_| missing())?;
+    let response = Response::file(file)?.with_header("Content-Type", content_type(place));
+    Ok(response.conditional(req))
 }
 
 /// A page with links to the files and directories in a directory. It is sent while it is written.
@@ -412,30 +272,4 @@ fn content_type(place: &Path) -> &'static str {
         "mp4" => "video/mp4",
         _ => "application/octet-stream",
     }
-}
-
-/// Returns the parts of a date such that they compare as the dates do. The date must have the form
-/// that `http_date` writes. The result is `None` for any other text, including the two obsolete
-/// forms of HTTP dates.
-fn order(date: &str) -> Option<(&str, usize, &str, &str)> {
-    // In the form, `a` stands for a letter, `0` for a digit, and any other byte for itself.
-    const FORM: &[u8; 29] = b"aaa, 00 aaa 0000 00:00:00 GMT";
-    if date.len() != FORM.len() {
-        return None;
-    }
-    for (byte, form) in date.bytes().zip(*FORM) {
-        let fits = match form {
-            b'a' => byte.is_ascii_alphabetic(),
-            b'0' => byte.is_ascii_digit(),
-            _ => byte == form,
-        };
-        if !fits {
-            return None;
-        }
-    }
-    let month = "JanFebMarAprMayJunJulAugSepOctNovDec".find(date.get(8..11)?)?;
-    if month % 3 != 0 {
-        return None;
-    }
-    Some((date.get(12..16)?, month, date.get(5..7)?, date.get(17..25)?))
 }

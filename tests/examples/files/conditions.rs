@@ -17,7 +17,8 @@ fn a_range_is_served_as_rfc_9110_has_it() {
             .unwrap();
     });
     let whole = (200, "0123456789", None);
-    let none = (416, "416 Range Not Satisfiable\n", Some("bytes */10"));
+    // A client that ignores the status would append a text to what it has of the file.
+    let none = (416, "", Some("bytes */10"));
     let table = [
         ("bytes=0-0", (206, "0", Some("bytes 0-0/10"))),
         ("bytes=2-5", (206, "2345", Some("bytes 2-5/10"))),
@@ -117,6 +118,11 @@ fn an_unmodified_file_is_not_sent_again() {
         (format!("If-None-Match: {tag}\r\n"), 304),
         (format!("If-None-Match: W/{tag}\r\n"), 304),
         (format!("If-None-Match: \"a\", {tag} ,\"b\"\r\n"), 304),
+        (format!("If-None-Match: \"a, b\", {tag}\r\n"), 304),
+        (
+            format!("If-None-Match: \"a\"\r\nIf-None-Match: {tag}\r\n"),
+            304,
+        ),
         (String::from("If-None-Match: *\r\n"), 304),
         (String::from("If-None-Match: \"a\"\r\n"), 200),
         (format!("If-None-Match: {}\r\n", tag.trim_matches('"')), 200),
@@ -126,6 +132,14 @@ fn an_unmodified_file_is_not_sent_again() {
             304,
         ),
         (String::from(modified), 304),
+        (
+            String::from("If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\n"),
+            304,
+        ),
+        (
+            String::from("If-Modified-Since: Sun Nov  6 08:49:37 1994\r\n"),
+            304,
+        ),
         (
             String::from("If-Modified-Since: Sun, 06 Nov 1994 08:49:38 GMT\r\n"),
             304,
@@ -241,7 +255,7 @@ fn an_unmodified_file_is_not_sent_again() {
 #[test]
 fn dates_match_the_calendar() {
     let table = [
-        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (86_400, "Fri, 02 Jan 1970 00:00:00 GMT"),
         (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
         (951_868_799, "Tue, 29 Feb 2000 23:59:59 GMT"),
         (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
@@ -252,7 +266,7 @@ fn dates_match_the_calendar() {
     ];
     let site = Site::new("dates", |root| {
         for (seconds, _) in table {
-            write(root.join(seconds.to_string()), "", seconds);
+            write(root.join(seconds.to_string()), "text", seconds);
         }
     });
     for (seconds, date) in table {
