@@ -270,6 +270,8 @@ fn content_type(place: &Path) -> &'static str {
         "webp" => "image/webp",
         "ico" => "image/x-icon",
         "mp4" => "video/mp4",
+        "mp3" => "audio/mpeg",
+        "wav" => "audio/wav",
         _ => "application/octet-stream",
     }
 }
