@@ -151,6 +151,9 @@ fn a_part_of_bytes_in_memory_is_sent() {
         let fields = format!("If-None-Match: {tag}\r\n");
         assert_eq!(ask(&mut client, "GET /", &fields).status, 304);
         assert_eq!(ask(&mut client, "HEAD /", &fields).status, 304);
+        let nothing = ask(&mut client, "GET /", "Range: bytes=10-\r\n");
+        assert_eq!((nothing.status, nothing.text().as_str()), (416, ""));
+        assert_header(&nothing, "Content-Type", None);
     }
     // A body without bytes has no part.
     let server = serve(|req| Response::text("").conditional(req));
