@@ -106,7 +106,7 @@ fn leave_http(take: UpgradeFn, stream: Stream, registration: Registration) {
     let upgraded = Upgraded::new(stream, Arc::clone(&registration));
     if let Err(message) = panic::catch(move || take(upgraded)) {
         let reason = report_panic(&registration, message);
-        registration.registry.cut_one(registration.entry.id, reason);
+        registration.cut(reason);
     }
 }
 

@@ -7,7 +7,7 @@
 use super::super::event::{CloseReason, ConnectionId, ConnectionState};
 use super::super::sys::socket::shut_down;
 use super::entry::Entry;
-use super::registry::{Registry, State};
+use super::registry::{Registration, Registry, State};
 use std::net::Shutdown;
 
 impl Registry {
@@ -22,6 +22,15 @@ impl Registry {
     /// Cuts one connection. Returns whether it was open.
     pub(crate) fn cut_one(&self, id: ConnectionId, reason: CloseReason) -> bool {
         self.lock().cut_one(id, reason, |_| true)
+    }
+}
+
+impl Registration {
+    /// Cuts this connection, whatever it is doing.
+    pub(crate) fn cut(&self, reason: CloseReason) {
+        self.registry.cut_one(self.entry.id, reason);
+        // A connection without a socket is not in the map. For any other, this does nothing.
+        self.entry.end_if(reason, |_| true);
     }
 }
 
