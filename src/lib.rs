@@ -42,6 +42,7 @@
 //! 5. `conn/`: one connection's thread, from its socket to its lingering end. Can an unread body
 //!    become a request? Does a panic get past it? Which wait has no clock?
 //! 6. `accept`, `server`: the accept loop, and a server's owner. Is every thread joined?
+//! 7. `answer`: a handler called without a port, in tests. What is not as on a socket?
 //!
 //! The threat model, with the test for each defence, is in [`guide/security.md`](guide::security).
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -86,6 +87,7 @@
 )]
 
 mod accept;
+mod answer;
 mod config;
 // `fuzz/` takes this file in as a module, and drives these four from outside of it.
 pub(crate) mod conn;
@@ -138,6 +140,7 @@ pub mod guide {
 // A program with a copy of this in its own tree may not use all of them.
 #[allow(unused_imports)]
 pub use self::{
+    answer::Answer,
     config::Builder,
     conn::{Body, BodyWriter, Lease, Request, Response, ResponseBody, Upgraded},
     error::{EarlyResponse, Error},

@@ -104,7 +104,7 @@ impl Builder {
         Ok(self.serve(listener, local_addr))
     }
 
-    fn serve(self, listener: Listener, local_addr: SocketAddr) -> Server {
+    pub(super) fn serve(self, listener: Listener, local_addr: SocketAddr) -> Server {
         let registry = Arc::new(Registry::new(listener, local_addr, self.config));
         Server {
             handle: Handle { registry },

@@ -1,4 +1,4 @@
-//! Promise 9 without descriptors.
+//! Promise 9 without descriptors, and a call that needs none.
 //!
 //! Each test needs a process of its own: its number of descriptors is limited, and the test uses
 //! all of them.
@@ -196,4 +196,17 @@ fn a_drain_that_cannot_accept_queued_clients_reports_it() {
     client.expect_end();
     server.run(|_| "hello");
     facts.wait_for(|fact| *fact == Fact::AcceptFailed);
+}
+
+/// A socket would need a descriptor, and so would anything else of the system.
+#[test]
+fn an_answer_without_a_port_takes_no_descriptor() {
+    if !is_alone("an_answer_without_a_port_takes_no_descriptor", FEW) {
+        return;
+    }
+    let files = hoard();
+    assert!(Server::bind("127.0.0.1:0").is_err(), "a descriptor is left");
+    let answers = Server::builder().answer(GET, |_| "hello").unwrap();
+    assert_eq!(answers[0].text(), "hello");
+    drop(files);
 }

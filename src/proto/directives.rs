@@ -166,9 +166,10 @@ fn check_host(head: &Head, host: Option<&[u8]>, empty_host: EmptyHost) -> Result
 
 /// Decides where the body ends (RFC 9112 §6.3).
 fn body_length(fields: &SingleFields<'_>, version: Version) -> Result<BodyLength, Refusal> {
-    let coding = match fields.transfer_encoding {
-        None => return known_length(fields.content_length),
-        Some(coding) => coding,
+    let coding = match (fields.transfer_encoding, fields.content_length) {
+        (Some(coding), _) => coding,
+        (None, Some(length)) => return content_length(length),
+        (None, None) => return Ok(BodyLength::Known(0)),
     };
     // RFC 9112 §6.3: a message with both a length and a coding is an attack or a mistake.
     // RFC 9112 §6.1: there are no codings in HTTP/1.0, so a message that has one is faulty.
@@ -179,12 +180,8 @@ fn body_length(fields: &SingleFields<'_>, version: Version) -> Result<BodyLength
     Ok(BodyLength::Chunked)
 }
 
-/// Parses `Content-Length` (RFC 9110 §8.6). A request without one has no body.
-fn known_length(value: Option<&[u8]>) -> Result<BodyLength, Refusal> {
-    let value = match value {
-        None => return Ok(BodyLength::Known(0)),
-        Some(value) => value,
-    };
+/// Parses `Content-Length` (RFC 9110 §8.6).
+pub(super) fn content_length(value: &[u8]) -> Result<BodyLength, Refusal> {
     // Parsing alone would accept a `+`. RFC 9110 §8.6 allows leading zeros, which some readers take
     // for octal, and lists of equal lengths. Both are refused here.
     let has_leading_zero = matches!(value, [b'0', _, ..]);

@@ -17,6 +17,7 @@
 //! | `directives` | the directives of a head for its body and its connection |
 //! | `range`, `conditional` | ranges of a body; the conditions of a request |
 //! | `encode` | the head of a response, and the chunked coding |
+//! | `received` | a response as a client reads it, for tests of handlers |
 
 // Numbers come from outside here: no arithmetic may overflow, and no cast may lose anything.
 #![cfg_attr(
@@ -35,6 +36,7 @@ mod head;
 mod headers;
 mod line;
 mod range;
+mod received;
 mod refusal;
 mod status;
 mod target;
@@ -50,6 +52,7 @@ pub(crate) use self::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};
 pub(crate) use self::encode::{BodyFraming, ConnectionField, ResponseHead};
 pub(crate) use self::head::{Head, HeadLimits};
 pub(crate) use self::line::without_empty_line;
+pub(crate) use self::received::{Asked, Received};
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::urlencoded::{has_more_pairs_than, pairs};
 

@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Above all layers, in this order.
-const TOP: [&str; 2] = ["server", "lib"];
+const TOP: [&str; 3] = ["server", "answer", "lib"];
 
 /// A module by its path, such as `conn::driver`. The root is empty.
 type Module = Vec<String>;

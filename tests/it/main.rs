@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answer;
 mod bodies;
 mod cancel_token;
 mod cases;
