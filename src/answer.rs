@@ -28,7 +28,8 @@ impl Builder {
     /// The bytes are what a client sends before it ends its side: one request, or several. They are
     /// parsed, limited and answered as those of any client. So there is one response for each call
     /// of the handler, and one more if the bytes are refused, which is the last one. There is none
-    /// for no bytes. Events go to the hook of [`on_event`](Builder::on_event).
+    /// for no bytes. A head or a body that ends early is a 400. Behind `Expect: 100-continue`, the
+    /// body may follow at once. Events go to the hook of [`on_event`](Builder::on_event).
     ///
     /// ```
     /// use hardstop::{Error, Request, Response, Server};
@@ -51,14 +52,15 @@ impl Builder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// The handler runs on the caller's thread. It never waits for the client, whose bytes are there
-    /// or have ended, so no timeout passes. As on a server, a handler that panics is a 500: an
-    /// `assert!` in it fails no test. These differ from a server with a port:
+    /// The handler runs on the caller's thread. It never waits for the client, whose bytes are
+    /// there or have ended, so no timeout passes. As on a server, a handler that panics is a 500:
+    /// an `assert!` in it fails no test. These differ from a server with a port:
     ///
     /// - [`Request::peer_addr`](super::Request::peer_addr) is `127.0.0.1:0`, and
     ///   [`connection_id`](super::Request::connection_id) is 1.
-    /// - The [`cancel_token`](super::Request::cancel_token) fires when this returns, and not before.
-    ///   So this does not return if a response never ends.
+    /// - The client stays: [`is_disconnected`](super::Request::is_disconnected) is false, and the
+    ///   [`cancel_token`](super::Request::cancel_token) fires when this returns, and not before. So
+    ///   this does not return if a response never ends.
     /// - No [`Handle`](super::Handle) knows the connection. A handler that needs one can have that
     ///   of a server with a port, and its calls act on that server.
     /// - An [`Upgraded`](super::Upgraded) stream reads the rest of the bytes. It has no socket, so
@@ -91,7 +93,8 @@ impl Builder {
     }
 
     /// Serves a client that sends these bytes. Returns the bytes that it receives.
-    // Compiled where it is used: a program that only serves is compiled as if this did not exist.
+    // Compiled in the crate that calls it. Otherwise, in every program, the compiler would inline
+    // less of what this shares with the serving of connections.
     #[inline]
     fn serve_bytes(self, bytes: &[u8], handler: &conn::Handler<'_>) -> io::Result<Vec<u8>> {
         self.config.check()?;

@@ -18,7 +18,8 @@
 //!
 //! Each connection has a thread. On it, the handler is called with a [`Request`], and returns a
 //! value that converts into a [`Response`]. A handler that takes long asks its [`CancelToken`].
-//! [`Builder`] has the settings, and the hook that receives every [`Event`].
+//! [`Builder`] has the settings, and the hook that receives every [`Event`]. In a unit test,
+//! [`Builder::answer`] calls a handler without a port.
 //!
 //! # Guide
 //! [Stopping](guide::stopping) · [promises](guide::promises), with the tests that check them ·

@@ -25,8 +25,8 @@ mod stream;
 mod transport;
 mod upgrade;
 
-pub(crate) use self::driver::{refuse_without_thread, serve, Handler};
-// These are driven by `fuzz/`, which takes the library in as a module.
+pub(crate) use self::driver::{refuse_without_thread, serve, serve_over, Handler};
+pub(crate) use self::transport::Transport;
 pub use self::{
     body::Body,
     body_writer::BodyWriter,
@@ -35,8 +35,6 @@ pub use self::{
     response_body::ResponseBody,
     upgrade::{Lease, Upgraded},
 };
+// It is driven by `fuzz/`, which takes the library in as a module.
 #[allow(unused_imports)]
-pub(crate) use self::{
-    driver::serve_over,
-    transport::{Socket, Transport},
-};
+pub(crate) use self::transport::Socket;

@@ -27,7 +27,8 @@ const REFUSED_HANDSHAKE: Duration = Duration::from_secs(1);
 /// How much is given to a transport at a time. Its call is watched as one write.
 const WRAPPED_BYTES: usize = 16 * 1024;
 
-/// Tests and the fuzzer have transports of their own, which break wherever they want.
+/// Besides a socket, this is memory in `Builder::answer`. Tests and the fuzzer have transports of
+/// their own, which break wherever they want.
 pub(crate) trait Transport: Send {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
     /// Writes once, within the write timeout.

@@ -11,7 +11,7 @@ use super::line::{field_line, line_end, CRLF_LEN};
 use super::refusal::{bail, ensure, Refusal};
 use super::status::StatusCode;
 
-/// What a client knows of the request that is answered, as far as the response's body depends on it.
+/// What a client knows of the request that is answered, and needs to find the end of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     Head,

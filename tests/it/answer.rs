@@ -111,7 +111,8 @@ fn an_answer_is_what_a_client_of_a_port_receives() {
             "a body in chunks, and a request behind it",
         ),
         (
-            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello\
+             GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             &[200, 200],
             "a body that the handler does not read",
         ),
@@ -141,7 +142,8 @@ fn an_answer_is_what_a_client_of_a_port_receives() {
             "a client that waits for a 100, and ends then",
         ),
         (
-            "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+            "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n\
+             hello",
             &[200],
             "a client that does not wait for the 100",
         ),
@@ -151,20 +153,52 @@ fn an_answer_is_what_a_client_of_a_port_receives() {
             "a client that waits for a 100 and gets the response",
         ),
         ("GET / HTTP/1.0\r\n\r\n", &[200], "HTTP/1.0"),
-        ("GET /chunks HTTP/1.0\r\n\r\n", &[200], "no length in HTTP/1.0"),
-        ("GET /chunks HTTP/1.1\r\nHost: x\r\n\r\n", &[200], "a stream"),
-        ("HEAD /chunks HTTP/1.1\r\nHost: x\r\n\r\n", &[200], "the head of a stream"),
-        ("GET /large HTTP/1.1\r\nHost: x\r\n\r\n", &[200], "a large response"),
+        (
+            "GET /chunks HTTP/1.0\r\n\r\n",
+            &[200],
+            "no length in HTTP/1.0",
+        ),
+        (
+            "GET /chunks HTTP/1.1\r\nHost: x\r\n\r\n",
+            &[200],
+            "a stream",
+        ),
+        (
+            "HEAD /chunks HTTP/1.1\r\nHost: x\r\n\r\n",
+            &[200],
+            "the head of a stream",
+        ),
+        (
+            "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
+            &[200],
+            "a large response",
+        ),
         ("GET /empty HTTP/1.1\r\nHost: x\r\n\r\n", &[204], "no body"),
-        ("GET /broken HTTP/1.1\r\nHost: x\r\n\r\n", &[200], "a stream that fails"),
-        ("GET /short HTTP/1.1\r\nHost: x\r\n\r\n", &[500], "a reader that ends early"),
-        ("GET /invalid HTTP/1.1\r\nHost: x\r\n\r\n", &[500], "an invalid response"),
+        (
+            "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n",
+            &[200],
+            "a stream that fails",
+        ),
+        (
+            "GET /short HTTP/1.1\r\nHost: x\r\n\r\n",
+            &[500],
+            "a reader that ends early",
+        ),
+        (
+            "GET /invalid HTTP/1.1\r\nHost: x\r\n\r\n",
+            &[500],
+            "an invalid response",
+        ),
         (
             "GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
             &[500],
             "a panic, which ends the connection",
         ),
-        ("GET /panicking-body HTTP/1.1\r\nHost: x\r\n\r\n", &[200], "a panic in a stream"),
+        (
+            "GET /panicking-body HTTP/1.1\r\nHost: x\r\n\r\n",
+            &[200],
+            "a panic in a stream",
+        ),
         (
             "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /\r\n\r\n",
             &[200, 400],
@@ -172,7 +206,11 @@ fn an_answer_is_what_a_client_of_a_port_receives() {
         ),
         ("GET / HTTP/1.1\r\n\r\n", &[400], "no Host"),
         ("HEAD / HTTP/1.1\r\n\r\n", &[400], "a HEAD that is refused"),
-        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", &[400], "an empty Host, as over TCP"),
+        (
+            "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+            &[400],
+            "an empty Host, as over TCP",
+        ),
         ("GET / HTTP/1.1\r\nHost: x\r\n", &[400], "a part of a head"),
         ("\r\n", &[], "an empty line"),
         ("", &[], "nothing"),
@@ -365,11 +403,12 @@ fn the_client_has_an_address_of_this_machine_and_the_number_1() {
 }
 
 #[test]
-fn a_token_fires_when_the_call_returns_and_not_before() {
+fn the_client_stays_and_a_token_fires_when_the_call_returns() {
     let kept: Mutex<Option<CancelToken>> = Mutex::new(None);
     let answers = Server::builder().answer(GET, |request| {
         let token = request.cancel_token();
         let fired = [
+            request.is_disconnected(),
             token.is_cancelled(),
             token.is_draining(),
             token.wait_timeout(Duration::from_millis(1)),
@@ -378,7 +417,10 @@ fn a_token_fires_when_the_call_returns_and_not_before() {
         *kept.lock().unwrap() = Some(token);
         format!("{fired:?}")
     });
-    assert_eq!(answers.unwrap()[0].text(), "[false, false, false, false]");
+    assert_eq!(
+        answers.unwrap()[0].text(),
+        "[false, false, false, false, false]"
+    );
     let token = kept.into_inner().unwrap().unwrap();
     assert!(token.is_cancelled() && token.is_draining());
     assert!(token.wait_timeout(SOON));
