@@ -3,7 +3,7 @@
 
 use super::conn;
 use super::event::Event;
-use super::lifecycle::{Handle, Work};
+use super::lifecycle::Work;
 use std::io;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -14,21 +14,22 @@ const SPAWN_RETRIES: usize = 50;
 const SPAWN_RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Serves until the server has stopped and every connection is gone.
-pub(crate) fn run(server: &Handle, handler: &conn::Handler<'_>) {
+pub(crate) fn run(service: conn::Service<'_>) {
+    let registry = &service.server.registry;
     thread::scope(|scope| {
         let mut threads = Vec::new();
         loop {
-            match server.registry.next_work(threads.len()) {
+            match registry.next_work(threads.len()) {
                 Work::JoinEnded => join_ended(&mut threads),
                 Work::Destroy => {
-                    server.destroy();
+                    service.server.destroy();
                 }
-                Work::Report(event) => server.registry.config.emit(|| event),
+                Work::Report(event) => service.hooks.events.emit(|| event),
                 Work::Close(sockets) => drop(sockets),
                 Work::Abandon(job) => drop(job),
-                Work::Spawn => match spawn(scope, &mut threads, server, handler) {
+                Work::Spawn => match spawn(scope, &mut threads, service) {
                     Ok(thread) => threads.push(thread),
-                    Err(error) => turn_away(server, error),
+                    Err(error) => turn_away(service, error),
                 },
                 Work::Finish => break,
             }
@@ -38,17 +39,16 @@ pub(crate) fn run(server: &Handle, handler: &conn::Handler<'_>) {
             let _ = thread.join(); // the thread has caught every panic
         }
     });
-    server.registry.join_clock();
 }
 
 /// Starts a thread that serves connections.
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     threads: &mut Vec<ScopedJoinHandle<'scope, ()>>,
-    server: &'scope Handle,
-    handler: &'scope conn::Handler<'_>,
+    service: conn::Service<'scope>,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
-    let mut spawned = spawn_once(scope, server, handler);
+    let registry = &service.server.registry;
+    let mut spawned = spawn_once(scope, service);
     // The stacks of threads that have ended may be what this one needs. On a busy machine, a thread
     // that has begun to end may take a moment to be gone.
     for _ in 0..SPAWN_RETRIES {
@@ -56,8 +56,8 @@ fn spawn<'scope>(
             break;
         }
         join_ended(threads);
-        spawned = spawn_once(scope, server, handler);
-        if spawned.is_ok() || !server.registry.has_ending_threads(threads.len()) {
+        spawned = spawn_once(scope, service);
+        if spawned.is_ok() || !registry.has_ending_threads(threads.len()) {
             break;
         }
         thread::sleep(SPAWN_RETRY_INTERVAL);
@@ -67,13 +67,12 @@ fn spawn<'scope>(
 
 fn spawn_once<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    server: &'scope Handle,
-    handler: &'scope conn::Handler<'_>,
+    service: conn::Service<'scope>,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
     thread::Builder::new()
         .name(String::from("hardstop"))
-        .stack_size(server.registry.config.stack_size)
-        .spawn_scoped(scope, move || conn::serve(server, handler))
+        .stack_size(service.server.registry.config.stack_size)
+        .spawn_scoped(scope, move || conn::serve(service))
 }
 
 /// Joins the threads that have ended, which gives their stacks back to the system.
@@ -89,12 +88,13 @@ fn join_ended(threads: &mut Vec<ScopedJoinHandle<'_, ()>>) {
 }
 
 /// Ends a connection for which there is no thread, without waiting for its client.
-fn turn_away(server: &Handle, error: io::Error) {
-    if let Some(job) = server.registry.job_without_thread() {
-        if server.registry.config.transport.is_none() {
+fn turn_away(service: conn::Service<'_>, error: io::Error) {
+    if let Some(job) = service.server.registry.job_without_thread() {
+        if service.hooks.transport.is_none() {
             conn::refuse_without_thread(&job.stream);
         }
         drop(job);
     }
-    server.registry.config.emit(|| Event::SpawnFailed { error });
+    let events = &service.hooks.events;
+    events.emit(|| Event::SpawnFailed { error });
 }

@@ -100,6 +100,7 @@ impl Builder {
         self.config.check()?;
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = Listener::new(Box::new(NoPort), true)?;
+        let events = self.hooks.events.clone();
         // Dropped at the end, as the owner of any server.
         let server = self.serve(listener, peer);
         let registration = Registration {
@@ -110,6 +111,7 @@ impl Builder {
                 false,
                 Arc::default(),
             )),
+            events,
             reported: Reported::Nothing,
         };
         let entry = Arc::clone(&registration.entry);

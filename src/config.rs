@@ -1,19 +1,27 @@
 //! The settings of a server, and its two hooks.
 //!
-//! A [`Builder`] collects a `Config`. From the moment a server is bound, its `Config` is fixed.
+//! A [`Builder`] collects a `Config` and the `Hooks`. From the moment a server is bound, both are
+//! fixed. The registry has the `Config`, which is plain data. The server's owner has the `Hooks`,
+//! as it has the handler: they may own anything, such as a handle of their own server.
 
 use super::error::BoxError;
 use super::event::{ConnectionId, Event};
 use super::sys::{panic, DEFAULT_STACK_SIZE};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest idle time that is announced to clients: a day. Some of them count milliseconds in 32
 /// bits.
 const MAX_ANNOUNCED_SECONDS: u64 = 24 * 60 * 60;
 
-type EventHook = Box<dyn Fn(&Event) + Send + Sync>;
+type OnEvent = dyn Fn(&Event) + Send + Sync;
+
+/// The hook of [`Builder::on_event`], if there is one. A clone is the same hook.
+#[derive(Clone, Default)]
+pub(crate) struct EventHook(Option<Arc<OnEvent>>);
 
 /// The hook of [`Builder::transport`].
 pub(crate) type TransportHook =
@@ -29,16 +37,14 @@ macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($given:ty): $type:ty = $default:expr;)+) => {
         pub(crate) struct Config {
             $(pub(crate) $name: $type,)+
-            pub(crate) transport: Option<TransportHook>,
-            on_event: Option<EventHook>,
+            pub(crate) has_transport: bool,
         }
 
         impl Default for Config {
             fn default() -> Config {
                 Config {
                     $($name: $default,)+
-                    transport: None,
-                    on_event: None,
+                    has_transport: false,
                 }
             }
         }
@@ -72,6 +78,14 @@ macro_rules! settings {
 #[must_use = "a builder does nothing until it is bound"]
 pub struct Builder {
     pub(crate) config: Config,
+    pub(crate) hooks: Hooks,
+}
+
+/// What a server calls of the user's, besides the handler.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) events: EventHook,
+    pub(crate) transport: Option<TransportHook>,
 }
 
 settings! {
@@ -198,10 +212,15 @@ impl Builder {
     /// ```
     ///
     /// The hook is called on the thread where the event occurs, which waits for it. No lock is held
-    /// meanwhile, so the hook may call every method of [`Handle`](super::Handle). A hook that keeps
-    /// a handle keeps the memory of both: drop that handle when the server has ended.
+    /// meanwhile, so the hook may call every method of [`Handle`](super::Handle).
+    ///
+    /// The hook is dropped once the last event has been delivered, before
+    /// [`wait`](super::Handle::wait), [`join`](super::Running::join) and
+    /// [`run`](super::Server::run) return. A server that never runs drops it when the
+    /// [`Server`](super::Server) is dropped. So the hook may own anything, including a handle of
+    /// its own server: nothing is kept after the end.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
-        self.config.on_event = Some(Box::new(hook));
+        self.hooks.events = EventHook(Some(Arc::new(hook)));
         self
     }
 
@@ -221,11 +240,15 @@ impl Builder {
     /// without a response. So a client that sends a record byte by byte does not hold a thread. (On
     /// Linux, this is delayed until the next client while signals reach the accepting thread more
     /// than once a second.) A connection takes three descriptors instead of two.
+    ///
+    /// The hook is dropped when the server has ended, as that of [`on_event`](Builder::on_event)
+    /// is.
     pub fn transport<T: Read + Write + Send + 'static>(
         mut self,
         hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,
     ) -> Builder {
-        self.config.transport = Some(Box::new(move |tcp, id| {
+        self.config.has_transport = true;
+        self.hooks.transport = Some(Box::new(move |tcp, id| {
             let wrapped = hook(tcp, id)?;
             Ok(Box::new(wrapped))
         }));
@@ -233,14 +256,30 @@ impl Builder {
     }
 }
 
-impl Config {
+impl Hooks {
+    /// Returns whether there is a hook that has not been dropped.
+    pub(crate) fn are_left(&self) -> bool {
+        self.transport.is_some() || self.events.0.is_some()
+    }
+
+    /// Drops the hooks, which is the user's code. So it is never done under a lock.
+    pub(crate) fn drop_each(&mut self) {
+        let transport = self.transport.take();
+        let events = mem::take(&mut self.events);
+        // If one of them panics, nothing is left that could report it.
+        let _ = panic::catch(move || drop(transport));
+        let _ = panic::catch(move || drop(events));
+    }
+}
+
+impl EventHook {
     /// Reports an event, which is made only if there is a hook.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        match &self.on_event {
+        match &self.0 {
             Some(hook) => {
-                if let Err(message) = call_hook(hook, event()) {
+                if let Err(message) = call_hook(&**hook, event()) {
                     // If the hook panics again, nothing else can report it.
-                    let _ = call_hook(hook, Event::HookPanicked { message });
+                    let _ = call_hook(&**hook, Event::HookPanicked { message });
                 }
             }
             None => {
@@ -249,7 +288,9 @@ impl Config {
             }
         }
     }
+}
 
+impl Config {
     /// Returns the idle time that is announced to clients, in seconds.
     pub(crate) fn announced_idle_seconds(&self) -> Option<u64> {
         // A client's clock starts when it has read the response, and its request takes some time as
@@ -318,7 +359,7 @@ impl Config {
 /// Calls the hook. Returns the text of its panic if it panics, also while it drops the event: an
 /// error in there is of the user's own type.
 #[inline(never)] // it is called in two places
-fn call_hook(hook: &EventHook, event: Event) -> Result<(), String> {
+fn call_hook(hook: &OnEvent, event: Event) -> Result<(), String> {
     panic::catch(move || hook(&event))
 }
 

@@ -1,10 +1,10 @@
 //! A server's owner: binding, running, and the end of its life.
 
-use super::config::Builder;
+use super::config::{Builder, Hooks};
 use super::lifecycle::{Handle, Outcome, Registry};
 use super::sys::listener::Listener;
 use super::sys::sync::lock;
-use super::{accept, Request, Response};
+use super::{accept, conn, Request, Response};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -108,6 +108,7 @@ impl Builder {
         let registry = Arc::new(Registry::new(listener, local_addr, self.config));
         Server {
             handle: Handle { registry },
+            hooks: self.hooks,
         }
     }
 }
@@ -117,10 +118,15 @@ fn no_address(kind: io::ErrorKind, reason: &str) -> io::Error {
     io::Error::new(kind, text)
 }
 
-/// A server whose port is open. It serves once it [runs](Server::run). Dropping it closes the port.
+/// A server whose port is open. It serves once it [runs](Server::run).
+///
+/// Dropping it closes the port and ends the clients that have connected, as
+/// [`destroy`](Handle::destroy) does. Then it drops the hooks.
 #[must_use = "dropping a server closes its port"]
 pub struct Server {
     handle: Handle,
+    /// Dropped at the end of a run, or with a server that has not run.
+    hooks: Hooks,
 }
 
 impl Server {
@@ -160,16 +166,23 @@ impl Server {
     /// 500, and the text of the error goes to the hook of
     /// [`Builder::on_event`](super::Builder::on_event), or nowhere.
     ///
-    /// When this returns, the handler has been dropped, and no thread and no descriptor of the
-    /// server is left. Handlers that ignore their [`CancelToken`](super::CancelToken) hold it back.
-    pub fn run<F, R>(self, handler: F)
+    /// When this returns, the handler and the hooks have been dropped, and no thread and no
+    /// descriptor of the server is left. Handlers that ignore their
+    /// [`CancelToken`](super::CancelToken) hold it back.
+    pub fn run<F, R>(mut self, handler: F)
     where
         F: Fn(&mut Request<'_>) -> R + Sync,
         R: Into<Response>,
     {
         self.handle.registry.runner_runs();
-        accept::run(&self.handle, &|request| handler(request).into());
-        // Promise 4: the handler is dropped before the server says that it has ended.
+        accept::run(conn::Service {
+            server: &self.handle,
+            hooks: &self.hooks,
+            handler: &|request| handler(request).into(),
+        });
+        // Promise 4: the hooks and the handler are dropped before the server says that it has
+        // ended. The hooks go first, as the drop of the handler may panic.
+        self.hooks.drop_each();
         drop(handler);
         drop(self);
     }
@@ -177,7 +190,8 @@ impl Server {
     /// Serves on threads of its own, and returns at once.
     ///
     /// # Errors
-    /// Fails if the system has no thread for it. The port is closed then.
+    /// Fails if the system has no thread for it. The port is closed then, and the handler and the
+    /// hooks have been dropped.
     pub fn spawn<F, R>(self, handler: F) -> io::Result<Running>
     where
         F: Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
@@ -185,9 +199,15 @@ impl Server {
     {
         let handle = self.handle();
         handle.registry.runner_starts();
+        // Without a thread, both are dropped here: the handler first, as the server says that it
+        // has ended.
+        let parts = (handler, self);
         let thread = thread::Builder::new()
             .name(String::from("hardstop-accept"))
-            .spawn(move || self.run(handler))?;
+            .spawn(move || {
+                let (handler, server) = parts;
+                server.run(handler);
+            })?;
         Ok(Running {
             handle,
             thread: Mutex::new(Some(thread)),
@@ -197,7 +217,15 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.handle.registry.runner_is_gone();
+        let registry = &self.handle.registry;
+        if self.hooks.are_left() {
+            // The server has not run. Its port is closed first, as a hook's drop may take its time.
+            registry.runner_leaves();
+            self.handle.destroy();
+            self.hooks.drop_each();
+        }
+        registry.join_clock();
+        registry.runner_is_gone();
         self.handle.destroy();
     }
 }

@@ -7,11 +7,12 @@
 
 mod support;
 
-use hardstop::{Response, Running, Server};
+use hardstop::{Handle, Response, Running, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use support::client::Client;
@@ -197,6 +198,49 @@ fn a_thousand_upgrades_leave_nothing_behind() {
     assert_eq!(running.handle().connection_count(), 0);
     running.destroy();
     assert!(running.handle().wait_timeout(SOON), "a connection is left");
+}
+
+/// Makes servers whose hooks have their handles. One in three never runs.
+fn make_servers_that_know_themselves(number: usize) {
+    for n in 0..number {
+        let handle = Arc::new(Mutex::new(None::<Handle>));
+        let in_events = Arc::clone(&handle);
+        let in_transport = Arc::clone(&handle);
+        let builder = Server::builder()
+            .on_event(move |_| drop(in_events.lock().unwrap()))
+            .transport(move |tcp, _| {
+                drop(in_transport.lock().unwrap());
+                Ok(tcp)
+            });
+        let server = builder.bind("127.0.0.1:0").unwrap();
+        *handle.lock().unwrap() = Some(server.handle());
+        if n % 3 == 0 {
+            drop(server);
+            continue;
+        }
+        let running = server.spawn(|_| "hello").unwrap();
+        if n % 3 == 1 {
+            drop(Client::answered(running.local_addr()));
+        }
+        running.destroy();
+        running.join();
+    }
+}
+
+/// Regression: a hook that had its server's handle kept both for ever, 100 KB for each server.
+#[test]
+fn a_thousand_servers_whose_hooks_have_their_handles_leave_nothing_behind() {
+    let name = "a_thousand_servers_whose_hooks_have_their_handles_leave_nothing_behind";
+    if !is_alone(name, "export MALLOC_ARENA_MAX=1") {
+        return;
+    }
+    let start = count();
+    make_servers_that_know_themselves(100);
+    let before = kib("VmRSS");
+    make_servers_that_know_themselves(1000);
+    let grown = kib("VmRSS").saturating_sub(before);
+    assert!(grown < 1024, "{grown} KiB");
+    until("no thread and no descriptor is left", || count() == start);
 }
 
 /// Responses are collected up to a limit: the server stops reading from a client that does not

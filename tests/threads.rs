@@ -102,6 +102,39 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     );
 }
 
+#[test]
+fn a_server_without_its_first_thread_drops_the_handler_and_the_hooks() {
+    let name = "a_server_without_its_first_thread_drops_the_handler_and_the_hooks";
+    // A thread asks for a stack of 8 GiB here, which does not fit into 1 GB.
+    if !is_alone(
+        name,
+        "ulimit -v 1000000 && export RUST_MIN_STACK=8589934592",
+    ) {
+        return;
+    }
+    let shared = Arc::new(());
+    let owned = [(); 3].map(|()| Arc::clone(&shared));
+    let [in_events, in_transport, in_handler] = owned;
+    let builder = Server::builder()
+        .on_event(move |_| drop(Arc::clone(&in_events)))
+        .transport(move |tcp, _| {
+            let _owned = &in_transport;
+            Ok(tcp)
+        });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let mut client = Client::connect(addr);
+    let spawned = server.spawn(move |_| {
+        let _owned = &in_handler;
+        "hello"
+    });
+    assert!(spawned.is_err(), "a stack of 8 GiB fits into 1 GB");
+    Arc::try_unwrap(shared).expect("only the test has it");
+    assert!(handle.wait(), "at once");
+    client.expect_end();
+    assert!(Client::try_connect(addr).is_err(), "the port is closed");
+}
+
 /// Regression: the stacks of ended threads stayed until these were joined, which waited for a pause
 /// between clients.
 #[test]

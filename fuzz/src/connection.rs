@@ -12,6 +12,7 @@ mod handler;
 
 use self::answers::{answers, Answer};
 use self::handler::{handle, Call, MAX_BODY_BYTES};
+use crate::hardstop::config::EventHook;
 use crate::hardstop::conn::{serve_over, Transport};
 use crate::hardstop::lifecycle::{Entry, Registration, Reported};
 use crate::hardstop::{Builder, CloseReason, ConnectionId, Event, Request, Server, StatusCode};
@@ -58,14 +59,16 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
         interrupted: false,
         output: Arc::clone(&output),
     };
+    let (server, events) = server();
     let registration = Registration {
-        registry: server().handle().registry,
+        registry: server.handle().registry,
         entry: Arc::new(Entry::new(
             ConnectionId(1),
-            Some(server().local_addr()),
+            Some(server.local_addr()),
             false,
             Arc::default(),
         )),
+        events: events.clone(),
         reported: Reported::Nothing,
     };
     REPORTED.lock().unwrap().clear();
@@ -99,11 +102,11 @@ fn run(bytes: &[u8], sizes: Vec<usize>, interrupts: bool) -> Run {
 /// The events that the server reported, with the reason of a `Closed` event. libFuzzer calls a target on one thread.
 static REPORTED: Mutex<Vec<(String, Option<CloseReason>)>> = Mutex::new(Vec::new());
 
-/// Returns a server that is bound once and never run.
-fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
+/// Returns a server that is bound once and never run, and its event hook.
+fn server() -> &'static (Server, EventHook) {
+    static SERVER: OnceLock<(Server, EventHook)> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let server = Builder::default()
+        let builder = Builder::default()
             .max_head_bytes(MAX_HEAD_BYTES)
             .max_headers(MAX_HEADERS)
             .max_body_bytes(MAX_BODY_BYTES)
@@ -127,7 +130,8 @@ fn server() -> &'static Server {
                 };
                 REPORTED.lock().unwrap().push((reported, reason));
             });
-        server.bind("127.0.0.1:0").unwrap()
+        let events = builder.hooks.events.clone();
+        (builder.bind("127.0.0.1:0").unwrap(), events)
     })
 }
 

@@ -27,6 +27,7 @@ use self::handler::{echo, handle};
 use self::script::{Script, Step};
 use self::wire::{take_step, Wire};
 use self::world::{Door, World};
+use crate::hardstop::config::Hooks;
 use crate::hardstop::conn::{serve_over, Socket, Transport};
 use crate::hardstop::lifecycle::{Handle, Registration, Registry, Work};
 use crate::hardstop::sys::listener::Listener;
@@ -47,11 +48,12 @@ pub fn faults(input: &[u8]) {
     let is_wrapped = first.first() == Some(&b'w');
     let wire_script = Script::new(first.strip_prefix(b"w").unwrap_or(first));
     let world = Arc::new(World::new(wire_script, Script::new(second), bytes));
-    let server = server(&world, is_wrapped);
+    let (server, hooks) = server(&world, is_wrapped);
     world.set_server(Some(server.clone()));
     let (tcp, registration) = world.connect_first();
-    serve(&world, tcp, registration, is_wrapped);
-    end(&world, &server);
+    serve(&world, &hooks, tcp, registration);
+    end(&world, &server, &hooks);
+    drop(hooks);
 
     world.set_server(None);
     drop(server);
@@ -66,8 +68,8 @@ fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Returns a server with one place, whose only client is the one that the world connects.
-fn server(world: &Arc<World>, is_wrapped: bool) -> Handle {
+/// Returns a server with one place, whose only client is the one that the world connects, and its hooks.
+fn server(world: &Arc<World>, is_wrapped: bool) -> (Handle, Hooks) {
     let reports = Arc::clone(world);
     let mut builder = Builder::default()
         .max_connections(1)
@@ -90,19 +92,21 @@ fn server(world: &Arc<World>, is_wrapped: bool) -> Handle {
     }
     let listener = Listener::new(Box::new(Door(Arc::clone(world))), true).unwrap();
     let addr = SocketAddr::from(([127, 0, 0, 1], 80));
-    Handle {
+    let server = Handle {
         registry: Arc::new(Registry::new(listener, addr, builder.config)),
-    }
+    };
+    (server, builder.hooks)
 }
 
-fn serve(world: &Arc<World>, tcp: TcpStream, registration: Registration, is_wrapped: bool) {
+fn serve(world: &Arc<World>, hooks: &Hooks, tcp: TcpStream, mut registration: Registration) {
     let handler = |request: &mut Request<'_>| handle(request, world);
     let open = |registration: &Registration| -> Result<Box<dyn Transport>, CloseReason> {
-        if is_wrapped {
-            return Socket::open(tcp, registration);
+        if hooks.transport.is_some() {
+            return Socket::open(tcp, registration, hooks.transport.as_ref());
         }
         Ok(Box::new(Wire::new(world, Some(tcp))))
     };
+    registration.events = hooks.events.clone();
     serve_over(open, registration, &handler);
     world.leave_library();
     if let Some(stream) = world.take_kept() {
@@ -125,13 +129,13 @@ fn use_kept(stream: Upgraded, world: &World) {
 }
 
 /// Does what the accept loop does at the end, and checks that nothing is left.
-fn end(world: &World, server: &Handle) {
+fn end(world: &World, server: &Handle, hooks: &Hooks) {
     assert_eq!(server.connection_count(), 0, "the connection is still open");
     server.destroy();
     loop {
         match server.registry.next_work(0) {
             Work::Finish => break,
-            Work::Report(event) => server.registry.config.emit(|| event),
+            Work::Report(event) => hooks.events.emit(|| event),
             Work::Close(sockets) => drop(sockets),
             _ => panic!("work is left: {:?}", world.state().facts),
         }

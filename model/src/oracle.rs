@@ -2,9 +2,11 @@
 //! a promise.
 //!
 //! - Every `Opened` has exactly one `Closed`, and nothing about a connection follows that.
-//! - No handler is called after a destroy has returned. Neither it nor the hook is called under a lock.
+//! - No handler is called after a destroy has returned. Neither it nor the hook is called under a lock, or dropped under
+//!   one.
 //! - After a destroy, nobody can connect, the port can be bound, and no connection carries bytes.
-//! - After `wait` and `join`, there is no connection, no thread, and no descriptor.
+//! - After `wait` and `join`, there is no connection, no thread, and no descriptor, and the handler and the hook have
+//!   been dropped.
 //! - What was reported as `Responded` has arrived whole, unless the connection was destroyed or lost.
 
 use crate::library::hardstop::{
@@ -38,6 +40,7 @@ pub struct Seen {
     pub others: BTreeMap<&'static str, usize>,
     is_destroyed: bool,
     is_handler_dropped: bool,
+    is_hook_dropped: bool,
 }
 
 impl Witness {
@@ -45,7 +48,12 @@ impl Witness {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn note(&self, event: &Event) {
+    /// The witness as the event hook has it.
+    pub fn hook(self: &Arc<Witness>) -> Noting {
+        Noting(Arc::clone(self))
+    }
+
+    fn note(&self, event: &Event) {
         check_no_lock("the hook");
         switch(); // a hook takes its time
         log(|| format!("{event:?}"));
@@ -113,9 +121,15 @@ impl Witness {
         self.seen().closed.values().copied().collect()
     }
 
-    fn check_handler_is_dropped(&self) {
+    pub fn check_handler_is_dropped(&self) {
         if !self.seen().is_handler_dropped {
             fail("the server has ended, and the handler has not been dropped");
+        }
+    }
+
+    pub fn check_hook_is_dropped(&self) {
+        if !self.seen().is_hook_dropped {
+            fail("the server has ended, and the hook has not been dropped");
         }
     }
 
@@ -172,8 +186,30 @@ struct Watched(Arc<Witness>);
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        check_no_lock("the drop of the handler");
         switch();
         self.0.seen().is_handler_dropped = true;
+    }
+}
+
+/// What the event hook owns.
+pub struct Noting(Arc<Witness>);
+
+impl Noting {
+    /// Notes an event.
+    pub fn note(&self, event: &Event) {
+        if self.0.seen().is_hook_dropped {
+            fail("an event follows the drop of the hook");
+        }
+        self.0.note(event);
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        check_no_lock("the drop of the hook");
+        switch();
+        self.0.seen().is_hook_dropped = true;
     }
 }
 
@@ -189,7 +225,7 @@ impl Subject {
     /// Binds a server with a witness, not yet serving.
     pub fn bind(configure: impl FnOnce(Builder) -> Builder) -> (Subject, Server) {
         let witness = Arc::<Witness>::default();
-        let noted = Arc::clone(&witness);
+        let noted = witness.hook();
         let builder = Server::builder().on_event(move |event| noted.note(event));
         let server = configure(builder).bind("127.0.0.1:0");
         Subject::of(witness, server.unwrap())
@@ -292,6 +328,7 @@ impl Subject {
     /// Checks that nothing is left of the server.
     pub fn check_ended(&self) {
         self.witness.check_closed();
+        self.witness.check_hook_is_dropped();
         with(|world| {
             if world.net.descriptors_at(self.addr) > 0 {
                 fail("a descriptor is left");

@@ -52,6 +52,11 @@ impl<'a> Connection<'a> {
         self.registration.registry.is_draining_or_destroyed()
     }
 
+    /// Reports an event, which is made only if there is a hook.
+    pub(super) fn emit(&self, event: impl FnOnce() -> Event) {
+        self.registration.events.emit(event);
+    }
+
     /// Returns the body of the present request.
     pub(super) fn body(&mut self) -> Body<'_> {
         Body {
@@ -79,8 +84,7 @@ impl<'a> Connection<'a> {
 pub(super) fn report_panic(registration: &Registration, message: String) -> CloseReason {
     let id = registration.entry.id;
     registration
-        .registry
-        .config
+        .events
         .emit(|| Event::HandlerPanicked { id, message });
     CloseReason::HandlerPanicked
 }

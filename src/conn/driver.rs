@@ -19,6 +19,7 @@
 //!    on sending at speed. Closing at once would reset the connection and destroy the response on
 //!    its way.
 
+use super::super::config::Hooks;
 use super::super::error::Error;
 use super::super::event::{CloseReason, ConnectionState, Event, Phase};
 use super::super::lifecycle::{Handle, Registration, Reported};
@@ -41,21 +42,32 @@ use std::time::{Duration, Instant};
 /// A handler, whatever its own type is.
 pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
 
+/// What serves the connections of a server: its handler and its hooks.
+#[derive(Clone, Copy)]
+pub(crate) struct Service<'a> {
+    pub(crate) server: &'a Handle,
+    pub(crate) hooks: &'a Hooks,
+    pub(crate) handler: &'a Handler<'a>,
+}
+
 /// How long one yield may take, and for how long there is none after one that took longer.
 const LONG_YIELD: Duration = Duration::from_millis(1);
 const YIELD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Serves one connection after the other, for as long as there are any for this thread.
-pub(crate) fn serve(server: &Handle, handler: &Handler<'_>) {
-    let mut job = server.registry.first_job();
+pub(crate) fn serve(service: Service<'_>) {
+    let registry = &service.server.registry;
+    let mut job = registry.first_job();
     while let Some(next) = job {
         let stream = next.stream;
+        let mut registration = next.registration;
+        registration.events = service.hooks.events.clone();
         serve_over(
-            |registration| Socket::open(stream, registration),
-            next.registration,
-            handler,
+            |registration| Socket::open(stream, registration, service.hooks.transport.as_ref()),
+            registration,
+            service.handler,
         );
-        job = server.registry.next_job();
+        job = registry.next_job();
     }
 }
 
@@ -69,7 +81,7 @@ pub(crate) fn serve_over(
 ) {
     let entry = Arc::clone(&registration.entry);
     let registry = Arc::clone(&registration.registry);
-    registry.config.emit(|| Event::Opened {
+    registration.events.emit(|| Event::Opened {
         id: entry.id,
         peer: entry.peer,
     });
@@ -245,7 +257,7 @@ impl Connection<'_> {
         let limits = HeadLimits {
             bytes: self.config.max_head_bytes,
             fields: self.config.max_headers,
-            https: self.config.transport.is_some(),
+            https: self.config.has_transport,
         };
         // Nobody else holds the head yet, as `reset_head` has made sure.
         let parsed = match Arc::get_mut(&mut self.head) {
@@ -306,7 +318,7 @@ impl Connection<'_> {
     fn call(&mut self, handler: &Handler<'_>, directives: Directives) -> Result<Step, CloseReason> {
         let entry = self.entry();
         entry.begin_request(self.head_read_at, &self.head)?;
-        self.config.emit(|| Event::Request {
+        self.emit(|| Event::Request {
             id: entry.id,
             method: self.head.method.clone(),
             target: self.head.target.clone(),

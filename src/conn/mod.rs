@@ -25,7 +25,7 @@ mod stream;
 mod transport;
 mod upgrade;
 
-pub(crate) use self::driver::{refuse_without_thread, serve, serve_over, Handler};
+pub(crate) use self::driver::{refuse_without_thread, serve, serve_over, Handler, Service};
 pub(crate) use self::transport::Transport;
 pub use self::{
     body::Body,

@@ -63,7 +63,7 @@ impl Connection<'_> {
         self.entry().enter(ConnectionState::Upgraded)?;
         let id = self.entry().id;
         let protocol = upgrade.protocol;
-        self.config.emit(|| Event::Upgraded { id, protocol });
+        self.emit(|| Event::Upgraded { id, protocol });
         Ok(Finished::Leave(upgrade.take))
     }
 
@@ -114,7 +114,7 @@ impl Connection<'_> {
     fn report_response(&self, status: StatusCode, bytes: u64) {
         let id = self.entry().id;
         let time = self.head_read_at.elapsed();
-        self.config.emit(|| Event::Responded {
+        self.emit(|| Event::Responded {
             id,
             status,
             bytes,
@@ -281,7 +281,7 @@ impl Connection<'_> {
 
     fn report_failure(&self, error: Error) {
         let id = self.entry().id;
-        self.config.emit(|| Event::RequestFailed { id, error });
+        self.emit(|| Event::RequestFailed { id, error });
     }
 
     fn push_head(

@@ -68,11 +68,12 @@ impl Socket {
     pub(crate) fn open(
         tcp: TcpStream,
         registration: &Registration,
+        hook: Option<&TransportHook>,
     ) -> Result<Box<dyn Transport>, CloseReason> {
         let config = &registration.registry.config;
         socket::prepare(&tcp).or(Err(CloseReason::SetupFailed))?;
         let mut wrapped = None;
-        if let Some(hook) = &config.transport {
+        if let Some(hook) = hook {
             tcp.set_write_timeout(config.write_timeout)
                 .or(Err(CloseReason::SetupFailed))?;
             wrapped = Some(wrap(&tcp, registration, hook)?);
@@ -106,7 +107,6 @@ fn wrap(
     registration: &Registration,
     hook: &TransportHook,
 ) -> Result<Box<dyn Wrapped>, CloseReason> {
-    let config = &registration.registry.config;
     let entry = &registration.entry;
     let timeout = handshake_timeout(registration);
     tcp.set_read_timeout(timeout)
@@ -128,7 +128,7 @@ fn wrap(
     if entry.end_reason().is_some() {
         return Err(CloseReason::Destroyed);
     }
-    config.emit(|| Event::TransportFailed {
+    registration.events.emit(|| Event::TransportFailed {
         id: entry.id,
         error,
     });

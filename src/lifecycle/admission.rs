@@ -1,5 +1,6 @@
 //! How a client gets in: accepting and registering under one lock, or waiting for it in the kernel.
 
+use super::super::config::EventHook;
 use super::super::event::{ConnectionId, Event, Phase};
 use super::super::sys::listener::Accepted;
 use super::super::sys::socket::shut_down;
@@ -113,6 +114,7 @@ impl Registry {
         let registration = Registration {
             registry: Arc::clone(self),
             entry,
+            events: EventHook::default(),
             reported: Reported::Nothing,
         };
         state.pool.queue.push_back(Job {

@@ -55,8 +55,8 @@ impl Handle {
 
     /// Drains, waits for at most `grace`, then destroys what is left.
     ///
-    /// Returns as soon as nothing is left: every connection has ended, and the handler has been
-    /// dropped. If it is called several times, from any threads, the earliest deadline counts, and
+    /// Returns as soon as nothing is left: every connection has ended, and the handler and the hooks
+    /// have been dropped. If it is called several times, from any threads, the earliest deadline counts, and
     /// every caller gets the same outcome. On one of the server's own threads it returns
     /// [`Outcome::Pending`] at once.
     ///
@@ -87,13 +87,16 @@ impl Handle {
         self.registry.cut_one(id, CloseReason::ClosedByHandle)
     }
 
-    /// Waits until the server has been stopped and has ended: every connection's thread has
-    /// finished with the handler, the handler has been dropped, and the last `Closed` event has
-    /// been delivered.
+    /// Waits until the server has been stopped and has ended: the last `Closed` event has been
+    /// delivered, and the handler and the hooks have been dropped. It does not stop the server.
     ///
     /// Returns `true` then, also if that was long ago. Returns `false` at once on one of the
-    /// server's own threads, because a handler or a hook would wait for itself. It does not stop
-    /// the server.
+    /// server's own threads, because a handler or a hook would wait for itself.
+    ///
+    /// It does not wait for the threads themselves, which may take another moment to be gone from
+    /// the system. [`Running::join`](super::super::Running::join) does, and so does
+    /// [`Server::run`](super::super::Server::run). A [`Server`](super::super::Server) that has not
+    /// run keeps its hooks until it is dropped, which this does not wait for.
     pub fn wait(&self) -> bool {
         self.wait_timeout(Duration::MAX)
     }

@@ -25,7 +25,7 @@
 //! The registry's lock comes first. After it, either an entry's lock or that of `ListenerUsers` may
 //! be taken, but not both. While one of those two is held, no other lock is taken.
 
-use super::super::config::Config;
+use super::super::config::{Config, EventHook};
 use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, Event, Phase};
 use super::super::sys::listener::Listener;
 use super::super::sys::panic::current_thread_id;
@@ -36,6 +36,7 @@ use super::entry::Entry;
 use super::listener_users::ListenerUsers;
 use super::place_count::PlaceCount;
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -81,7 +82,7 @@ pub(super) struct State {
     pub(super) acceptor: Acceptor,
     /// Who waits for what when the server stops.
     pub(super) stop: Stop,
-    /// Who has the handler.
+    /// Who has the handler and the hooks.
     pub(super) runner: Runner,
     /// The threads that serve connections, and users' threads in a `Closed` hook.
     own_threads: Vec<(ConnectionId, ThreadId)>,
@@ -99,15 +100,17 @@ pub(super) enum Stage {
     Destroyed,
 }
 
-/// Who has the handler.
+/// Who has the handler and the hooks.
 #[derive(PartialEq)]
 pub(super) enum Runner {
-    /// The server does not run, or it has ended and the handler has been dropped.
+    /// The server does not run yet, or it has ended and they have been dropped.
     Nobody,
     /// A thread that is about to begin.
     Starting,
     /// The accept loop, on this thread.
     Running(Option<ThreadId>),
+    /// The server's owner, which drops the hooks of a server that has not run, on this thread.
+    Leaving(Option<ThreadId>),
 }
 
 /// An accepted connection that waits for a thread.
@@ -182,7 +185,7 @@ impl AtomicPhase {
 impl Registry {
     pub(crate) fn new(listener: Listener, local_addr: SocketAddr, config: Config) -> Registry {
         let mut watch_at = None;
-        if config.transport.is_some() {
+        if config.has_transport {
             watch_at = Some(Instant::now());
         }
         let state = State {
@@ -254,7 +257,13 @@ impl Registry {
         self.lock().runner = Runner::Running(thread);
     }
 
-    /// Records that the handler has been dropped, or that there will never be one.
+    /// Records that the server will never run, and that this thread is about to drop its hooks.
+    pub(crate) fn runner_leaves(&self) {
+        let thread = current_thread_id();
+        self.lock().runner = Runner::Leaving(thread);
+    }
+
+    /// Records that the handler and the hooks have been dropped.
     pub(crate) fn runner_is_gone(&self) {
         self.lock().runner = Runner::Nobody;
         self.changed.notify_all();
@@ -287,7 +296,8 @@ impl State {
         matches!(self.stage, Stage::Destroyed)
     }
 
-    /// Returns whether the stop is complete: no connection is left, and the handler is dropped.
+    /// Returns whether the stop is complete: no connection is left, and the handler and the hooks
+    /// have been dropped.
     pub(super) fn has_ended(&self) -> bool {
         self.is_stopped() && self.entries.is_empty() && self.runner == Runner::Nobody
     }
@@ -297,7 +307,11 @@ impl State {
             Some(me) => me,
             None => return false,
         };
-        self.runner == Runner::Running(thread) || self.own_threads.iter().any(|(_, it)| *it == me)
+        let is_runner = match self.runner {
+            Runner::Running(it) | Runner::Leaving(it) => it == thread,
+            Runner::Nobody | Runner::Starting => false,
+        };
+        is_runner || self.own_threads.iter().any(|(_, it)| *it == me)
     }
 
     pub(super) fn add_own_thread(&mut self, id: ConnectionId, thread: Option<ThreadId>) {
@@ -341,6 +355,9 @@ impl State {
 pub(crate) struct Registration {
     pub(crate) registry: Arc<Registry>,
     pub(crate) entry: Arc<Entry>,
+    /// The event hook, once a thread serves the connection. It is dropped before the entry is
+    /// removed: so the owner's own one is the last.
+    pub(crate) events: EventHook,
     pub(crate) reported: Reported,
 }
 
@@ -394,9 +411,11 @@ impl Drop for Registration {
         drop(state);
 
         drop(stream); // may block
+        let events = mem::take(&mut self.events);
         if let Some(event) = closed {
-            self.registry.config.emit(|| event);
+            events.emit(|| event);
         }
+        drop(events);
 
         let mut state = self.registry.lock();
         if let Some(at) = state.position(id) {

@@ -29,7 +29,7 @@ const CLOCK_STACK_SIZE: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Every connection ended by itself, and the handler has been dropped.
+    /// Every connection ended by itself, and the handler and the hooks have been dropped.
     Drained,
     /// The grace period was over, or [`Handle::destroy`](super::Handle::destroy) was called.
     Destroyed {
@@ -202,7 +202,8 @@ impl Registry {
         }
     }
 
-    /// Joins the thread that keeps a deadline. Called when no connection is left, so that it ends.
+    /// Joins the thread that keeps a deadline. Called when no connection is left or the server is
+    /// destroyed, so that it ends.
     pub(crate) fn join_clock(&self) {
         let clock = self.lock().stop.clock.take();
         if let Some(clock) = clock {

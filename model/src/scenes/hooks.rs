@@ -24,7 +24,7 @@ fn with_hook(act: fn(&Handle)) {
     let found = Arc::clone(&place);
     let so_far = AtomicUsize::new(0);
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().on_event(move |event| {
         noted.note(event);
         let number = so_far.fetch_add(1, Ordering::SeqCst);
@@ -94,6 +94,74 @@ pub fn hook_panics() {
     with_hook(|_| panic!("on purpose"));
 }
 
+/// Calls everything that a handle has, where it cannot wait.
+struct CallsAll(Handle);
+
+impl Drop for CallsAll {
+    fn drop(&mut self) {
+        let handle = &self.0;
+        check(!handle.wait(), "the drop of a hook has waited for itself");
+        let outcome = handle.shutdown(Duration::from_secs(1));
+        check(
+            outcome == Outcome::Pending,
+            "the drop of a hook could wait for its own end",
+        );
+        handle.drain();
+        handle.destroy();
+        check(handle.connection_count() == 0, "a connection is left");
+    }
+}
+
+/// Binds a server whose hook owns its handle, and calls everything when it is dropped.
+fn bind_with_a_hook_that_owns_its_handle() -> (Subject, Server) {
+    let place: Arc<OnceLock<CallsAll>> = Arc::default();
+    let found = Arc::clone(&place);
+    let witness = Arc::<Witness>::default();
+    let noted = witness.hook();
+    let builder = Server::builder().on_event(move |event| {
+        noted.note(event);
+        if let Some(CallsAll(handle)) = found.get() {
+            handle.phase();
+        }
+    });
+    let (subject, server) = Subject::of(witness, builder.bind("127.0.0.1:0").unwrap());
+    let _ = place.set(CallsAll(subject.handle.clone()));
+    (subject, server)
+}
+
+/// A hook that owns its server's handle is dropped at the end, and calls everything then.
+pub fn drop_of_a_hook_calls_all() {
+    let (subject, server) = bind_with_a_hook_that_owns_its_handle();
+    let running = server
+        .spawn(subject.noting(|_: &mut Request<'_>| "hello"))
+        .unwrap();
+    let client = start_talk(&subject, GET);
+    subject.handle.drain();
+    subject.finish(&running);
+    check_nothing_left();
+    client.join();
+    subject.check_responses();
+}
+
+/// The same of a server that never runs, with somebody who waits for its end.
+pub fn drop_of_a_hook_that_never_ran_calls_all() {
+    let (subject, server) = bind_with_a_hook_that_owns_its_handle();
+    let client = start_talk(&subject, GET);
+    let waiter = {
+        let subject = subject.clone();
+        user(move || {
+            check(subject.handle.wait(), "wait returned false");
+            subject.witness.check_hook_is_dropped();
+        })
+    };
+    drop(server);
+    subject.check_destroyed();
+    subject.check_ended();
+    waiter.join();
+    check_nothing_left();
+    client.join();
+}
+
 /// A hook that does all of it while the server serves on, and nobody stops it meanwhile.
 pub fn hook_closes_while_serving() {
     let chosen = choose(EVENTS);
@@ -101,7 +169,7 @@ pub fn hook_closes_while_serving() {
     let found = Arc::clone(&place);
     let so_far = AtomicUsize::new(0);
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().on_event(move |event| {
         noted.note(event);
         let number = so_far.fetch_add(1, Ordering::SeqCst);
@@ -383,7 +451,7 @@ pub fn transport_that_reads_on() {
 /// Events keep their order for each connection, also if the hook is slow.
 pub fn slow_hook_against_destroy() {
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().on_event(move |event| {
         noted.note(event);
         if matches!(event, Event::Closed { .. }) {

@@ -143,6 +143,8 @@ scenes! {
         hook_waits_and_asks
         hook_panics
         hook_closes_while_serving
+        drop_of_a_hook_calls_all
+        drop_of_a_hook_that_never_ran_calls_all
         handler_panics
         handler_panics_destroyed
         token_kept

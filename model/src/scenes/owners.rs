@@ -13,8 +13,12 @@ pub fn never_run() {
     let (subject, server) = Subject::bind(|builder| builder);
     let client = start_talk(&subject, GET);
     let waiter = {
-        let handle = subject.handle.clone();
-        user(move || handle.wait())
+        let subject = subject.clone();
+        user(move || {
+            let has_ended = subject.handle.wait();
+            subject.witness.check_hook_is_dropped();
+            has_ended
+        })
     };
     drop(server);
     subject.check_destroyed();
@@ -206,7 +210,7 @@ pub fn two_servers() {
 /// A server on a listener that was made elsewhere.
 fn spawn_on(listener: TcpListener) -> (Subject, Running) {
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().on_event(move |event| noted.note(event));
     let (subject, server) = Subject::of(witness, builder.bind_listener(listener).unwrap());
     let running = server
@@ -298,7 +302,7 @@ pub fn pending_with_a_slow_hook() {
     // The second client gets no thread, which the accept thread tells the hook.
     crate::mock::kernel::with(|world| world.threads.failing = vec![2, 3]);
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().on_event(move |event| {
         noted.note(event);
         if matches!(event, crate::library::hardstop::Event::SpawnFailed { .. }) {

@@ -233,7 +233,7 @@ pub fn place_of_an_idle_client() {
 pub fn place_of_a_lost_client() {
     with(|world| world.net.buffer = 1024);
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().max_connections(1).on_event(move |event| {
         noted.note(event);
         if matches!(event, Event::Closed { .. }) {
@@ -365,7 +365,7 @@ pub fn more_than_eight_refusals() {
 /// is accepted when one of them is gone, and then at once.
 pub fn crowded_by_slow_hooks() {
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().max_connections(1).on_event(move |event| {
         noted.note(event);
         if matches!(event, Event::Closed { .. }) {

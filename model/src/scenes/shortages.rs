@@ -106,10 +106,20 @@ pub fn no_thread_for_the_server() {
     with(|world| world.threads.failing = vec![0]);
     let (subject, server) = Subject::bind(|builder| builder);
     let client = start_talk(&subject, GET);
+    let waiter = {
+        let subject = subject.clone();
+        user(move || {
+            check(subject.handle.wait(), "wait returned false");
+            subject.witness.check_handler_is_dropped();
+            subject.witness.check_hook_is_dropped();
+        })
+    };
     let spawned = server.spawn(subject.noting(|_: &mut Request<'_>| "hello"));
     check(spawned.is_err(), "a thread was started that cannot be");
     subject.check_destroyed();
     check(subject.handle.wait(), "wait returned false");
+    subject.check_ended();
+    waiter.join();
     check_nothing_left();
     client.join();
 }

@@ -299,7 +299,7 @@ pub fn closed_hook_shuts_down() {
     let place: Arc<OnceLock<Handle>> = Arc::default();
     let found = Arc::clone(&place);
     let witness = Arc::<Witness>::default();
-    let noted = Arc::clone(&witness);
+    let noted = witness.hook();
     let builder = Server::builder().on_event(move |event| {
         noted.note(event);
         if let (Event::Closed { .. }, Some(handle)) = (event, found.get()) {

@@ -133,6 +133,7 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
             told.1.push(*reason);
         }
     });
+    let events = builder.hooks.events.clone();
     let server = builder.bind("127.0.0.1:0").unwrap();
     let entry = Entry::new(
         ConnectionId(1),
@@ -143,6 +144,7 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
     let registration = Registration {
         registry: server.handle().registry,
         entry: Arc::new(entry),
+        events,
         reported: Reported::Nothing,
     };
     let wire = Arc::new(Mutex::new(wire));
