@@ -1,6 +1,7 @@
 //! A server's owner: binding, running, and the end of its life.
 
 use super::config::{Builder, Hooks};
+use super::event::{ConnectionId, ConnectionInfo, Phase};
 use super::lifecycle::{Handle, Outcome, Registry};
 use super::sys::listener::Listener;
 use super::sys::sync::lock;
@@ -147,7 +148,7 @@ impl Server {
     /// Returns the address that the server listens on, with the port that the system chose if it
     /// was asked for port 0.
     pub fn local_addr(&self) -> SocketAddr {
-        self.handle.registry.local_addr
+        self.handle.local_addr()
     }
 
     /// Returns a handle, which can stop the server from any thread.
@@ -238,7 +239,22 @@ impl fmt::Debug for Server {
     }
 }
 
-/// A server that runs on threads of its own. Dropping it destroys the server, without waiting.
+/// The owner of a server that runs on threads of its own. Dropping it destroys the server, without
+/// waiting.
+///
+/// It has every method of [`Handle`], and can be shared between threads. Only the owner can
+/// [`join`](Running::join) and [`detach`](Running::detach). Dropping a [`Handle`] does nothing.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
+/// assert_eq!(server.phase(), hardstop::Phase::Accepting);
+/// assert_eq!(server.connection_count(), 0);
+/// server.shutdown(Duration::from_secs(5));
+/// assert!(server.join());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "dropping it destroys the server"]
 pub struct Running {
     handle: Handle,
@@ -252,25 +268,11 @@ impl Running {
         self.handle.clone()
     }
 
-    /// Returns the address that the server listens on, or did.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.handle.registry.local_addr
-    }
-
-    /// Does the same as [`Handle::destroy`].
-    pub fn destroy(&self) -> usize {
-        self.handle.destroy()
-    }
-
-    /// Does the same as [`Handle::shutdown`].
-    pub fn shutdown(&self, grace: Duration) -> Outcome {
-        self.handle.shutdown(grace)
-    }
-
     /// Waits until the server has been stopped and has no thread and no descriptor left. It does
     /// not stop the server.
     ///
-    /// Returns `false` at once on one of the server's own threads, and `true` otherwise.
+    /// Returns `false` at once on one of the server's own threads, and `true` otherwise. Several
+    /// threads may join, and all of them wait.
     pub fn join(&self) -> bool {
         if self.handle.registry.is_own_thread() {
             return false;
@@ -286,6 +288,73 @@ impl Running {
     pub fn detach(self) -> Handle {
         lock(&self.thread).take();
         self.handle()
+    }
+}
+
+/// The methods of [`Handle`], so that an owner needs none.
+impl Running {
+    /// Stops the server now: closes the port and cuts every connection. Does the same as
+    /// [`Handle::destroy`].
+    #[doc(alias("stop", "kill", "abort"))]
+    pub fn destroy(&self) -> usize {
+        self.handle.destroy()
+    }
+
+    /// Stops accepting, lets every request that has come be answered, and returns at once. Does the
+    /// same as [`Handle::drain`].
+    pub fn drain(&self) {
+        self.handle.drain();
+    }
+
+    /// Drains, waits for at most `grace`, then destroys what is left. Does the same as
+    /// [`Handle::shutdown`].
+    #[doc(alias("graceful", "stop"))]
+    pub fn shutdown(&self, grace: Duration) -> Outcome {
+        self.handle.shutdown(grace)
+    }
+
+    /// Cuts the connections that wait for a request, and keeps serving. Does the same as
+    /// [`Handle::close_idle`].
+    pub fn close_idle(&self) -> usize {
+        self.handle.close_idle()
+    }
+
+    /// Cuts one connection, whatever it is doing. Does the same as [`Handle::close`].
+    pub fn close(&self, id: ConnectionId) -> bool {
+        self.handle.close(id)
+    }
+
+    /// Waits until the server has been stopped and has ended, but not for its threads, as
+    /// [`join`](Running::join) does. Does the same as [`Handle::wait`].
+    pub fn wait(&self) -> bool {
+        self.handle.wait()
+    }
+
+    /// Waits as [`wait`](Running::wait) does, for at most `timeout`. Does the same as
+    /// [`Handle::wait_timeout`].
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.handle.wait_timeout(timeout)
+    }
+
+    /// Returns the phase of the server's life. Does the same as [`Handle::phase`].
+    pub fn phase(&self) -> Phase {
+        self.handle.phase()
+    }
+
+    /// Returns the open connections. Does the same as [`Handle::connections`].
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        self.handle.connections()
+    }
+
+    /// Returns the number of open connections. Does the same as [`Handle::connection_count`].
+    pub fn connection_count(&self) -> usize {
+        self.handle.connection_count()
+    }
+
+    /// Returns the address that the server listens on, or did. Does the same as
+    /// [`Handle::local_addr`].
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.local_addr()
     }
 }
 

@@ -4,13 +4,15 @@ use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, Phase};
 use super::registry::Registry;
 use super::stop::Outcome;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A handle that can stop the server from any thread, and says what the server is doing.
 ///
 /// It is cheap to clone, and every clone stands for the same server. A handle does not keep the
-/// server alive.
+/// server alive, and dropping it does nothing: only the drop of the owner, a
+/// [`Server`](super::super::Server) or a [`Running`](super::super::Running), stops the server.
 ///
 /// Every method can be called from any thread at any time, including from handlers and from the
 /// event hook. Methods that wait ([`wait`](Handle::wait), [`wait_timeout`](Handle::wait_timeout)
@@ -62,7 +64,7 @@ impl Handle {
     ///
     /// ```
     /// let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
-    /// let outcome = server.handle().shutdown(std::time::Duration::from_secs(5));
+    /// let outcome = server.shutdown(std::time::Duration::from_secs(5));
     /// assert_eq!(outcome, hardstop::Outcome::Drained); // there was nobody to wait for
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -105,6 +107,12 @@ impl Handle {
     /// server has not ended by then.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.registry.await_end(timeout)
+    }
+
+    /// Returns the address that the server listens on, or did, with the port that the system chose
+    /// if it was asked for port 0. It is `0.0.0.0:0` for a Unix socket.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.registry.local_addr
     }
 
     /// Returns the phase of the server's life. Takes no lock.

@@ -27,6 +27,7 @@ mod requests;
 mod responses;
 mod stop_destroy;
 mod stop_drain;
+mod stop_hooks;
 mod stop_shutdown;
 mod stop_wait;
 mod tidy;
