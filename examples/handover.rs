@@ -5,7 +5,7 @@
 
 #[cfg(unix)]
 use {
-    hardstop::{Error, Handle, Response, Server},
+    hardstop::{Error, Response, Running, Server},
     std::io::{self, BufRead, BufReader, Write},
     std::net::{TcpListener, TcpStream},
     std::os::unix::io::{AsFd, OwnedFd},
@@ -90,8 +90,7 @@ fn main() -> io::Result<()> {
 
     // Give each client that is connected now one more response, which closes its connection.
     let since = Instant::now();
-    while has_connections_since_before(since, &running.handle())
-        && since.elapsed() < Duration::from_secs(10)
+    while has_connections_since_before(since, &running) && since.elapsed() < Duration::from_secs(10)
     {
         thread::sleep(Duration::from_millis(10));
     }
@@ -100,8 +99,8 @@ fn main() -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn has_connections_since_before(instant: Instant, handle: &Handle) -> bool {
-    let connections = handle.connections();
+fn has_connections_since_before(instant: Instant, server: &Running) -> bool {
+    let connections = server.connections();
     connections.iter().any(|it| it.opened < instant)
 }
 

@@ -69,9 +69,9 @@ fn authorize(endpoint: Option<&str>, timeout: Duration) -> io::Result<String> {
     let running = server.spawn(move |req| answer(req, &host, &state, &sender))?;
     let answer = answers.recv_timeout(timeout);
     // Close the port, and let the response with the page be sent to its end.
-    running.handle().drain();
+    running.drain();
     // Browsers open a spare connection in advance. Do not wait for a request on it.
-    running.handle().close_idle();
+    running.close_idle();
     running.shutdown(Duration::from_secs(1));
     match answer {
         Ok(Answer::Code(code)) => Ok(code),

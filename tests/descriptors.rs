@@ -97,7 +97,7 @@ fn waits_and_serves((server, facts): (Server, Recorder)) {
     new.say(GET);
     assert_eq!(new.response().status, 200, "the client that had to wait");
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_connection_without_a_second_descriptor_is_closed_and_reported() {
     drop(files);
     Client::answered(addr);
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }
 
 /// The kernel reserved a descriptor for the client when the wait began, and the server has kept a
@@ -148,7 +148,7 @@ fn a_queued_client_is_not_lost_without_a_spare_descriptor() {
     drop(files);
     Client::answered(running.local_addr());
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }
 
 /// Every client can be accepted and none can be kept, which must not make the server spin.
@@ -177,7 +177,7 @@ fn with_one_descriptor_left_each_client_is_reported_once() {
     drop(files);
     Client::answered(addr);
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }
 
 /// Regression: the clients in the kernel's queue were lost without a report.

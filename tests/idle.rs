@@ -164,5 +164,5 @@ fn a_thread_is_reused_and_ends_when_no_connection_comes() {
     until("they have ended", || threads_and_descriptors().0 == before);
     Client::answered(running.local_addr());
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }

@@ -144,7 +144,7 @@ fn ten_thousand_hostile_clients_leave_nothing_behind() {
         memory.push(kib("VmRSS"));
     }
     assert!(memory[1] < memory[0] + 1024, "{memory:?} KiB");
-    assert_eq!(running.handle().connection_count(), 1);
+    assert_eq!(running.connection_count(), 1);
     kept.say(GET);
     assert_eq!(kept.response().status, 200);
 }
@@ -195,9 +195,9 @@ fn a_thousand_upgrades_leave_nothing_behind() {
         memory.push(kib("VmRSS"));
     }
     assert!(memory[1] < memory[0] + 512, "{memory:?} KiB");
-    assert_eq!(running.handle().connection_count(), 0);
+    assert_eq!(running.connection_count(), 0);
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }
 
 /// Makes servers whose hooks have their handles. One in three never runs.
@@ -284,5 +284,5 @@ fn pipelining_floods_use_no_memory_and_delay_no_other() {
             flood.join().unwrap().expect_end();
         }
     });
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }

@@ -63,9 +63,7 @@ fn assert_grown_by(times: f64, at_first: usize, what: &str) {
 
 /// Waits until the connection of the last client has freed its memory.
 fn wait_for_the_end(of: &Running) {
-    until("its connection has ended", || {
-        of.handle().connection_count() == 0
-    });
+    until("its connection has ended", || of.connection_count() == 0);
 }
 
 fn number(of_kib: usize) -> f64 {

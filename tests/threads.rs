@@ -93,7 +93,7 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     kept.say(GET);
     assert_eq!(kept.response().text(), "hello");
     running.destroy();
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
     let ended = count(|fact| matches!(fact, Fact::Closed(..)));
     assert_eq!(
         ended,
@@ -196,7 +196,7 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
     });
     running.destroy();
     drop(kept);
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }
 
 /// Uses a mebibyte and a half of the stack. An overflow would abort the process.
@@ -259,5 +259,5 @@ fn users_code_has_two_mebibytes_of_stack_on_every_thread() {
     is_held.store(false, SeqCst);
     // A thread of its own keeps the deadline, and destroys the server.
     running.shutdown(Duration::from_millis(1));
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
 }

@@ -28,7 +28,7 @@ fn drain_ends_wait_for_stop_without_firing_the_token() {
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     assert_eq!(seen.recv_timeout(SOON).unwrap(), (false, false), "before");
-    running.handle().drain();
+    running.drain();
     let (_, told) = seen.recv_timeout(SOON).unwrap();
     assert!(told, "the wait for a stop ends");
     assert_eq!(seen.recv_timeout(SOON).unwrap(), (false, false), "not cut");
@@ -66,7 +66,7 @@ fn a_stream_that_polls_is_draining_ends_itself() {
 fn wait_for_stop_ends_on_a_cut_too() {
     let cuts: [fn(&Running); 2] = [
         |running| assert_eq!(running.destroy(), 1),
-        |running| assert!(running.handle().close(running.handle().connections()[0].id)),
+        |running| assert!(running.close(running.connections()[0].id)),
     ];
     for cut in cuts {
         let (sender, told) = mpsc::sync_channel(9);

@@ -276,7 +276,7 @@ impl Subject {
             speaking.partition(|it| matches!(it.first, b"\r" | b"\r\n" | b"\n"));
         until("the server has read the first pieces", || {
             let opened = self.opened.lock().unwrap().clone(); // before the next line: what is gone was there
-            let open = self.running.handle().connections();
+            let open = self.running.connections();
             let new = open.iter().filter(|it| it.state == ConnectionState::New);
             let new: HashSet<SocketAddr> = new.filter_map(|it| it.peer).collect();
             let mut shown = shown.iter().map(|it| addr(it));

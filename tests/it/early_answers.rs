@@ -255,7 +255,7 @@ fn destroy_does_not_wait_for_the_rest_of_an_unread_body() {
     events.take_until(|fact| matches!(fact, Fact::Request(..)));
     assert_eq!(server.destroy(), 1);
     client.expect_end();
-    assert!(server.handle().wait_timeout(SOON), "a connection is left");
+    assert!(server.wait_timeout(SOON), "a connection is left");
     assert_eq!(events.take_reason(), CloseReason::Destroyed);
 }
 
@@ -267,11 +267,11 @@ fn drain_does_not_wait_for_the_rest_of_an_unread_body() {
     let mut client = Client::connect(server.local_addr());
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
     events.take_until(|fact| matches!(fact, Fact::Request(..)));
-    server.handle().drain();
+    server.drain();
     let response = client.response();
     assert_eq!(response.text(), "ok");
     assert_eq!(response.header("connection").as_deref(), Some("close"));
     drop(client);
-    assert!(server.handle().wait_timeout(SOON), "a connection is left");
+    assert!(server.wait_timeout(SOON), "a connection is left");
     assert_eq!(events.take_reason(), CloseReason::Drained);
 }

@@ -181,7 +181,7 @@ fn a_lost_client_gets_no_responded_event_and_a_closed_event_with_its_counters() 
     );
     client.stream.peek(&mut [0]).unwrap();
     until("it has been read", || {
-        let open = running.handle().connections();
+        let open = running.connections();
         open.iter().any(|info| info.requests == 2)
     });
     drop(client);

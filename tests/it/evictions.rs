@@ -49,7 +49,7 @@ fn no_act_of_a_client_renews_the_second_for_its_first_request() {
         let (running, facts) = serve_site(builder);
         let mut holder = Client::connect(running.local_addr());
         holder.say(first);
-        until(why, || !running.handle().connections().is_empty());
+        until(why, || !running.connections().is_empty());
         until("its second is over", || {
             only(&running.handle()).opened.elapsed() > Duration::from_millis(1100)
         });

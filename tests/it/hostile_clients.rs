@@ -337,7 +337,7 @@ fn a_last_response_arrives_while_its_client_keeps_sending() {
         let sent = |info: &ConnectionInfo| info.state == ConnectionState::Closing;
         assert_eq!(client.head_response().status, 200);
         until("all has been sent", || {
-            running.handle().connections().iter().all(sent)
+            running.connections().iter().all(sent)
         });
         client.say("\r\n");
         client.take(300_000);

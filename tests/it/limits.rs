@@ -393,7 +393,7 @@ fn a_slow_closed_hook_does_not_delay_new_connections() {
     assert_eq!(closed.recv_timeout(SOON), Ok(1)); // and its hook still runs
     let _second = ask();
     until("the second waits for its next request", || {
-        let connections = running.handle().connections();
+        let connections = running.connections();
         connections
             .iter()
             .any(|info| info.state == ConnectionState::Idle)

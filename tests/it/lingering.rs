@@ -94,7 +94,7 @@ fn a_slow_upload_gets_its_early_answer() {
 /// silent one might.
 fn wait_until_it_lingers_long(running: &Running) {
     until("the connection has lingered for long", || {
-        let open = running.handle().connections();
+        let open = running.connections();
         open.iter().any(|info| {
             let is_lingering = info.state == ConnectionState::Closing;
             is_lingering && info.since.elapsed() > Duration::from_millis(1500)
@@ -129,7 +129,7 @@ fn a_drain_ends_a_lingering_close_at_its_deadline() {
     let (running, facts) = observed(Server::builder(), answer);
     while_lingering(running.local_addr(), &upload("/early"), 1000, |_| {
         wait_until_it_lingers_long(&running);
-        let outcome = running.handle().shutdown(PAUSE);
+        let outcome = running.shutdown(PAUSE);
         assert_eq!(outcome, Outcome::Destroyed { cut: 1 });
     });
     assert_eq!(facts.reason(1), CloseReason::Destroyed);
@@ -142,7 +142,7 @@ fn a_drain_waits_for_a_lingering_close_until_its_deadline() {
     let mut client = Client::connect(running.local_addr());
     client.say(&upload("/early"));
     facts.wait_for(|fact| matches!(fact, Fact::Responded(..)));
-    running.handle().drain();
+    running.drain();
     for _ in 0..40 {
         thread::sleep(PAUSE); // a slow client, not a wait
         client.say_bytes(&[b'x'; 1000]);

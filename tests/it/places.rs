@@ -167,7 +167,7 @@ fn an_unsent_response_is_not_lost_to_an_eviction() {
         let mut client = Client::connect(one.addr());
         client.say(&say);
         one.arrivals.recv_timeout(SOON).expect(why);
-        let state = one.running.handle().connections()[0].state;
+        let state = one.running.connections()[0].state;
         assert_eq!(state, ConnectionState::Responding, "{why}");
         let mut other = Client::connect(one.addr());
         assert_eq!(other.response().status, 503, "{why}");
@@ -189,7 +189,7 @@ fn a_response_before_a_slow_head_is_not_lost_to_an_eviction() {
     let mut client = Client::connect(one.addr());
     client.say(&format!("{GET}GET / HT"));
     one.arrivals.recv_timeout(SOON).unwrap();
-    let began = one.running.handle().connections()[0].since;
+    let began = one.running.connections()[0].since;
     until("a head would have had its second", || {
         began.elapsed() > Duration::from_millis(1100)
     });
@@ -210,7 +210,7 @@ fn the_last_response_of_a_drain_is_not_lost_to_a_queued_client() {
     let mut next = Client::connect(one.addr());
     next.say(GET);
     one.facts.wait_for(|fact| *fact == Fact::Opened(2));
-    one.running.handle().drain();
+    one.running.drain();
     one.open.send(()).unwrap();
     assert_eq!(client.response().text(), SMALL);
     client.expect_end();

@@ -112,7 +112,7 @@ fn fill_with_slowly_closing(gate: Gate) -> (Running, Vec<Client>) {
         }
         // It makes room for the next one, and takes its time to close.
         until("it is idle", || {
-            let open = running.handle().connections();
+            let open = running.connections();
             open.iter().all(|info| info.state == ConnectionState::Idle)
         });
     }

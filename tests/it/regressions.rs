@@ -35,7 +35,7 @@ fn a_last_response_arrives_whole_despite_a_pipelined_request() {
     open.send(()).unwrap();
     facts.wait_for(|fact| matches!(fact, Fact::Responded(1, ..)));
     until("everything has been written", || {
-        let connections = running.handle().connections();
+        let connections = running.connections();
         let state = connections.first().map(|info| info.state);
         state.map_or(true, |state| state == ConnectionState::Closing)
     });
@@ -101,7 +101,7 @@ fn a_request_cut_short_by_a_drain_gets_503() {
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     arrivals.recv_timeout(SOON).unwrap();
-    running.handle().drain();
+    running.drain();
     client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234");
     open.send(()).unwrap(); // the connection is idle next
     assert_eq!(client.response().status, 200);

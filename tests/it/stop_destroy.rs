@@ -193,13 +193,13 @@ fn destroy_does_not_wait_for_handlers() {
     assert_eq!(running.destroy(), 1);
     client.expect_end();
     assert!(
-        !running.handle().wait_timeout(Duration::ZERO),
+        !running.wait_timeout(Duration::ZERO),
         "the handler still runs"
     );
-    assert_eq!(running.handle().connection_count(), 1);
+    assert_eq!(running.connection_count(), 1);
     drop(open);
     assert_ends(&running);
-    assert_eq!(running.handle().connection_count(), 0);
+    assert_eq!(running.connection_count(), 0);
 }
 
 #[test]
@@ -211,10 +211,7 @@ fn destroy_does_not_wait_for_a_hook() {
     arrivals.recv_timeout(SOON).unwrap();
     assert_eq!(running.destroy(), 1);
     client.expect_end();
-    assert!(
-        !running.handle().wait_timeout(Duration::ZERO),
-        "the hook still runs"
-    );
+    assert!(!running.wait_timeout(Duration::ZERO), "the hook still runs");
     drop(open);
     assert_ends(&running);
 }
@@ -232,7 +229,7 @@ fn a_second_destroy_does_nothing() {
     assert_eq!(running.destroy(), 0);
     assert_ends(&running);
     assert_eq!(running.destroy(), 0);
-    assert_eq!(running.handle().phase(), Phase::Destroyed);
+    assert_eq!(running.phase(), Phase::Destroyed);
 }
 
 #[test]
@@ -369,7 +366,7 @@ fn seen_by(
 fn a_blocked_handler_learns_of_a_cut() {
     let cuts: [fn(&Running); 3] = [
         |running| assert_eq!(running.destroy(), 1),
-        |running| assert!(running.handle().close(running.handle().connections()[0].id)),
+        |running| assert!(running.close(running.connections()[0].id)),
         |running| {
             let outcome = running.shutdown(SHORT);
             assert!(

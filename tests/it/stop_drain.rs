@@ -38,7 +38,7 @@ fn drain_sends_the_whole_response_of_a_running_handler() {
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     arrivals.recv_timeout(SOON).unwrap();
-    running.handle().drain();
+    running.drain();
     drop(open);
     let answer = client.response();
     assert_eq!(answer.body.len(), 5_000_000);
@@ -226,7 +226,7 @@ fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     });
     let mut clients: Vec<Client> = (0..5).map(|_| connect().queued()).collect();
     clients.iter_mut().for_each(|client| client.say(GET));
-    running.handle().drain();
+    running.drain();
     open.send(()).unwrap();
     drop((refused, open)); // the gate is open for every other client that is dropped
     clients.iter_mut().for_each(assert_is_last);
@@ -251,7 +251,7 @@ fn drain_answers_no_pipelined_request_after_the_running_one() {
     let mut client = Client::connect(running.local_addr());
     client.say(&GET.repeat(3));
     arrivals.recv_timeout(SOON).unwrap();
-    running.handle().drain();
+    running.drain();
     drop(open);
     assert_is_last(&mut client);
     drop(client); // or the server would linger
@@ -294,7 +294,7 @@ fn drain_serves_a_request_sent_before_its_connection_is_idle() {
     client.say(GET);
     arrivals.recv_timeout(SOON).unwrap();
     client.say(GET);
-    running.handle().drain();
+    running.drain();
     drop(open);
     assert_eq!(client.response().status, 200);
     assert_is_last(&mut client);

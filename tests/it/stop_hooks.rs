@@ -87,7 +87,7 @@ fn a_lease_that_is_dropped_last_reports_its_end_before_the_hook_is_dropped() {
     client.say("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
     let lease = leases.recv_timeout(SOON).unwrap();
     running.destroy();
-    assert!(!running.handle().wait_timeout(SHORT), "the lease is kept");
+    assert!(!running.wait_timeout(SHORT), "the lease is kept");
     assert!(facts.try_recv().is_err(), "nothing has ended");
     let dropper = thread::spawn(move || drop(lease));
     assert_ends(&running);
@@ -119,7 +119,7 @@ fn a_hook_may_own_its_servers_handle() {
     *cell.lock().unwrap() = Some(calls_all(running.handle(), sender));
     drop(cell); // now only the hook has it
     drop(Client::answered(running.local_addr()));
-    running.handle().drain();
+    running.drain();
     assert_ends(&running);
     let own = (false, false, Outcome::Pending);
     assert_eq!(answers.try_recv(), Ok(own), "dropped before `wait` returns");
@@ -168,7 +168,7 @@ fn a_slow_drop_of_a_hook_delays_wait_but_no_destroy() {
     running.destroy(); // returns
     arrivals.recv_timeout(SOON).unwrap();
     assert_port_is_free(running.local_addr());
-    assert!(!running.handle().wait_timeout(SHORT), "the hook is left");
+    assert!(!running.wait_timeout(SHORT), "the hook is left");
     drop(open);
     assert_ends(&running);
 }

@@ -122,7 +122,7 @@ fn shutdown_is_not_drained_while_a_handler_runs() {
     let mut client = Client::connect(running.local_addr());
     client.say(GET);
     arrivals.recv_timeout(SOON).unwrap();
-    assert!(running.handle().close(running.handle().connections()[0].id));
+    assert!(running.close(running.connections()[0].id));
     let outcome = running.shutdown(SHORT);
     drop(open);
     assert!(matches!(outcome, Outcome::Destroyed { .. }), "{outcome:?}");
@@ -205,7 +205,7 @@ fn concurrent_shutdowns_all_return_the_number_cut() {
             let outcomes = graces.map(|grace| scope.spawn(move || handle.shutdown(grace)));
             if destroys {
                 until("the drain has begun", || {
-                    running.handle().phase() != Phase::Accepting
+                    running.phase() != Phase::Accepting
                 });
                 assert_eq!(running.destroy(), 3);
             }
@@ -288,7 +288,7 @@ fn a_pending_shutdown_keeps_its_deadline_while_a_hook_blocks_the_accept_thread()
     arrivals.recv_timeout(SOON).unwrap();
     assert_eq!(*outcome.lock().unwrap(), Some(Outcome::Pending));
     busy.expect_end(); // though the handler has not returned, and the accept thread is in the hook
-    assert_eq!(running.handle().phase(), Phase::Destroyed);
+    assert_eq!(running.phase(), Phase::Destroyed);
     drop((release, hold, refused));
     open.send(()).unwrap();
     assert_ends(&running);

@@ -60,9 +60,9 @@ fn wait_returns_after_the_last_closed_hook() {
 #[test]
 fn wait_timeout_ends_while_the_server_accepts() {
     let (running, _facts) = serve_site(Server::builder());
-    assert!(!running.handle().wait_timeout(SHORT));
+    assert!(!running.wait_timeout(SHORT));
     assert_eq!(
-        running.handle().phase(),
+        running.phase(),
         Phase::Accepting,
         "it does not stop the server"
     );

@@ -86,7 +86,7 @@ fn bring(
         client.say(say);
         let (mut number, mut is_over) = (None, false);
         until(&format!("the connection is {state:?}"), || {
-            let open = running.handle().connections();
+            let open = running.connections();
             let found = open.iter().find(|info| info.state == state);
             number = found.map(|info| u64::from(info.id));
             // A connection without a thread ends without events.
@@ -235,7 +235,7 @@ fn a_client_of_a_unix_socket_has_no_address() {
     let _client = answered(&place.socket());
     assert_eq!(told.recv_timeout(SOON).unwrap(), None, "in the event");
     assert_eq!(told.recv_timeout(SOON).unwrap(), None, "in the request");
-    let open = running.handle().connections();
+    let open = running.connections();
     assert_eq!(
         open.iter().map(|info| info.peer).collect::<Vec<_>>(),
         [None]
@@ -247,13 +247,13 @@ fn two_clients_of_a_unix_socket_are_two_connections() {
     let place = Place::new();
     let (running, facts) = serve(&place.socket());
     let (mut first, mut second) = (answered(&place.socket()), answered(&place.socket()));
-    let open = running.handle().connections();
+    let open = running.connections();
     let ids: Vec<_> = open.iter().map(|info| info.id).collect();
     assert_eq!(
         ids.iter().map(|id| u64::from(*id)).collect::<Vec<_>>(),
         [1, 2]
     );
-    assert!(running.handle().close(ids[0]));
+    assert!(running.close(ids[0]));
     first.expect_end();
     assert_eq!(facts.reason(1), CloseReason::ClosedByHandle);
     second.say(GET);

@@ -153,7 +153,7 @@ fn connections_lists_an_upgraded_connection_with_its_request() {
     let client = upgraded(running.local_addr());
     let (stream, _) = streams.recv_timeout(SOON).unwrap();
     let peer = client.stream.local_addr().unwrap();
-    let open = running.handle().connections();
+    let open = running.connections();
     let info = open.iter().find(|info| info.peer == Some(peer)).unwrap();
     assert_eq!(info.state, ConnectionState::Upgraded);
     assert_eq!(info.requests, 1);
@@ -309,7 +309,7 @@ fn an_upgrade_gets_503_while_the_server_drains() {
     let mut client = Client::connect(running.local_addr());
     client.say(UPGRADE);
     arrivals.recv_timeout(SOON).unwrap();
-    running.handle().drain();
+    running.drain();
     drop(open);
     let answer = client.response();
     assert_eq!(answer.status, 503);

@@ -85,7 +85,7 @@ fn destroy_under_load_truncates_nothing_that_looks_whole() {
         let returned = round.stamp();
         table.time("destroy", began.elapsed());
         assert!(
-            running.handle().wait_timeout(SOON),
+            running.wait_timeout(SOON),
             "a connection is left in round {n}"
         );
         table.time("wait returns after", began.elapsed());

@@ -128,6 +128,6 @@ pub(crate) fn assert_refuses(addr: SocketAddr) {
 }
 
 pub(crate) fn assert_ends(running: &Running) {
-    assert!(running.handle().wait_timeout(SOON), "a connection is left");
+    assert!(running.wait_timeout(SOON), "a connection is left");
     assert!(running.join());
 }

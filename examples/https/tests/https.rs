@@ -146,17 +146,14 @@ impl Site {
 
     fn until_all(&self, count: usize, state: ConnectionState) {
         until(&format!("{count} connections are {state:?}"), || {
-            let open = self.running.handle().connections();
+            let open = self.running.connections();
             open.iter().filter(|info| info.state == state).count() == count
         });
     }
 
     /// Waits for the end, and checks that every connection has had its own, for this reason.
     fn assert_ends(&self, connections: usize, why: CloseReason) {
-        assert!(
-            self.running.handle().wait_timeout(SOON),
-            "a connection is left"
-        );
+        assert!(self.running.wait_timeout(SOON), "a connection is left");
         assert!(self.running.join());
         let facts = self.facts.so_far();
         for id in 1..=connections as u64 {
@@ -264,9 +261,7 @@ fn ureq_is_answered_over_one_connection() {
     let mut response = agent.post(site.url("/body")).send(&sent).unwrap();
     assert!(response.body_mut().read_to_string().unwrap() == sent);
     drop(agent); // with the connection
-    until("it is gone", || {
-        site.running.handle().connection_count() == 0
-    });
+    until("it is gone", || site.running.connection_count() == 0);
     site.running.destroy();
     site.assert_ends(1, CloseReason::PeerClosed);
 }
@@ -488,7 +483,7 @@ fn drain_serves_a_request_queued_in_the_kernel() {
         client.response();
         site.until_all(1, ConnectionState::Idle);
         client.say(GET);
-        site.running.handle().drain();
+        site.running.drain();
         assert_eq!(client.response().1, "hello", "in round {round}");
         client.expect_goodbye();
         site.assert_ends(1, CloseReason::Drained);
@@ -529,7 +524,7 @@ fn shutdown_drains_with_whole_responses_and_close_notify() {
     let handle = site.running.handle();
     let shutdown = thread::spawn(move || handle.shutdown(LONG));
     idle.into_iter().for_each(TlsClient::expect_goodbye); // while the other one is still in its handler
-    assert_eq!(site.running.handle().phase(), Phase::Draining);
+    assert_eq!(site.running.phase(), Phase::Draining);
     open.send(()).unwrap();
     let (head, body) = busy.response();
     assert!(head.contains("Connection: close\r\n"), "{head}");
@@ -545,7 +540,7 @@ fn drain_completes_a_handshake_that_has_begun() {
     let (mut tls, mut tcp) = (site.hello(), site.tcp());
     tls.write_tls(&mut tcp).unwrap();
     site.until_all(1, ConnectionState::Handshake);
-    site.running.handle().drain();
+    site.running.drain();
     let mut client = TlsClient(StreamOwned::new(tls, tcp));
     client.say(GET);
     let (head, body) = client.response();
@@ -648,7 +643,7 @@ fn destroy_cuts_at_once_in_every_state() {
         let returned = ms();
         clients.iter().for_each(expect_end);
         let ended = ms();
-        assert!(site.running.handle().wait_timeout(SOON), "{what}");
+        assert!(site.running.wait_timeout(SOON), "{what}");
         println!("{what:<26} {returned:>7.2} {ended:>7.2} {:>7.2}", ms());
         assert!(began.elapsed() < SOON / 2, "{what}");
         site.assert_ends(EACH, CloseReason::Destroyed);

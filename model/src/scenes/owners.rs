@@ -102,7 +102,7 @@ pub fn join_on_an_own_thread() {
         let running = found.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(running) = running {
             check(!running.join(), "a handler has joined its own server");
-            check(!running.handle().wait(), "a handler has waited for itself");
+            check(!running.wait(), "a handler has waited for itself");
             let outcome = running.shutdown(Duration::from_secs(1));
             check(
                 outcome == Outcome::Pending,

@@ -86,14 +86,14 @@ fn the_goodbye_of_a_transport_comes_last_at_every_orderly_end() {
             |peer, running| {
                 peer.say(GET);
                 until_state(&running.handle(), ConnectionState::Idle);
-                running.handle().drain();
+                running.drain();
             },
             CloseReason::Drained,
             &[200],
         ),
         (
             as_ever,
-            |_, running| running.handle().drain(),
+            |_, running| running.drain(),
             CloseReason::Drained,
             &[],
         ),

@@ -56,7 +56,7 @@ fn drain_ends_a_handshake_blocked_in_a_write() {
     let mut peer = Peer::silent(running.local_addr(), PLAIN);
     until_state(&running.handle(), ConnectionState::Handshake);
     full.recv_timeout(SOON).unwrap();
-    running.handle().drain();
+    running.drain();
     peer.expect_cut();
     assert_ends(&running);
     let told = events.take_connection();
@@ -143,7 +143,7 @@ fn drain_gives_a_handshake_one_second() {
         until_state(&running.handle(), ConnectionState::Handshake);
         let mut late = Peer::silent(running.local_addr(), odd);
         until("both are in the handshake", || {
-            let open = running.handle().connections();
+            let open = running.connections();
             let shakes = |info: &&_| {
                 matches!(
                     info,
@@ -155,7 +155,7 @@ fn drain_gives_a_handshake_one_second() {
             };
             open.iter().filter(shakes).count() == 2
         });
-        running.handle().drain();
+        running.drain();
         late.shake();
         late.say(GET);
         let heard = late.hear_all();

@@ -117,7 +117,7 @@ fn the_socket_file_is_removed_at_every_end() {
     drop(bind().spawn(site).unwrap());
     assert!(!is_there(path), "the owner dropped");
     let running = bind().spawn(site).unwrap();
-    running.handle().drain();
+    running.drain();
     assert!(!is_there(path), "drained");
     assert!(running.join());
     assert!(!is_there(path), "drained and joined");
@@ -142,7 +142,7 @@ fn a_file_that_replaced_the_socket_is_not_removed() {
     let place = Place::new();
     let path = &place.socket();
     let stops: [fn(&Running); 2] = [
-        |running| running.handle().drain(),
+        |running| running.drain(),
         |running| {
             running.destroy();
         },

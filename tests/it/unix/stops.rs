@@ -31,8 +31,8 @@ fn close_cuts_every_state_over_a_unix_socket() {
     for (say, state, name) in STATES {
         let (mut client, number) = bring(&server, &place.socket(), say, state);
         let (running, facts) = &server;
-        let id = running.handle().connections()[0].id;
-        assert!(running.handle().close(id), "{name}");
+        let id = running.connections()[0].id;
+        assert!(running.close(id), "{name}");
         client.expect_end();
         assert_eq!(facts.reason(number), CloseReason::ClosedByHandle, "{name}");
     }
@@ -47,7 +47,7 @@ fn close_idle_cuts_waiting_unix_connections() {
     let (mut idle, _) = bring(&server, &path, GET, ConnectionState::Idle);
     let (mut busy, _) = bring(&server, &path, HALF_BODY, ConnectionState::Handling);
     let (running, facts) = server;
-    assert_eq!(running.handle().close_idle(), 2);
+    assert_eq!(running.close_idle(), 2);
     silent.expect_end();
     idle.expect_end();
     assert_eq!(facts.reason(1), CloseReason::ClosedIdle);
@@ -85,7 +85,7 @@ fn drain_closes_idle_unix_connections_and_gives_silent_ones_a_second() {
     facts.wait_for(|fact| *fact == Fact::Opened(2));
     let mut late = connect(&place.socket());
     facts.wait_for(|fact| *fact == Fact::Opened(3));
-    running.handle().drain();
+    running.drain();
     idle.expect_end();
     assert_eq!(facts.reason(1), CloseReason::Drained);
     late.say(GET);
@@ -102,7 +102,7 @@ fn drain_answers_requests_already_sent_on_unix_connections() {
         let (running, _) = serve(&place.socket());
         let mut client = answered(&place.socket());
         client.say(GET);
-        running.handle().drain(); // whether it has been read or not
+        running.drain(); // whether it has been read or not
         let answer = client.response();
         assert_eq!(answer.text(), "hello");
         client.expect_end();

@@ -66,7 +66,7 @@ fn a_stream_dropped_in_a_panic_is_reported_once_by_the_accept_thread() {
         name.as_deref() == Some("hardstop-accept")
     });
     assert!(is_reported);
-    running.handle().drain();
+    running.drain();
     assert_ends(&running);
     told.try_recv().unwrap_err();
 }

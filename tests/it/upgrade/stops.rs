@@ -110,7 +110,7 @@ fn close_idle_and_new_clients_leave_upgraded_connections_alone() {
     let (running, _facts, streams) = moving(Server::builder().max_connections(1));
     let mut client = upgraded(running.local_addr());
     let (mut stream, token) = streams.recv_timeout(SOON).unwrap();
-    assert_eq!(running.handle().close_idle(), 0);
+    assert_eq!(running.close_idle(), 0);
     thread::sleep(Duration::from_millis(1100)); // a new connection is not evicted for a second
     let mut newcomer = Client::connect(running.local_addr());
     newcomer.say(GET);
@@ -119,9 +119,7 @@ fn close_idle_and_new_clients_leave_upgraded_connections_alone() {
     client.say("a");
     assert_eq!(read_exact(&mut stream, 1), b"a");
     drop(stream);
-    until("its place is free", || {
-        running.handle().connection_count() == 0
-    });
+    until("its place is free", || running.connection_count() == 0);
     drop(Client::answered(running.local_addr()));
 }
 
@@ -133,12 +131,12 @@ fn drain_signals_an_upgraded_stream_and_leaves_it_open() {
     assert!(!token.is_draining() && !token.wait_for_stop(SHORT));
     thread::scope(|scope| {
         let told = scope.spawn(|| token.wait_for_stop(LONG));
-        running.handle().drain();
+        running.drain();
         assert!(told.join().unwrap());
     });
     assert!(token.is_draining() && !token.is_cancelled());
     assert!(
-        !running.handle().wait_timeout(SHORT * 30),
+        !running.wait_timeout(SHORT * 30),
         "more than a silent one has"
     );
     client.say("a");

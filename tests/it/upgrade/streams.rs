@@ -54,8 +54,8 @@ fn wait_includes_a_stream_that_outlived_its_thread() {
     drop(Client::answered(running.local_addr())); // makes the server join ended threads
     client.say("a");
     assert_eq!(read_exact(&mut stream, 1), b"a");
-    running.handle().drain();
-    assert!(!running.handle().wait_timeout(SHORT));
+    running.drain();
+    assert!(!running.wait_timeout(SHORT));
     thread::scope(|scope| {
         let joined = scope.spawn(|| running.join());
         assert!(!facts
@@ -83,8 +83,8 @@ fn dropping_the_stream_ends_the_connection_while_its_closure_goes_on() {
     let mut client = upgraded(running.local_addr());
     arrivals.recv_timeout(SOON).unwrap();
     client.expect_end();
-    running.handle().drain();
-    assert!(!running.handle().wait_timeout(SHORT), "the closure goes on");
+    running.drain();
+    assert!(!running.wait_timeout(SHORT), "the closure goes on");
     drop(open);
     assert_ends(&running);
     assert_eq!(facts.reason(1), CloseReason::Completed);
@@ -218,7 +218,7 @@ fn into_tcp_lets_two_threads_read_and_write_at_the_same_time() {
     assert!(!token.is_cancelled());
     drop(lease);
     client.expect_end();
-    until("it is gone", || running.handle().connection_count() == 0);
+    until("it is gone", || running.connection_count() == 0);
     assert_eq!(facts.reason(1), CloseReason::Completed);
     assert_eq!(
         reader.read(&mut [0]).unwrap_or(0),
@@ -248,7 +248,7 @@ fn a_lease_keeps_its_connection_registered_and_destroy_wakes_its_socket() {
     });
     assert!(token.is_cancelled());
     client.expect_end();
-    assert!(!running.handle().wait_timeout(SHORT), "it is leased");
+    assert!(!running.wait_timeout(SHORT), "it is leased");
     drop(lease);
     assert_ends(&running);
     assert_eq!(facts.reason(1), CloseReason::Destroyed);
