@@ -324,6 +324,12 @@ impl Running {
         self.handle.close(id)
     }
 
+    /// Waits until the server stops accepting, because of any stop, for at most `timeout`. Does the
+    /// same as [`Handle::wait_for_stop`].
+    pub fn wait_for_stop(&self, timeout: Duration) -> bool {
+        self.handle.wait_for_stop(timeout)
+    }
+
     /// Waits until the server has been stopped and has ended, but not for its threads, as
     /// [`join`](Running::join) does. Does the same as [`Handle::wait`].
     pub fn wait(&self) -> bool {

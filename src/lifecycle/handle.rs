@@ -89,6 +89,16 @@ impl Handle {
         self.registry.cut_one(id, CloseReason::ClosedByHandle)
     }
 
+    /// Waits until the server stops accepting, because of any stop, for at most `timeout`. Returns
+    /// whether it has.
+    ///
+    /// It does not stop the server, and does not wait for its end, or until the port is closed. So
+    /// it may be called on the server's own threads as well. It is for a thread that must wake
+    /// others at a stop: see [event streams](super::super::guide::recipes).
+    pub fn wait_for_stop(&self, timeout: Duration) -> bool {
+        self.registry.await_stop(timeout)
+    }
+
     /// Waits until the server has been stopped and has ended: the last `Closed` event has been
     /// delivered, and the handler and the hooks have been dropped. It does not stop the server.
     ///

@@ -211,6 +211,14 @@ impl Registry {
         }
     }
 
+    /// Waits for at most `timeout` until the server stops accepting. Returns whether it has.
+    pub(crate) fn await_stop(&self, timeout: Duration) -> bool {
+        let state = wait_while(&self.changed, self.lock(), timeout, |state| {
+            !state.is_stopped()
+        });
+        state.is_stopped()
+    }
+
     /// Waits for at most `timeout` until the server has ended. Returns whether it has; `false` at
     /// once on one of the server's own threads.
     pub(crate) fn await_end(&self, timeout: Duration) -> bool {

@@ -11,6 +11,7 @@ mod close_reasons;
 mod connections;
 mod disconnects;
 mod early_answers;
+mod event_streams;
 mod events;
 mod evictions;
 mod failures;

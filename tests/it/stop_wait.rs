@@ -220,12 +220,19 @@ fn the_owner_has_every_method_of_its_handle() {
     sleeping.expect_end();
     facts.take_until_closed(CloseReason::ClosedByHandle);
 
+    let _sleeping = bring(
+        &handle,
+        running.local_addr(),
+        SLEEP,
+        ConnectionState::Handling,
+    );
     running.drain();
     assert_eq!(running.phase(), Phase::Draining);
-    assert!(running.wait());
-    assert_eq!(running.shutdown(LONG), Outcome::Drained);
-    assert_eq!(running.destroy(), 0);
+    let outcome = running.shutdown(SHORT);
+    assert_eq!(outcome, Outcome::Destroyed { cut: 1 });
+    assert_eq!(running.destroy(), 0, "the second time");
     assert_eq!(running.phase(), Phase::Destroyed);
+    assert!(running.wait());
     assert!(running.join());
 }
 

@@ -55,7 +55,8 @@ scenes! {
         two_destroys_wait_and_shutdown
         two_deadlines
         deadline_and_last_end
-        wait_for_a_time;
+        wait_for_a_time
+        wait_for_a_stop;
     places:
         turns_of_a_queue
         turns_of_a_queue_destroyed

@@ -351,3 +351,30 @@ pub fn wait_for_a_time() {
     check_nothing_left();
     client.join();
 }
+
+/// A wait for any stop, against a drain: it takes no time, and does not wait for the end.
+pub fn wait_for_a_stop() {
+    let handler = |request: &mut Request<'_>| {
+        request.cancel_token().wait_timeout(Duration::from_secs(20));
+        "hello"
+    };
+    let (subject, running) = Subject::spawn(|builder| builder, handler);
+    let client = start_talk(&subject, GET);
+    let waiters = [(); 2].map(|()| {
+        let handle = subject.handle.clone();
+        user(move || {
+            let watch = Stopwatch::start();
+            let is_stopped = handle.wait_for_stop(Duration::from_secs(20));
+            check(is_stopped || is_early(), "a stop was not reported");
+            watch.check(Duration::ZERO);
+        })
+    });
+    subject.handle.drain();
+    join_all(waiters);
+    check(
+        subject.handle.wait_for_stop(Duration::ZERO),
+        "a stop was forgotten",
+    );
+    subject.destroy_and_finish(&running);
+    client.join();
+}
