@@ -19,6 +19,8 @@
 //!    closing one may: with `SO_LINGER`, which a socket inherits from its listener, until the
 //!    client has taken everything. So sockets are closed, and the files of Unix sockets removed,
 //!    after the lock has been released.
+//! 7. Nothing of the user's is kept in here. The server's owner has the handler and the hooks, which
+//!    may own a handle, and with it this registry.
 //!
 //! # Lock order
 //!
