@@ -274,14 +274,10 @@ impl Hooks {
 
 impl EventHook {
     /// Reports an event, which is made only if there is a hook.
+    #[inline] // every request asks for the hook
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         match &self.0 {
-            Some(hook) => {
-                if let Err(message) = call_hook(&**hook, event()) {
-                    // If the hook panics again, nothing else can report it.
-                    let _ = call_hook(&**hook, Event::HookPanicked { message });
-                }
-            }
+            Some(hook) => report(&**hook, event()),
             None => {
                 // It may own an error of the user's, whose drop may panic.
                 let _ = panic::catch(move || drop(event));
@@ -353,6 +349,15 @@ impl Config {
             self.socket_mode.is_none(),
             "socket_mode is for bind_unix: a port has no file",
         )
+    }
+}
+
+/// Calls the hook, and once more if it panics.
+#[inline(never)] // one copy is enough: events are reported in many places
+fn report(hook: &OnEvent, event: Event) {
+    if let Err(message) = call_hook(hook, event) {
+        // If the hook panics again, nothing else can report it.
+        let _ = call_hook(hook, Event::HookPanicked { message });
     }
 }
 
