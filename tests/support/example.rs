@@ -30,7 +30,12 @@ impl Example {
 
     /// Starts an example with other arguments, among them an address.
     pub(crate) fn start_with(name: &str, args: &[&str]) -> (Example, SocketAddr) {
-        let mut child = Command::new(path(name))
+        Example::start_program(path(name), args)
+    }
+
+    /// Starts an example that is a package of its own.
+    pub(crate) fn start_program(program: PathBuf, args: &[&str]) -> (Example, SocketAddr) {
+        let mut child = Command::new(program)
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
