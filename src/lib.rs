@@ -23,9 +23,9 @@
 //!
 //! # Guide
 //! [Stopping](guide::stopping) · [promises](guide::promises), with the tests that check them ·
-//! [limits](guide::limits) · [recipes](guide::recipes) · [platforms](guide::platforms) ·
-//! [restarts](guide::restarts) · [security](guide::security) · [coming from
-//! tiny_http](guide::from_tiny_http)
+//! [limits](guide::limits) · [recipes](guide::recipes) · [with other crates](guide::with_crates) ·
+//! [platforms](guide::platforms) · [restarts](guide::restarts) · [security](guide::security) ·
+//! coming from [tiny_http](guide::from_tiny_http) or [rouille](guide::from_rouille)
 //!
 //! # Reading the source
 //!
@@ -122,6 +122,10 @@ pub mod guide {
     pub mod recipes {}
 
     #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/with_crates.md")]
+    pub mod with_crates {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/platforms.md")]
     pub mod platforms {}
 
@@ -136,6 +140,10 @@ pub mod guide {
     #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/from_tiny_http.md")]
     pub mod from_tiny_http {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/from_rouille.md")]
+    pub mod from_rouille {}
 }
 
 // A program with a copy of this in its own tree may not use all of them.

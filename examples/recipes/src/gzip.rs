@@ -44,12 +44,8 @@ pub fn accepts_gzip(req: &Request<'_>) -> bool {
         }
         for element in String::from_utf8_lossy(value).split(',') {
             let mut parts = element.split(';').map(str::trim);
-            match parts
-                .next()
-                .unwrap_or_default()
-                .to_ascii_lowercase()
-                .as_str()
-            {
+            let coding = parts.next().unwrap_or_default().to_ascii_lowercase();
+            match coding.as_str() {
                 "gzip" | "x-gzip" => by_name = Some(is_accepted(parts)),
                 "*" => by_wildcard = is_accepted(parts),
                 _ => {}

@@ -274,6 +274,21 @@ fn a_request_body_that_fails_keeps_its_status() {
     }
 }
 
+#[test]
+fn an_early_answer_to_a_body_that_is_still_sent_is_lost() {
+    let upstream = Upstream::new();
+    let front = Front::of(upstream.addr());
+    let mut client = front.client();
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\nx");
+    let (mut stream, _) = upstream.accept("\r\n\r\n");
+    stream
+        .write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    drop(stream); // a reset, as not all has been read
+    client.say(&"x".repeat(199_999));
+    assert_eq!(client.response().status, 502);
+}
+
 // Responses
 
 #[test]
@@ -371,6 +386,19 @@ fn a_response_is_passed_on_while_it_comes() {
     assert_eq!(client.take(14), b"9\r\ndata: 2\n\n\r\n");
     drop(send);
     assert_eq!(client.take(5), b"0\r\n\r\n");
+}
+
+#[test]
+fn interim_responses_are_left_out() {
+    let upstream = Upstream::new().answer_once(
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    );
+    let front = Front::of(upstream);
+    let mut client = front.client();
+    client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = client.response();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hi"));
+    assert_eq!(answer.header("link"), None);
 }
 
 #[test]
