@@ -92,7 +92,7 @@ fn spool(
     Ok(spooled)
 }
 
-/// Creates a file under a name that no client can choose or guess the meaning of.
+/// Creates a file under a name that no client can choose.
 fn create_file(directory: &Path) -> io::Result<(File, PathBuf)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {

@@ -210,7 +210,7 @@ fn a_body_that_fails_keeps_its_status_and_leaves_no_file() {
     let directory = Directory::new("failed");
     let builder = Server::builder().body_timeout(Duration::from_millis(200));
     let server = serve(builder, &directory);
-    let begin = format!("{FILE}data");
+    let begin = format!("{FILE}{}", "x".repeat(40_000)); // so that there is a file
     let cases = [
         (2_000_000_000, false, 413, "larger than the limit"),
         (100_000, false, 408, "too slow"),
