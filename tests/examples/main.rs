@@ -9,6 +9,7 @@
 mod support;
 
 mod access_log;
+mod app;
 mod countdown;
 mod dashboard;
 mod files;
