@@ -2,50 +2,52 @@
 //! is cut at once, while the host process keeps running. It uses std alone: no dependency, no
 //! `unsafe`, no async.
 //!
+//! A handler takes a [`Request`], and returns a [`Response`] or an [`Error`]:
+//!
 //! ```
-//! let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
-//! server.destroy(); // the port is closed, every connection is cut, and the process keeps running
-//! # Ok::<(), std::io::Error>(())
+//! use hardstop::{Error, Request, Response, Server};
+//!
+//! fn hello(req: &mut Request<'_>) -> Result<Response, Error> {
+//!     match req.route() {
+//!         ("GET", "/hello") => {
+//!             let name = req.query_value("name").unwrap_or_else(|| String::from("world"));
+//!             Ok(Response::text(format!("hello, {name}\n")))
+//!         }
+//!         _ => Err(Error::new(404, "no such page")),
+//!     }
+//! }
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let server = Server::builder()
+//!         .on_event(|event| eprintln!("{event}")) // shows every failure, and all else
+//!         .bind("127.0.0.1:0")?
+//!         .spawn(hello)?;
+//!     println!("listening on http://{}/hello", server.local_addr());
+//!     server.destroy(); // closes the port and cuts every connection
+//!     Ok(())
+//! }
 //! ```
+//!
+//! Each connection has a thread, on which the handler is called for one request after the other. A
+//! handler that takes long asks its [`CancelToken`]. [`Builder`] has the settings, and the hook
+//! that receives every [`Event`]. In a unit test, [`Builder::answer`] calls a handler without a
+//! port.
 //!
 //! A [`Server`] has its port open. [`Server::run`] serves on the caller's thread. [`Server::spawn`]
 //! returns a [`Running`], whose drop destroys the server. A [`Handle`] stops it from any thread:
 //!
 //! ```text
-//! bind ─ run, spawn ─▶ Accepting ─ drain, shutdown ─▶ Draining ─ connections end ─▶ wait returns
-//!                          └─────── destroy ──────────────┴─▶ Destroyed ─ handlers end ─┘
+//! bind ──▶ Accepting ── drain, shutdown ──▶ Draining ── connections end ──┐
+//!              │                               │                          ▼
+//!              └─────────── destroy ───────────┴─▶ Destroyed ──▶ wait returns
 //! ```
-//!
-//! Each connection has a thread. On it, the handler is called with a [`Request`], and returns a
-//! value that converts into a [`Response`]. A handler that takes long asks its [`CancelToken`].
-//! [`Builder`] has the settings, and the hook that receives every [`Event`]. In a unit test,
-//! [`Builder::answer`] calls a handler without a port.
 //!
 //! # Guide
 //! [Stopping](guide::stopping) · [promises](guide::promises), with the tests that check them ·
 //! [limits](guide::limits) · [recipes](guide::recipes) · [with other crates](guide::with_crates) ·
-//! [platforms](guide::platforms) · [restarts](guide::restarts) · [security](guide::security) ·
-//! coming from [tiny_http](guide::from_tiny_http) or [rouille](guide::from_rouille)
-//!
-//! # Reading the source
-//!
-//! In about an hour, in this order, from below. Each file begins with what always holds in it, and
-//! uses only what stands above it in this list. The questions are what to look for.
-//!
-//! 1. `sys/`: what differs between systems, which is the listener, sockets, locks and panics. What
-//!    may block?
-//! 2. `proto/`: parsing and encoding, which is pure: bytes in, values out. What could another
-//!    reader understand differently? What grows without a limit?
-//! 3. `error`, `event`, `config`: what fails, what is reported, and the settings. Everything else
-//!    moves these states and reasons.
-//! 4. `lifecycle/`: the heart, which is the registry, its one lock, and the calls that stop. Is a
-//!    socket ever open but unknown? Is anything of the user's called under the lock?
-//! 5. `conn/`: one connection's thread, from its socket to its lingering end. Can an unread body
-//!    become a request? Does a panic get past it? Which wait has no clock?
-//! 6. `accept`, `server`: the accept loop, and a server's owner. Is every thread joined?
-//! 7. `answer`: a handler called without a port, in tests. What is not as on a socket?
-//!
-//! The threat model, with the test for each defence, is in [`guide/security.md`](guide::security).
+//! [platforms](guide::platforms) · [restarts](guide::restarts) · [security](guide::security), with
+//! the threat model · coming from [tiny_http](guide::from_tiny_http) or
+//! [rouille](guide::from_rouille) · [reading the source](guide::reading)
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use)]
@@ -144,6 +146,10 @@ pub mod guide {
     #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("guide/from_rouille.md")]
     pub mod from_rouille {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("guide/reading.md")]
+    pub mod reading {}
 }
 
 // A program with a copy of this in its own tree may not use all of them.
