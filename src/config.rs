@@ -274,7 +274,6 @@ impl Hooks {
 
 impl EventHook {
     /// Reports an event, which is made only if there is a hook.
-    #[inline] // every request asks for the hook
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         match &self.0 {
             Some(hook) => report(&**hook, event()),

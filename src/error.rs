@@ -28,10 +28,10 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// - 400: it ended early, is malformed, or is not the text that was asked for;
 /// - 408: it came more slowly than `body_timeout` or `min_rate` allow;
 /// - 413: it is larger than its limit, or a form with too many fields;
-/// - 415: `read_form` of another content type;
-/// - 503, with a `Retry-After` of one second: a drain has cut it short.
+/// - 415: `read_form` of another content type.
 ///
-/// It fails with [`Error::Cut`] if the connection is cut, and with [`Error::Io`] if it breaks.
+/// It fails with [`Error::Unavailable`] if a drain cuts it short, with [`Error::Cut`] if the
+/// connection is cut, and with [`Error::Io`] if it breaks.
 ///
 /// # Early answers
 /// A [`Response`](super::Response) converts into an error as well. So an answer with headers leaves
@@ -149,6 +149,16 @@ pub enum Error {
         /// alone.
         reason: Cow<'static, str>,
     },
+    /// The client gets a 503, this text, and a `Retry-After` of one second: soon there may be a
+    /// place for it, or another server.
+    ///
+    /// It is the library's own, for a request that a drain cuts short, and for a client that finds
+    /// no place. For a 503 of your own, see [`with_header`](Error::with_header).
+    #[non_exhaustive]
+    Unavailable {
+        /// The text.
+        reason: &'static str,
+    },
     /// The connection has been cut, for example by a destroy. Nobody is left to get an answer.
     Cut,
     /// The client gets a 500. The text of the error goes to the event hook, and never to the
@@ -170,6 +180,18 @@ impl Error {
         Error::Refused {
             status: status.into(),
             reason: reason.into(),
+        }
+    }
+
+    /// Returns the error for a request of which no more can be read: either a stop has ended the
+    /// reading side, or the client has ended its own.
+    pub(crate) fn ended_early(is_stopped: bool) -> Error {
+        if is_stopped {
+            Error::Unavailable {
+                reason: "the server is stopping",
+            }
+        } else {
+            Error::new(400, "the request ended early")
         }
     }
 
@@ -195,7 +217,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Error::Refused { status, .. } => *status,
-            Error::Cut => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Unavailable { .. } | Error::Cut => StatusCode::SERVICE_UNAVAILABLE,
             Error::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Early(early) => early.0.status,
         }
@@ -211,10 +233,11 @@ impl fmt::Display for Error {
         match self {
             Error::Refused { status, reason } if reason.is_empty() => status.fmt(f),
             Error::Refused { reason, .. } => f.write_str(reason),
+            Error::Unavailable { reason } => f.write_str(reason),
             Error::Cut => f.write_str("the connection has been cut"),
             Error::Io(error) => error.fmt(f),
-            Error::Early(early) => match &early.0.reason {
-                Some(reason) => f.write_str(reason),
+            Error::Early(early) => match &early.0.failure {
+                Some(failure) => failure.fmt(f),
                 None => early.0.status.fmt(f),
             },
         }
@@ -227,7 +250,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io(error) => error.source(),
-            Error::Refused { .. } | Error::Cut | Error::Early(_) => None,
+            Error::Refused { .. } | Error::Unavailable { .. } | Error::Cut | Error::Early(_) => {
+                None
+            }
         }
     }
 }
@@ -263,7 +288,7 @@ impl From<Error> for io::Error {
                 status: StatusCode::REQUEST_TIMEOUT,
                 ..
             } => io::ErrorKind::TimedOut,
-            Error::Refused { .. } => io::ErrorKind::InvalidData,
+            Error::Refused { .. } | Error::Unavailable { .. } => io::ErrorKind::InvalidData,
             Error::Early(_) => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
@@ -276,31 +301,33 @@ pub struct EarlyResponse(Box<Early>);
 /// It is boxed, so that it does not make every other [`Error`] larger.
 struct Early {
     status: StatusCode,
-    /// The text of the error that the response was made from, if it was.
-    reason: Option<String>,
+    /// The error that the response was made from, if it was.
+    failure: Option<Box<Error>>,
     /// The response. An error can be shared by threads, and a response cannot. The lock, which is
     /// never taken, makes up for that.
     response: Mutex<Box<dyn Any + Send>>,
 }
 
 impl EarlyResponse {
-    /// Keeps a response, as a value of any type.
+    /// Keeps a response, as a value of any type, and the error that it was made from.
     pub(crate) fn new(
         status: StatusCode,
-        reason: Option<String>,
+        failure: Option<Box<Error>>,
         response: impl Any + Send,
     ) -> EarlyResponse {
         EarlyResponse(Box::new(Early {
             status,
-            reason,
+            failure,
             response: Mutex::new(Box::new(response)),
         }))
     }
 
-    /// Returns the value that was kept.
-    pub(crate) fn into_any(self) -> Box<dyn Any + Send> {
-        let response = self.0.response.into_inner();
-        response.unwrap_or_else(PoisonError::into_inner)
+    /// Returns the value that was kept, and the error.
+    pub(crate) fn into_parts(self) -> (Box<dyn Any + Send>, Option<Box<Error>>) {
+        let early = *self.0;
+        let response = early.response.into_inner();
+        let response = response.unwrap_or_else(PoisonError::into_inner);
+        (response, early.failure)
     }
 }
 
@@ -308,7 +335,7 @@ impl fmt::Debug for EarlyResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EarlyResponse")
             .field("status", &self.0.status)
-            .field("reason", &self.0.reason)
+            .field("failure", &self.0.failure)
             .finish_non_exhaustive()
     }
 }

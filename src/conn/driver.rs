@@ -148,7 +148,9 @@ impl Connection<'_> {
     fn serve(&mut self, handler: &Handler<'_>) -> Result<UpgradeFn, CloseReason> {
         let entry = self.entry();
         if entry.is_refused() && !self.registration.registry.find_place(entry) {
-            let error = Error::unavailable("too many connections, try again soon");
+            let error = Error::Unavailable {
+                reason: "too many connections, try again soon",
+            };
             return Err(self.reject(error));
         }
         let mut step = Step::Wait(ConnectionState::New);

@@ -22,8 +22,7 @@ impl Error {
     /// ```
     ///
     /// Without a `Retry-After`, the client of a 429 or a 503 decides when to try again, and many
-    /// wait longer each time. The library's own 503s say one second. They are for a client that
-    /// finds no place, and for a request that a drain cuts short.
+    /// wait longer each time. The library's own [`Error::Unavailable`] says one second.
     #[doc(alias("retry_after", "www_authenticate"))]
     pub fn with_header(self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Error {
         if let Error::Cut = self {
@@ -31,37 +30,23 @@ impl Error {
         }
         Response::from(self).with_header(name, value).into()
     }
-
-    /// Returns the library's own 503. Its request has not been handled, and soon there may be a
-    /// place for it, or another server.
-    pub(super) fn unavailable(reason: &'static str) -> Error {
-        let mut response = response_to(Error::new(503, reason));
-        response.push_field(b"Retry-After", b"1");
-        response.into()
-    }
-
-    /// Returns the error for a request of which no more can be read: either a stop has ended the
-    /// reading side, or the client has ended its own.
-    pub(super) fn ended_early(is_stopped: bool) -> Error {
-        if is_stopped {
-            Error::unavailable("the server is stopping")
-        } else {
-            Error::new(400, "the request ended early")
-        }
-    }
 }
 
-/// The client gets the error's status and, if it is [`Error::Refused`], its text. Headers can be
-/// added. The error goes to the event hook. An [`Error::Early`] is taken apart: its response is
-/// what was put in.
+/// The client gets the error's status and, if it is [`Error::Refused`] or [`Error::Unavailable`],
+/// its text. Headers can be added. The error goes to the event hook. An [`Error::Early`] is taken
+/// apart: its response is what was put in.
 impl From<Error> for Response {
     fn from(error: Error) -> Response {
         let early = match error {
             Error::Early(early) => early,
             failure => return response_to(failure),
         };
-        match early.into_any().downcast::<Response>() {
-            Ok(response) => *response,
+        let (response, failure) = early.into_parts();
+        match response.downcast::<Response>() {
+            Ok(mut response) => {
+                response.failure = failure;
+                *response
+            }
             // No other type is put in.
             Err(_) => Response::from(StatusCode::INTERNAL_SERVER_ERROR),
         }
@@ -71,12 +56,19 @@ impl From<Error> for Response {
 /// Returns the response to a failed request.
 fn response_to(failure: Error) -> Response {
     let status = failure.status();
-    let mut response = match &failure {
-        Error::Refused { reason, .. } if !reason.is_empty() => {
-            Response::text(format!("{status}: {reason}\n")).with_status(status)
-        }
-        _ => Response::from(status),
+    let reason: &str = match &failure {
+        Error::Refused { reason, .. } => reason,
+        Error::Unavailable { reason } => reason,
+        Error::Cut | Error::Io(_) | Error::Early(_) => "",
     };
+    let mut response = if reason.is_empty() {
+        Response::from(status)
+    } else {
+        Response::text(format!("{status}: {reason}\n")).with_status(status)
+    };
+    if let Error::Unavailable { .. } = failure {
+        response.push_field(b"Retry-After", b"1");
+    }
     response.failure = Some(Box::new(failure));
     response
 }
@@ -86,9 +78,9 @@ fn response_to(failure: Error) -> Response {
 /// It may have any body, and may be an [`upgrade`](Response::upgrade). No event reports it as a
 /// failure, unless it was made from an error.
 impl From<Response> for Error {
-    fn from(response: Response) -> Error {
-        let reason = response.error().map(Error::to_string);
-        Error::Early(EarlyResponse::new(response.status, reason, response))
+    fn from(mut response: Response) -> Error {
+        let failure = response.failure.take();
+        Error::Early(EarlyResponse::new(response.status, failure, response))
     }
 }
 
