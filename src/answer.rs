@@ -42,13 +42,13 @@ impl Builder {
     /// let request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nworld";
     /// let greeting = String::from("hello"); // a handler may borrow
     /// let answers = Server::builder().answer(request, |req| greet(req, &greeting))?;
-    /// assert_eq!(answers[0].status().as_u16(), 200);
+    /// assert_eq!(answers[0].status(), 200);
     /// assert_eq!(answers[0].header("Content-Length"), Some("13"));
     /// assert_eq!(answers[0].text(), "hello, world!");
     ///
     /// let builder = Server::builder().max_body_bytes(4);
     /// let answers = builder.answer(request, |req| greet(req, &greeting))?;
-    /// assert_eq!(answers[0].status().as_u16(), 413);
+    /// assert_eq!(answers[0].status(), 413);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///

@@ -244,15 +244,14 @@ impl fmt::Display for Error {
     }
 }
 
-/// The source of [`Error::Io`] is that of the error in it, whose own text is already that of this
-/// one.
+/// The source of an error in [`Error::Io`] or [`Error::Early`] is this one's source: its own text is
+/// already this one's.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io(error) => error.source(),
-            Error::Refused { .. } | Error::Unavailable { .. } | Error::Cut | Error::Early(_) => {
-                None
-            }
+            Error::Early(early) => early.0.failure.as_ref()?.source(),
+            Error::Refused { .. } | Error::Unavailable { .. } | Error::Cut => None,
         }
     }
 }

@@ -204,6 +204,10 @@ fn the_source_of_an_error_is_that_of_the_error_in_it() {
             Error::from(io::Error::new(ErrorKind::Other, Outer(disk()))),
             Some("the disk is gone"),
         ),
+        (
+            Error::internal(Outer(disk())).with_header("A", "b"),
+            Some("the disk is gone"),
+        ),
         (Error::from(disk()), None),
         (Error::new(404, "a"), None),
         (Error::Cut, None),
