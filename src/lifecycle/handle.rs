@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 /// A handle that can stop the server from any thread, and says what the server is doing.
 ///
 /// It is cheap to clone, and every clone stands for the same server. A handle does not keep the
-/// server alive, and dropping it does nothing: only the drop of the owner, a
-/// [`Server`](super::super::Server) or a [`Running`](super::super::Running), stops the server.
+/// server alive, and dropping it does nothing. What destroys the server when it is dropped is its
+/// owner: a [`Server`](super::super::Server) that has not run, or a
+/// [`Running`](super::super::Running).
 ///
 /// Every method can be called from any thread at any time, including from handlers and from the
-/// event hook. Methods that wait ([`wait`](Handle::wait), [`wait_timeout`](Handle::wait_timeout)
-/// and [`shutdown`](Handle::shutdown)) return at once on the server's own threads.
+/// event hook. Methods that wait for the end ([`wait`](Handle::wait),
+/// [`wait_timeout`](Handle::wait_timeout) and [`shutdown`](Handle::shutdown)) return at once on the
+/// server's own threads.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) registry: Arc<Registry>,

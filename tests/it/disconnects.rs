@@ -240,7 +240,7 @@ fn a_drain_hides_no_end_of_a_request_that_it_has_found_running() {
     let mut client = Client::connect(running.local_addr());
     client.say(WAIT);
     assert!(seen.recv_timeout(SOON).unwrap(), "it was there");
-    running.handle().drain();
+    running.drain();
     drop(client);
     assert!(seen.recv_timeout(LONG).unwrap());
     assert_ends(&running);
@@ -273,7 +273,7 @@ fn drain_before_idle(request: &str) -> (Running, Client, Receiver<bool>) {
     client.say(GET);
     arrivals.recv_timeout(SOON).unwrap();
     client.say(request);
-    running.handle().drain();
+    running.drain();
     drop(open);
     (running, client, seen)
 }
@@ -314,7 +314,7 @@ fn a_reset_that_a_look_has_seen_is_still_reported() {
     client.stream.peek(&mut [0]).unwrap();
     client.say(WAIT);
     until("the handler runs", || {
-        let open = running.handle().connections();
+        let open = running.connections();
         open.iter()
             .any(|info| info.path.as_deref() == Some("/wait"))
     });
