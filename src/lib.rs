@@ -19,7 +19,7 @@
 //!
 //! fn main() -> std::io::Result<()> {
 //!     let server = Server::builder()
-//!         .on_event(|event| eprintln!("{event}")) // shows every failure, and all else
+//!         .on_event(|event| eprintln!("{event}")) // prints each request and each failure
 //!         .bind("127.0.0.1:0")?
 //!         .spawn(hello)?;
 //!     println!("listening on http://{}/hello", server.local_addr());
