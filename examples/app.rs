@@ -81,8 +81,8 @@ impl Lamp {
             ("POST", _) => {}
             _ => return Err(not_allowed("GET, HEAD, POST")),
         }
-        let password = field(req, "password")?;
-        if password != self.password {
+        let form = req.body().read_form()?;
+        if form.required("password")? != self.password {
             return Err(Error::new(403, "the password is wrong"));
         }
         let session = unguessable();
@@ -124,9 +124,8 @@ impl Lamp {
     }
 
     fn set_brightness(&self, req: &mut Request<'_>) -> Result<Response, Error> {
-        let brightness = field(req, "brightness")?.parse();
-        let brightness = brightness.map_err(|_| Error::new(400, "brightness is not 0 to 255"))?;
-        self.brightness.store(brightness, SeqCst);
+        let form = req.body().read_form()?;
+        self.brightness.store(form.parse("brightness")?, SeqCst);
         // The browser gets the page with GET, so that reloading it does not send the form again.
         Ok(Response::redirect("/"))
     }
@@ -154,14 +153,6 @@ impl Lamp {
         }
         Ok(Response::new(204))
     }
-}
-
-/// Returns a field of the form in the body.
-fn field(req: &mut Request<'_>, name: &str) -> Result<String, Error> {
-    let form = req.body().read_form()?;
-    let field = form.into_iter().find(|(each, _)| each == name);
-    let (_, value) = field.ok_or_else(|| Error::new(400, format!("{name} is missing")))?;
-    Ok(value)
 }
 
 /// Returns a page that is neither kept by a browser nor framed by another page.

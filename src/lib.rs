@@ -19,7 +19,7 @@
 //!
 //! fn main() -> std::io::Result<()> {
 //!     let server = Server::builder()
-//!         .on_event(|event| eprintln!("{event}")) // prints each request and each failure
+//!         .on_event(|event| eprintln!("{event}")) // prints each event as a line
 //!         .bind("127.0.0.1:0")?
 //!         .spawn(hello)?;
 //!     println!("listening on http://{}/hello", server.local_addr());
@@ -157,7 +157,7 @@ pub mod guide {
 pub use self::{
     answer::Answer,
     config::Builder,
-    conn::{Body, BodyWriter, Lease, Request, Response, ResponseBody, Upgraded},
+    conn::{Body, BodyWriter, Form, Lease, Request, Response, ResponseBody, Upgraded},
     error::{EarlyResponse, Error},
     event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event, Phase},
     lifecycle::{CancelToken, Handle, Outcome},

@@ -7,6 +7,7 @@ use super::super::error::Error;
 use super::super::event::CloseReason;
 use super::super::proto::{self, BodyDecoder, BodyLength, BodyState, Directives, StatusCode};
 use super::super::sys::sync::time_until;
+use super::form::Form;
 use super::rate::MinRate;
 use super::stream::{IoEnd, Stream};
 use std::fmt;
@@ -156,14 +157,17 @@ impl Body<'_> {
         }
     }
 
-    /// Reads the rest of the body as the names and values of a form, decoded, in their order.
+    /// Reads the rest of the body as the fields of a form, `application/x-www-form-urlencoded`.
+    ///
+    /// A form with files, `multipart/form-data`, needs a crate: see
+    /// [with other crates](super::super::guide::with_crates).
     ///
     /// # Errors
     /// As for [`read_to_vec`](Body::read_to_vec); 415 if the content type is not
     /// `application/x-www-form-urlencoded`; and 413 if there are more fields than
     /// [`Builder::max_form_fields`](super::super::Builder::max_form_fields) allows. The fields are
     /// counted before memory is taken for them.
-    pub fn read_form(&mut self) -> Result<Vec<(String, String)>, Error> {
+    pub fn read_form(&mut self) -> Result<Form, Error> {
         if !self.exchange.directives.is_form {
             return Err(Error::new(415, "the content type is not that of a form"));
         }
@@ -175,7 +179,7 @@ impl Body<'_> {
                 format!("the form has more than {max} fields"),
             ));
         }
-        Ok(proto::pairs(&text).collect())
+        Ok(Form::new(proto::pairs(&text).collect()))
     }
 
     fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Error> {

@@ -2,7 +2,7 @@
 //!
 //! `driver` is the loop over its steps, `respond` is how it answers, `linger` is how it ends after
 //! a last response, and `connection` is what they share. Below them are what a handler sees
-//! (`request`, `body`) and returns (`response` with `response_parts`, `response_body`, `file_body`,
+//! (`request`, `body`, `form`) and returns (`response` with `response_parts`, `response_body`, `file_body`,
 //! `conditional`, `body_writer`, `early_response` and `upgrade`), and what carries the bytes
 //! (`stream`, `rate`, `date`, `transport`).
 
@@ -14,6 +14,7 @@ mod date;
 mod driver;
 mod early_response;
 mod file_body;
+mod form;
 mod linger;
 mod rate;
 mod request;
@@ -30,6 +31,7 @@ pub(crate) use self::transport::Transport;
 pub use self::{
     body::Body,
     body_writer::BodyWriter,
+    form::Form,
     request::Request,
     response::Response,
     response_body::ResponseBody,

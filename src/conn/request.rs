@@ -209,10 +209,7 @@ impl<'a> Request<'a> {
     ///         )),
     ///         ("POST", "/login") => {
     ///             let form = req.body().read_form()?;
-    ///             let is_right = |(name, value): &(String, String)| {
-    ///                 name == "password" && value == password
-    ///             };
-    ///             if !form.iter().any(is_right) {
+    ///             if form.required("password")? != password {
     ///                 return Err(Error::new(403, "this is not the password"));
     ///             }
     ///             // No script can read it, and no other site's page sends it along.

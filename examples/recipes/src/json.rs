@@ -2,7 +2,6 @@
 
 use hardstop::{Error, Request, Response};
 use serde::{de::DeserializeOwned, Serialize};
-use std::io;
 
 /// Reads the request's body as JSON.
 ///
@@ -26,6 +25,6 @@ pub fn read_json<T: DeserializeOwned>(req: &mut Request<'_>) -> Result<T, Error>
 /// # Errors
 /// Fails, with a 500, if the value cannot be serialized, such as a map whose keys are no strings.
 pub fn json(value: &impl Serialize) -> Result<Response, Error> {
-    let text = serde_json::to_string(value).map_err(io::Error::from)?;
+    let text = serde_json::to_string(value).map_err(Error::internal)?;
     Ok(Response::json(text))
 }
