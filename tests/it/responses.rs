@@ -9,6 +9,7 @@ mod layers;
 mod parts;
 mod readers;
 mod unsent;
+mod versions;
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses};
