@@ -193,6 +193,9 @@ impl Server {
     /// # Errors
     /// Fails if the system has no thread for it. The port is closed then, and the handler and the
     /// hooks have been dropped.
+    ///
+    /// # Panics
+    /// If it fails, a panic in the drop of the handler is passed on.
     pub fn spawn<F, R>(self, handler: F) -> io::Result<Running>
     where
         F: Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
@@ -200,19 +203,39 @@ impl Server {
     {
         let handle = self.handle();
         handle.registry.runner_starts();
-        // Without a thread, both are dropped here: the handler first, as the server says that it
-        // has ended.
-        let parts = (handler, self);
+        let unspawned = Unspawned {
+            handle: Some(self.handle()),
+        };
+        // Without a thread, these are dropped here, in this order: the server says that it has
+        // ended when it is dropped.
+        let parts = (unspawned, handler, self);
         let thread = thread::Builder::new()
             .name(String::from("hardstop-accept"))
             .spawn(move || {
-                let (handler, server) = parts;
+                let (mut unspawned, handler, server) = parts;
+                unspawned.handle = None;
                 server.run(handler);
             })?;
         Ok(Running {
             handle,
             thread: Mutex::new(Some(thread)),
         })
+    }
+}
+
+/// Ends a server for which there is no thread, before its handler and its hooks are dropped: these
+/// are the user's code, and may ask the server for anything.
+struct Unspawned {
+    /// `None` once there is a thread.
+    handle: Option<Handle>,
+}
+
+impl Drop for Unspawned {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.registry.runner_leaves();
+            handle.destroy();
+        }
     }
 }
 

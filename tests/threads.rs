@@ -7,9 +7,10 @@
 
 mod support;
 
-use hardstop::{Event, Response, Server};
+use hardstop::{Event, Handle, Outcome, Phase, Response, Server};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -102,6 +103,17 @@ fn a_server_without_threads_reports_it_and_keeps_serving() {
     );
 }
 
+/// Asks its server, when it is dropped, whether that has ended.
+struct AsksWhenDropped(Handle, SyncSender<(bool, Outcome, Phase)>);
+
+impl Drop for AsksWhenDropped {
+    fn drop(&mut self) {
+        let AsksWhenDropped(handle, answers) = self;
+        let answer = (handle.wait(), handle.shutdown(SOON), handle.phase());
+        answers.send(answer).unwrap();
+    }
+}
+
 #[test]
 fn a_server_without_its_first_thread_drops_the_handler_and_the_hooks() {
     let name = "a_server_without_its_first_thread_drops_the_handler_and_the_hooks";
@@ -124,11 +136,15 @@ fn a_server_without_its_first_thread_drops_the_handler_and_the_hooks() {
     let server = builder.bind("127.0.0.1:0").unwrap();
     let (handle, addr) = (server.handle(), server.local_addr());
     let mut client = Client::connect(addr);
+    let (sender, asked) = mpsc::sync_channel(1);
+    let asks = AsksWhenDropped(handle.clone(), sender);
     let spawned = server.spawn(move |_| {
-        let _owned = &in_handler;
+        let _owned = (&in_handler, &asks);
         "hello"
     });
     assert!(spawned.is_err(), "a stack of 8 GiB fits into 1 GB");
+    let ended = (false, Outcome::Pending, Phase::Destroyed);
+    assert_eq!(asked.recv(), Ok(ended), "in the drop of the handler");
     Arc::try_unwrap(shared).expect("only the test has it");
     assert!(handle.wait(), "at once");
     client.expect_end();
@@ -174,7 +190,7 @@ fn ended_threads_of_upgraded_streams_free_their_stacks() {
         return;
     }
     let stack = 40 << 20; // more than the system caches for the next thread
-    let (sender, streams) = std::sync::mpsc::channel();
+    let (sender, streams) = mpsc::channel();
     let builder = Server::builder().stack_size(stack);
     let server = builder.bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |_| {

@@ -92,6 +92,16 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Fails if a look has found the connection broken, as the system has reported that once.
+    fn unless_lost(&self) -> io::Result<()> {
+        if self.is_lost.get() {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        Ok(())
+    }
+}
+
 /// Returns how long the handshake may take.
 fn handshake_timeout(registration: &Registration) -> Option<Duration> {
     let timeout = registration.registry.config.header_timeout;
@@ -157,6 +167,7 @@ fn make_transport(
 
 impl Transport for Socket {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.unless_lost()?;
         let entry = &self.entry;
         // A drain ends the reading side as well, so its reason counts.
         let is_stopped = || entry.end_reason().is_some();
@@ -176,6 +187,7 @@ impl Transport for Socket {
     }
 
     fn send_within(&mut self, bytes: &[u8], limit: Option<Duration>) -> io::Result<usize> {
+        self.unless_lost()?;
         let entry = &self.entry;
         let n = match &mut self.wrapped {
             Some(wrapped) => {

@@ -19,8 +19,8 @@
 //!    closing one may: with `SO_LINGER`, which a socket inherits from its listener, until the
 //!    client has taken everything. So sockets are closed, and the files of Unix sockets removed,
 //!    after the lock has been released.
-//! 7. Nothing of the user's is kept in here. The server's owner has the handler and the hooks, which
-//!    may own a handle, and with it this registry.
+//! 7. Nothing of the user's is kept in here. The server's owner has the handler and the hooks,
+//!    which may own a handle, and with it this registry.
 //!
 //! # Lock order
 //!
@@ -30,7 +30,7 @@
 use super::super::config::{Config, EventHook};
 use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, Event, Phase};
 use super::super::sys::listener::Listener;
-use super::super::sys::panic::current_thread_id;
+use super::super::sys::panic::{self, current_thread_id};
 use super::super::sys::socket::shut_down;
 use super::super::sys::sync::{lock, time_until};
 use super::endings::EndingCount;
@@ -417,7 +417,8 @@ impl Drop for Registration {
         if let Some(event) = closed {
             events.emit(|| event);
         }
-        drop(events);
+        // This may be the last one, as after `Builder::answer`, and its drop is the user's code.
+        let _ = panic::catch(move || drop(events));
 
         let mut state = self.registry.lock();
         if let Some(at) = state.position(id) {

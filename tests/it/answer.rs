@@ -255,6 +255,21 @@ fn an_upgrade_is_what_a_client_of_a_port_receives() {
 }
 
 #[test]
+fn what_follows_an_upgrade_is_no_response_whatever_the_method() {
+    for written in ["\u{1}hi", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"] {
+        let bytes = UPGRADE.replacen("GET", "HEAD", 1);
+        let handler = |_: &mut Request<'_>| {
+            Response::upgrade("echo", move |mut stream| {
+                stream.write_all(written.as_bytes()).unwrap();
+            })
+        };
+        let answers = Server::builder().answer(bytes, handler).unwrap();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(said(&answers[0]), (101, String::from(written)));
+    }
+}
+
+#[test]
 fn an_answer_has_the_decoded_body_and_the_bytes() {
     let bytes = "GET /chunks HTTP/1.1\r\nHost: x\r\n\r\nHEAD /large HTTP/1.1\r\nHost: x\r\n\r\n\
                  GET /broken HTTP/1.1\r\nHost: x\r\n\r\n";

@@ -101,6 +101,7 @@ fn an_invalid_header_of_an_error_gets_its_client_a_500() {
     let answer = client.response();
     assert_eq!(answer.status, 500);
     assert!(!answer.head.contains("Evil"), "{}", answer.head);
+    assert_eq!(events.take_failure(), "who");
     let why = "a field value in the response has a control byte: encode it";
     assert_eq!(events.take_failure(), why);
 }
@@ -243,6 +244,7 @@ fn an_internal_error_is_reported_and_its_client_gets_a_bare_500() {
             "/io" => Error::internal(io::Error::new(ErrorKind::Other, "secret")),
             // It is a 500 whatever the error is.
             "/own" => Error::internal(Error::new(404, "secret")),
+            "/own-io" => io::Error::from(Error::internal(Error::new(404, "secret"))).into(),
             "/header" => Error::internal("secret").with_header("X", "y"),
             "/any" => Error::internal(Anything("secret".into())),
             _ => Error::from(io::Error::new(ErrorKind::Other, "secret")),
@@ -254,6 +256,7 @@ fn an_internal_error_is_reported_and_its_client_gets_a_bare_500() {
         "/string",
         "/io",
         "/own",
+        "/own-io",
         "/header",
         "/any",
         "/question-mark",

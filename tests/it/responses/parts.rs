@@ -113,6 +113,17 @@ fn a_removed_header_is_not_sent_and_the_others_are() {
 }
 
 #[test]
+fn the_protocol_of_an_upgrade_cannot_be_removed() {
+    let server = serve(|_| Response::upgrade("echo", drop).without_header("Upgrade"));
+    let mut client = Client::connect(server.local_addr());
+    client.say("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    let answer = client.head_response();
+    assert_eq!(answer.status, 101);
+    assert_eq!(answer.header("upgrade").as_deref(), Some("echo"));
+    assert_eq!(answer.header("connection").as_deref(), Some("upgrade"));
+}
+
+#[test]
 fn a_replaced_body_is_framed_as_if_it_had_been_the_first_one() {
     type Make = fn() -> Response;
     let head = |method: &str, make: Make| {
