@@ -90,10 +90,9 @@ impl Socket {
             write_timeout: config.write_timeout,
         }))
     }
-}
 
-impl Socket {
-    /// Fails if a look has found the connection broken, as the system has reported that once.
+    /// Fails if a look has found the connection broken. The system reports that once only, and the
+    /// look has taken the report.
     fn unless_lost(&self) -> io::Result<()> {
         if self.is_lost.get() {
             return Err(ErrorKind::ConnectionReset.into());
