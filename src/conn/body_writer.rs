@@ -61,6 +61,19 @@ impl<'a> BodyWriter<'a> {
         }
     }
 
+    /// Returns whether the client has closed the connection, or the connection has been cut: see
+    /// [`Request::is_disconnected`](super::Request::is_disconnected), and its limits.
+    ///
+    /// A closure that waits for something to write asks it now and then, because only a write would
+    /// fail otherwise. It is false for a writer of
+    /// [`ResponseBody::write_to`](super::ResponseBody::write_to), which may lead anywhere.
+    pub fn is_disconnected(&self) -> bool {
+        match &self.out {
+            Out::Connection(wire) => wire.stream.is_disconnected(),
+            Out::Writer(_) => false,
+        }
+    }
+
     /// Returns how many bytes have been written.
     pub(super) fn written(&self) -> u64 {
         self.written

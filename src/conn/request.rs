@@ -1,9 +1,8 @@
 //! A request, as the handler sees it.
 
-use super::super::event::{CloseReason, ConnectionId};
+use super::super::event::ConnectionId;
 use super::super::lifecycle::{CancelToken, Registration};
 use super::super::proto::{self, Head, Headers, Version};
-use super::super::sys::socket::PeerState;
 use super::body::Body;
 use std::borrow::Cow;
 use std::fmt;
@@ -192,7 +191,7 @@ impl<'a> Request<'a> {
     /// Names are compared with their case. The value is what a `Set-Cookie` header has set:
     /// nothing is decoded, and quotes around it stay, as browsers keep them (in Go's server, and in
     /// many others, they are removed). Of several cookies with one name, browsers send the one with
-    /// the longest path first.
+    /// the longest path first: see [`cookies`](Request::cookies).
     ///
     /// A browser sends the cookies of a host to every port of it, and takes them from any. So
     /// another server on 127.0.0.1 can read and set those of this one. Let a session be known by
@@ -228,9 +227,29 @@ impl<'a> Request<'a> {
     ///
     /// Over https, add `Secure`. `SameSite` does not tell the ports of a host apart, so check
     /// `Origin` as well where that matters.
-    #[doc(alias("cookies", "session", "set_cookie"))]
+    #[doc(alias("session", "set_cookie"))]
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        std::str::from_utf8(proto::cookie(&self.head.headers, name)?).ok()
+        let first = proto::cookies(&self.head.headers, name).next()?;
+        std::str::from_utf8(first).ok()
+    }
+
+    /// Returns the values of all cookies with this name that are UTF-8, as for
+    /// [`cookie`](Request::cookie).
+    ///
+    /// Another server on this host may have set one of the same name for a longer path, and that
+    /// one comes first. A session is found whatever others have set:
+    ///
+    /// ```
+    /// fn is_logged_in(req: &hardstop::Request<'_>, session: &str) -> bool {
+    ///     req.cookies("lamp").any(|value| value == session)
+    /// }
+    /// ```
+    pub fn cookies<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + 'n
+    where
+        'a: 'n,
+    {
+        let values = proto::cookies(&self.head.headers, name);
+        values.filter_map(|value| std::str::from_utf8(value).ok())
     }
 
     /// Returns the client's address, as the system reported it on accepting; `None` on a Unix
@@ -281,13 +300,13 @@ impl<'a> Request<'a> {
     /// - **Over a [`transport`](super::super::Builder::transport)**, the socket is looked at, and
     ///   not what it carries. TLS says goodbye before the end (`close_notify`), which nobody has
     ///   read, so that it hides the end. Only clients that end without a goodbye are noticed. Do
-    ///   not ask if the transport uses the socket on a thread of its own: for a moment, the socket
-    ///   does not block.
+    ///   not ask if the transport uses the socket on a thread of its own, or has made it
+    ///   nonblocking: for a moment, the socket does not block, and afterwards it does.
     /// - A client whose machine or network has failed is there until the system gives up. Without
     ///   anything to send, it does not.
     ///
-    /// The closure of a response's [`stream`](super::super::Response::stream) learns of the end as
-    /// a write fails, so it writes something now and then.
+    /// The closure of a response's [`stream`](super::super::Response::stream) asks
+    /// [`BodyWriter::is_disconnected`](super::super::BodyWriter::is_disconnected).
     ///
     /// A long poll that ends soon after its client has left, and at once when the server stops:
     ///
@@ -314,17 +333,7 @@ impl<'a> Request<'a> {
     /// ```
     #[doc(alias("aborted", "client_gone", "closed", "connection_aborted"))]
     pub fn is_disconnected(&self) -> bool {
-        let entry = &self.registration.entry;
-        if entry.is_cut() {
-            return true;
-        }
-        match self.body.stream.transport.peer_state() {
-            PeerState::Present => false,
-            PeerState::Lost => true,
-            // A drain sets its reason before it ends the reading side of an idle connection, whose
-            // last request is then handled. So the end may be its doing, and not the client's.
-            PeerState::Ended => entry.end_reason() != Some(CloseReason::Drained),
-        }
+        self.body.stream.is_disconnected()
     }
 
     /// Returns the body. A handler need not read it.

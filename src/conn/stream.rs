@@ -10,7 +10,7 @@
 use super::super::config::Config;
 use super::super::event::CloseReason;
 use super::super::lifecycle::Entry;
-use super::super::sys::socket::is_timeout;
+use super::super::sys::socket::{is_timeout, PeerState};
 use super::rate::MinRate;
 use super::transport::Transport;
 use std::io::{self, ErrorKind, Read};
@@ -194,6 +194,20 @@ impl Stream {
         }
         self.response_start = Some(self.output.len());
         Ok(&mut self.output)
+    }
+
+    /// Returns whether the client has closed the connection, or the connection has been cut.
+    pub(super) fn is_disconnected(&self) -> bool {
+        if self.entry.is_cut() {
+            return true;
+        }
+        match self.transport.peer_state() {
+            PeerState::Present => false,
+            PeerState::Lost => true,
+            // A drain sets its reason before it ends the reading side of an idle connection, whose
+            // last request is then handled. So the end may be its doing, and not the client's.
+            PeerState::Ended => self.entry.end_reason() != Some(CloseReason::Drained),
+        }
     }
 
     /// Returns whether nothing of the last response has left, its head included.

@@ -7,20 +7,16 @@
 use super::chars::{eq_ignore_case, trim_ows};
 use super::headers::Headers;
 
-/// Returns the first value of the cookie with this name, in all `Cookie` fields.
-pub(crate) fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a [u8]> {
-    for (each, value) in headers.iter_bytes() {
-        if !eq_ignore_case(each, "cookie") {
-            continue;
-        }
-        // A semicolon ends a value, also within quotes: no browser stores one.
-        for pair in value.split(|byte| *byte == b';') {
-            if let Some(value) = value_of(pair, name) {
-                return Some(value);
-            }
-        }
-    }
-    None
+/// Returns the values of the cookies with this name, in all `Cookie` fields.
+pub(crate) fn cookies<'a: 'n, 'n>(
+    headers: &'a Headers,
+    name: &'n str,
+) -> impl Iterator<Item = &'a [u8]> + 'n {
+    let fields = headers.iter_bytes();
+    let fields = fields.filter(|(each, _)| eq_ignore_case(each, "cookie"));
+    // A semicolon ends a value, also within quotes: no browser stores one.
+    let pairs = fields.flat_map(|(_, value)| value.split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| value_of(pair, name))
 }
 
 /// Returns the value of a pair if it has this name.

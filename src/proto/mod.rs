@@ -44,8 +44,10 @@ pub(crate) mod urlencoded;
 
 pub(crate) use self::body::{BodyDecoder, BodyLength, BodyState};
 pub(crate) use self::chars::{eq_ignore_case, is_control, is_token, list_elements, trim_ows};
-pub(crate) use self::conditional::{select, Candidate, Selection, STRONG_AGE_SECONDS};
-pub(crate) use self::cookie::cookie;
+pub(crate) use self::conditional::{
+    is_entity_tag, select, Candidate, Selection, STRONG_AGE_SECONDS,
+};
+pub(crate) use self::cookie::cookies;
 pub(crate) use self::date::{imf_fixdate, parse_http_date};
 pub(crate) use self::directives::{directives, Directives, EmptyHost};
 pub(crate) use self::encode::{chunk_size_line, CHUNK_END, LAST_CHUNK};

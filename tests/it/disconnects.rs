@@ -321,3 +321,31 @@ fn a_reset_that_a_look_has_seen_is_still_reported() {
     drop(client);
     assert_eq!(events.take_reason(), CloseReason::PeerLost);
 }
+
+#[test]
+fn the_closure_of_a_stream_sees_that_its_client_has_gone_without_writing() {
+    let (sender, seen) = mpsc::sync_channel(2);
+    let server = serve(move |_| {
+        let sender = sender.clone();
+        Response::stream(move |body| {
+            body.flush()?; // the head
+            let was_there = (0..LOOKS).all(|_| {
+                thread::sleep(Duration::from_millis(1));
+                !body.is_disconnected()
+            });
+            sender.send(was_there).unwrap();
+            let began = Instant::now();
+            while !body.is_disconnected() && began.elapsed() < SOON {
+                thread::sleep(Duration::from_millis(1));
+            }
+            sender.send(body.is_disconnected()).unwrap();
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(server.local_addr());
+    client.say(GET);
+    assert_eq!(client.head_response().status, 200);
+    assert!(seen.recv_timeout(SOON).unwrap(), "it was there");
+    drop(client);
+    assert!(seen.recv_timeout(LONG).unwrap());
+}

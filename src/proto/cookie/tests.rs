@@ -1,5 +1,5 @@
 use super::super::headers::Headers;
-use super::cookie;
+use super::cookies;
 
 /// The value of a field, the cookie's value in it, and the reason.
 type Case = (&'static [u8], Option<&'static [u8]>, &'static str);
@@ -14,7 +14,8 @@ fn first(fields: &[Field]) -> Option<Vec<u8>> {
     for (name, value) in fields {
         headers.push(name.as_bytes(), value);
     }
-    cookie(&headers, "a").map(<[u8]>::to_vec)
+    let value = cookies(&headers, "a").next();
+    value.map(<[u8]>::to_vec)
 }
 
 #[test]
@@ -123,6 +124,16 @@ fn a_name_that_no_cookie_can_have_is_not_found() {
     let mut headers = Headers::default();
     headers.push(b"Cookie", b"a; b=1; c=2");
     for name in ["", "b=1; c", "b=1", " b", "b ", ";", "="] {
-        assert_eq!(cookie(&headers, name), None, "{name:?}");
+        assert_eq!(cookies(&headers, name).next(), None, "{name:?}");
     }
+}
+
+#[test]
+fn all_cookies_of_a_name_are_found_in_their_order() {
+    let mut headers = Headers::default();
+    headers.push(b"Cookie", b"a=1; b=2; a=; a=\xff");
+    headers.push(b"Accept", b"a=3");
+    headers.push(b"Cookie", b"a=4");
+    let values: Vec<&[u8]> = cookies(&headers, "a").collect();
+    assert_eq!(values, [&b"1"[..], b"", b"\xff", b"4"]);
 }
