@@ -15,6 +15,14 @@ use std::{fmt, io};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub(crate) u64);
 
+/// Takes a number from outside, such as that of a form, for
+/// [`Handle::close`](super::Handle::close).
+impl From<u64> for ConnectionId {
+    fn from(id: u64) -> ConnectionId {
+        ConnectionId(id)
+    }
+}
+
 impl From<ConnectionId> for u64 {
     fn from(id: ConnectionId) -> u64 {
         id.0

@@ -150,7 +150,8 @@ struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
 impl Write for OneLine<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if is_unprintable(c) {
+            // A backslash as well, so that it is clear what has been escaped.
+            if is_unprintable(c) || c == '\\' {
                 write!(self.0, "{}", c.escape_default())?;
             } else {
                 self.0.write_char(c)?;

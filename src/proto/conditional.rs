@@ -89,6 +89,11 @@ fn is_not_modified(headers: &Headers, candidate: &Candidate<'_>) -> bool {
     is_unmodified_since(headers, "if-modified-since", candidate).unwrap_or(false)
 }
 
+/// Returns whether this is an entity tag (RFC 9110 §8.8.3): weak or not, and in double quotes.
+pub(crate) fn is_entity_tag(value: &[u8]) -> bool {
+    EntityTag::parse(value).is_some()
+}
+
 /// Evaluates `If-Range` (RFC 9110 §13.1.5). Without the field, it holds.
 fn if_range_holds(headers: &Headers, candidate: &Candidate<'_>) -> bool {
     if headers.get_bytes("if-range").is_none() {

@@ -1,4 +1,5 @@
-//! Dates in header fields (RFC 9110 §5.6.7): IMF-fixdate is written, and all three formats are read.
+//! Dates in header fields (RFC 9110 §5.6.7): IMF-fixdate is written, and all three formats are
+//! read.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -136,6 +137,14 @@ fn seconds_since_1970(date: &CivilDate, time: &[u8]) -> Option<u64> {
         return None;
     }
     if date.year < 1970 {
+        // The calendar repeats itself after 400 years, and so after 2,000.
+        let later = CivilDate {
+            year: date.year + 2000,
+            ..*date
+        };
+        if civil_date(days_since_1970(&later)) != later {
+            return None;
+        }
         return Some(0);
     }
     let days = days_since_1970(date);

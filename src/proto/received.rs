@@ -50,8 +50,10 @@ impl Received {
             rest = after;
         }
         let mut end = end_of_body(status, &headers)?;
-        // RFC 9110 §9.3.2: the response to a HEAD has the fields of a body, and no body.
-        if asked == Asked::Head || (asked == Asked::Unknown && rest.is_empty()) {
+        // RFC 9110 §9.3.2: the response to a HEAD has the fields of a body, and no body. What
+        // follows a 101 is another protocol, whatever the method (§15.2.2).
+        let has_no_body = asked == Asked::Head || (asked == Asked::Unknown && rest.is_empty());
+        if has_no_body && status != StatusCode::SWITCHING_PROTOCOLS {
             end = EndOfBody::After(BodyLength::Known(0));
         }
         let mut received = Received {

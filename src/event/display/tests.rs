@@ -167,7 +167,7 @@ fn every_event_is_displayed_as_a_line() {
         ),
         (
             request("/caf\u{e9}?\\n"),
-            "connection 3: GET /caf\u{e9}?\\n",
+            "connection 3: GET /caf\u{e9}?\\\\n",
         ),
         (request("*"), "connection 3: GET *"),
     ];
@@ -233,7 +233,11 @@ fn an_event_stays_on_one_line_whatever_is_in_it() {
             "a right-to-left override",
         ),
         ("\u{200f}\u{61c}", r"\u{200f}\u{61c}", "marks of direction"),
-        (r"\u{1b}", r"\\u{1b}", "what only looks like an escaped control"),
+        (
+            r"\u{1b}",
+            r"\\u{1b}",
+            "what only looks like an escaped control",
+        ),
     ];
     for (text, want, why) in table {
         let error = || Box::<dyn std::error::Error + Send + Sync>::from(text);

@@ -167,7 +167,11 @@ fn a_date_is_read_in_three_formats() {
         ("Sun, 31 Nov 1994 08:49:37 GMT", None, "no such day"),
         ("Sun, 00 Nov 1994 08:49:37 GMT", None, "no such day"),
         ("Sun, 32 Dec 1969 08:49:37 GMT", None, "no such day"),
-        ("Sat, 31 Feb 1969 00:00:00 GMT", None, "no such day of February"),
+        (
+            "Sat, 31 Feb 1969 00:00:00 GMT",
+            None,
+            "no such day of February",
+        ),
         ("Thu, 29 Feb 1968 00:00:00 GMT", Some(0), "a leap year"),
         ("Wed, 29 Feb 1900 00:00:00 GMT", None, "no leap year"),
         ("Sun Nov  0 08:49:37 1994", None, "no such day"),
