@@ -68,7 +68,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///     fn from(error: LampError) -> Error {
 ///         match error {
 ///             LampError::Unknown(name) => Error::new(404, format!("no lamp is named {name}")),
-///             LampError::Bus(error) => Error::internal(error), // the client learns the status alone
+///             LampError::Bus(error) => Error::internal(error), // its text is not for the client
 ///         }
 ///     }
 /// }
@@ -210,7 +210,12 @@ impl Error {
     /// ```
     #[doc(alias("anyhow", "other"))]
     pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error::Io(io::Error::new(io::ErrorKind::Other, error))
+        let error = error.into();
+        match error.downcast::<Error>() {
+            // Otherwise it would come out again where an `io::Error` becomes an `Error`.
+            Ok(own) => Error::Io(io::Error::new(io::ErrorKind::Other, own.to_string())),
+            Err(other) => Error::Io(io::Error::new(io::ErrorKind::Other, other)),
+        }
     }
 
     /// Returns the status code that the client gets.
@@ -244,8 +249,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The source of an error in [`Error::Io`] or [`Error::Early`] is this one's source: its own text is
-/// already this one's.
+/// The source of an error in [`Error::Io`] or [`Error::Early`] is this one's source: its own text
+/// is already this one's.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {

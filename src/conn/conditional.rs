@@ -16,7 +16,11 @@ const STRONG_AGE: Duration = Duration::from_secs(STRONG_AGE_SECONDS);
 
 /// What a 304 does not repeat: what a client has to know of a body, beside its type and its length,
 /// which leave with a body only (RFC 9110 §15.4.5).
-const CONTENT_FIELDS: [&str; 2] = ["content-encoding", "content-language"];
+const CONTENT_FIELDS: [&str; 3] = [
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+];
 
 /// What an error does not have: what is about the content, its version, and how long to keep it.
 const VERSION_FIELDS: [&str; 8] = [
@@ -57,23 +61,31 @@ impl Response {
     /// - A file gets both, from its modification time and its length. For two seconds after a
     ///   modification, the `ETag` is a weak one, because another modification may bear the same
     ///   time. `If-Range` needs a strong one. A time that is no later than one second into 1970
-    ///   counts as none, and the file gets neither: some images of file systems have such a time for
-    ///   each file. Where times do not tell versions apart, set an `ETag`, such as the version of
-    ///   the firmware in quotes.
+    ///   counts as none, and the file gets neither: some images of file systems have such a time
+    ///   for each file. Where times do not tell versions apart, set an `ETag`, such as the version
+    ///   of the firmware in quotes.
     /// - Bytes in memory get an `ETag` only. It is a hash of 64 bits, computed for each request,
     ///   which takes about a millisecond for each megabyte. It tells versions apart unless somebody
     ///   makes two that collide. It may change with the compiler.
     /// - Anything else gets neither.
     ///
-    /// `curl -C -`, `wget -c` and `aria2c` send no condition with their range, so they join parts of
-    /// two versions. Have them send `If-Match` with the `ETag`, or give each version its own path.
+    /// `curl -C -`, `wget -c` and `aria2c` send no condition with their range, so they join parts
+    /// of two versions, or keep a part of the old one if the new one is shorter. Have them send
+    /// `If-Match` with the `ETag`, or give each version its own path.
+    ///
+    /// An `ETag` is in double quotes, as in `.with_header("ETag", "\"1.4\"")` (RFC 9110 §8.8.3).
+    /// One that is not would match nothing. The response then leaves as a 500, and
+    /// [`Event::RequestFailed`](super::super::Event::RequestFailed) says why.
+    ///
+    /// A handler of `PUT` or `DELETE` has to evaluate `If-Match` and `If-None-Match` itself, before
+    /// it changes anything (§13.2.1).
     ///
     /// # Order of calls
     /// Set the status, `ETag`, `Last-Modified` and `Accept-Ranges` before this call. So do with the
     /// headers that describe the content or say how long to keep it, such as `Content-Encoding` and
-    /// `Cache-Control`: a 412 and a 416 leave them out, and a 304 has only those that a cache needs.
-    /// Any header that is set after the call is sent, whatever the status. A status that is set
-    /// after it replaces the one that was chosen, and does not bring back the body.
+    /// `Cache-Control`: a 412 and a 416 leave them out, and a 304 has only those that a cache
+    /// needs. Any header that is set after the call is sent, whatever the status. A status that is
+    /// set after it replaces the one that was chosen, and does not bring back the body.
     ///
     /// ```
     /// use hardstop::{Error, Request, Response};
@@ -115,6 +127,11 @@ impl Response {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         self.add_validators(now);
+        let etag = self.header_bytes("etag");
+        if etag.map_or(false, |etag| !proto::is_entity_tag(etag)) {
+            self.invalid = Some("the ETag of the response is not in double quotes");
+            return self;
+        }
         let length = self.divisible_length();
         if length.is_some() {
             self.push_field(b"Accept-Ranges", b"bytes");

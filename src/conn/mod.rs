@@ -2,9 +2,9 @@
 //!
 //! `driver` is the loop over its steps, `respond` is how it answers, `linger` is how it ends after
 //! a last response, and `connection` is what they share. Below them are what a handler sees
-//! (`request`, `body`, `form`) and returns (`response` with `response_parts`, `response_body`, `file_body`,
-//! `conditional`, `body_writer`, `early_response` and `upgrade`), and what carries the bytes
-//! (`stream`, `rate`, `date`, `transport`).
+//! (`request`, `body`, `form`) and returns (`response` with `response_parts`, `response_body`,
+//! `file_body`, `conditional`, `body_writer`, `early_response` and `upgrade`), and what carries the
+//! bytes (`stream`, `rate`, `date`, `transport`).
 
 mod body;
 mod body_writer;

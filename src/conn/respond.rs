@@ -270,6 +270,9 @@ impl Connection<'_> {
             Some(invalid) => invalid,
             None => return Ok(()),
         };
+        if let Some(error) = response.failure.take() {
+            self.report_failure(*error);
+        }
         let error = Error::Io(io::Error::new(io::ErrorKind::InvalidData, invalid));
         let replaced = mem::replace(response, error.into());
         // Dropping its body is the user's code.

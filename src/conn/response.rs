@@ -35,7 +35,7 @@ use std::io::{self, ErrorKind, Read, Seek};
 ///     response.with_header("X-Content-Type-Options", "nosniff")
 /// }
 ///
-/// # fn page(_: &mut Request<'_>) -> Result<Response, Error> { Err(Error::new(404, "no such page")) }
+/// # fn page(_: &mut Request<'_>) -> Result<Response, Error> { Err(Error::new(404, "no page")) }
 /// let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|req| {
 ///     let result = page(req);
 ///     layer(req, result)
@@ -115,8 +115,8 @@ impl Response {
 
     /// Returns a JSON document, already serialized, with status 200.
     ///
-    /// With `serde_json`, its text is `serde_json::to_string(&value).map_err(Error::internal)?`. How
-    /// to read JSON is shown at [`Body::read_to_vec`](super::Body::read_to_vec).
+    /// With `serde_json`, its text is `serde_json::to_string(&value).map_err(Error::internal)?`.
+    /// How to read JSON is shown at [`Body::read_to_vec`](super::Body::read_to_vec).
     pub fn json(json: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("application/json", json.into())
     }
@@ -135,7 +135,7 @@ impl Response {
     /// has gained is left out. Anything else that can be read, such as a pipe, a serial port or a
     /// file in `/proc`, is sent as a reader without a length: what has been read leaves before the
     /// next read, which may block. So is a file that says that it is empty, because the files of
-    /// `/proc` do.
+    /// `/proc` do. A file in `/sys` claims more than it has: read it with [`std::fs::read`].
     ///
     /// [`conditional`](Response::conditional) lets a client resume a download, and keep a file that
     /// has not changed.

@@ -13,7 +13,7 @@ use std::io::{self, Read, Write};
 /// streamed ones included:
 ///
 /// ```
-/// use hardstop::{Request, Response, ResponseBody};
+/// use hardstop::{Request, Response, ResponseBody, Version};
 /// # use std::io::Write;
 /// # struct GzEncoder<W>(W);
 /// # struct Compression;
@@ -30,16 +30,20 @@ use std::io::{self, Read, Write};
 /// fn compressed(req: &Request<'_>, response: Response) -> Response {
 ///     let accepted = req.header("Accept-Encoding").unwrap_or_default();
 ///     let accepts = accepted.split(',').any(|coding| coding.trim() == "gzip");
-///     let is_text = response.header("Content-Type").map_or(false, |it| it.starts_with("text/"));
+///     // A client of HTTP/1.0 could not tell whether a stream is whole.
+///     let accepts = accepts && req.version() == Version::Http11;
+///     let content_type = response.header("Content-Type").unwrap_or_default();
+///     let is_text = content_type.starts_with("text/");
 ///     let is_coded = response.header("Content-Encoding").is_some();
-///     // A part of a file (a 206) says where it stands in the uncompressed file.
-///     if !accepts || !is_text || is_coded || response.status() != 200 {
+///     // A client may ask for a part of what has a version, and join it with what it already has.
+///     // So that leaves as it is, in all of its parts.
+///     let versions = ["ETag", "Last-Modified", "Accept-Ranges"];
+///     let has_version = versions.iter().any(|name| response.header(name).is_some());
+///     if !accepts || !is_text || is_coded || has_version || response.status() != 200 {
 ///         return response.with_header("Vary", "Accept-Encoding");
 ///     }
 ///     let (response, body) = response.into_parts();
 ///     response
-///         .without_header("ETag") // it names the uncompressed bytes
-///         .without_header("Accept-Ranges")
 ///         .with_header("Content-Encoding", "gzip")
 ///         .with_header("Vary", "Accept-Encoding")
 ///         .with_body(ResponseBody::stream(move |out| {
@@ -161,8 +165,8 @@ impl ResponseBody {
     ///
     /// A reader is read to its end or to its length, and a closure runs. A flush of the closure
     /// flushes `out`, and so does each piece of a reader without a length, because the next read
-    /// may block. At the end, nothing is flushed. A [`BodyWriter`] may be the `out`, or stand behind
-    /// it: then a write fails once the connection is cut.
+    /// may block. At the end, nothing is flushed. A [`BodyWriter`] may be the `out`, or stand
+    /// behind it: then a write fails once the connection is cut.
     ///
     /// # Errors
     /// Fails if `out` fails, if the reader or the closure does, or if a reader ends before its

@@ -25,8 +25,8 @@ impl Response {
         None
     }
 
-    /// Returns every name with its value: `Content-Type`, if there is one, and then the headers that
-    /// were added, in their order.
+    /// Returns every name with its value: `Content-Type`, if there is one, and then the headers
+    /// that were added, in their order.
     ///
     /// What the library adds when it sends the response is not among them: `Date`, `Connection`,
     /// `Keep-Alive`, `Content-Length` and `Transfer-Encoding`.
@@ -43,7 +43,8 @@ impl Response {
     /// Removes every header of this name, `Content-Type` included.
     ///
     /// It removes no other header than those that [`headers`](Response::headers) lists, and does
-    /// not undo [`with_close`](Response::with_close).
+    /// not undo [`with_close`](Response::with_close). The `Upgrade` of an
+    /// [`upgrade`](Response::upgrade) stays: a 101 has to name the protocol (RFC 9110 §15.2.2).
     #[doc(alias = "remove_header")]
     pub fn without_header(mut self, name: &str) -> Response {
         if name.eq_ignore_ascii_case("content-type") {
@@ -54,6 +55,9 @@ impl Response {
             return self;
         }
         let is_upgrade = name.eq_ignore_ascii_case("upgrade");
+        if is_upgrade && self.upgrade.is_some() {
+            return self;
+        }
         self.retain_fields(|each| {
             // The option of `Connection` goes with its header.
             let goes = proto::eq_ignore_case(each, name) || is_upgrade && is_connection(each);
@@ -87,7 +91,8 @@ impl Response {
     ///
     /// ```
     /// use hardstop::Response;
-    /// let page = Response::html("<h1>Found</h1>").with_header("X", "y").with_body("<h1>Lost</h1>");
+    /// let page = Response::html("<h1>Found</h1>").with_header("X", "y");
+    /// let page = page.with_body("<h1>Lost</h1>");
     /// assert_eq!(page.body().as_bytes(), Some(&b"<h1>Lost</h1>"[..]));
     /// assert_eq!(page.header("Content-Type"), Some("text/html; charset=utf-8"));
     /// ```

@@ -16,7 +16,10 @@ use std::time::Duration;
 /// Reading begins with what the client has already sent. Writes are not buffered. None of HTTP's
 /// timeouts and rates apply. The stream may be moved to another thread.
 ///
-/// Until it is dropped, which ends the connection, it counts as one of the server's connections:
+/// Dropping it ends the connection at once. If the client is still sending, that may destroy the
+/// last bytes that were written: read until the client has ended its side, where they matter.
+///
+/// Until then, it counts as one of the server's connections:
 /// - [`destroy`](super::super::Handle::destroy) and [`close`](super::super::Handle::close) cut it,
 ///   so that its reads and writes fail.
 /// - [`shutdown`](super::super::Handle::shutdown) gives it until the deadline.

@@ -200,6 +200,7 @@ fn an_error_that_cannot_be_a_response_becomes_500() {
         for _ in 0..2 {
             client.say(GET);
             assert_eq!(client.response().status, 500, "{status}");
+            assert_eq!(events.take_failure(), "odd");
             let why = "the status code is not from 200 to 599";
             assert_eq!(events.take_failure(), why);
         }

@@ -262,3 +262,31 @@ fn pipes_and_files_without_a_size_have_no_ranges_and_no_validators() {
         }
     }
 }
+
+#[test]
+fn a_tag_without_quotes_is_reported_and_not_sent() {
+    let (server, events) = observed(Server::builder(), |req| {
+        let tag = req.query().unwrap_or_default();
+        let response = Response::text("hello").with_header("ETag", tag);
+        response.conditional(req)
+    });
+    let mut client = Client::connect(server.local_addr());
+    for (tag, status) in [
+        ("\"3-2\"", 200),
+        ("W/\"3-2\"", 200),
+        ("\"\"", 200),
+        ("3-2", 500),
+        ("'3-2'", 500),
+        ("\"3-2", 500),
+        ("w/\"3-2\"", 500),
+        ("\"3\"-2\"", 500),
+    ] {
+        let line = format!("GET /?{tag}");
+        assert_eq!(ask(&mut client, &line, "").status, status, "{tag}");
+        if status == 500 {
+            let why = "the ETag of the response is not in double quotes";
+            assert_eq!(events.take_failure(), why, "{tag}");
+            client = Client::connect(server.local_addr()); // an invalid response ends its connection
+        }
+    }
+}
