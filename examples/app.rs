@@ -2,19 +2,19 @@
 //! for the password that the program prints. Every request and every failure is logged on stderr.
 //! Press Enter to stop.
 //!
-//! It shows what such pages need: a login with a cookie, forms, a redirect after each POST, a 405, a
-//! JSON status, an upload that goes to a file, and a download that clients can resume.
+//! It shows what such pages need: a login with a cookie, forms, a redirect after each POST, a 405,
+//! a JSON status, an upload that goes to a file, and a download that clients can resume.
 
 use hardstop::{Error, Request, Response, Server};
 use std::collections::hash_map::RandomState;
+use std::env;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{env, process};
 
 /// How large a firmware may be.
 const MAX_FIRMWARE: u64 = 64 * 1024 * 1024;
@@ -31,12 +31,14 @@ struct Lamp {
 fn main() -> io::Result<()> {
     let addr = env::args().nth(1);
     let addr = addr.unwrap_or_else(|| String::from("127.0.0.1:4005"));
-    let firmware = format!("hardstop-lamp-{}.bin", process::id());
+    // A name that nobody can guess, as other users may write to the directory of temporary files.
+    let directory = env::temp_dir().join(format!("hardstop-lamp-{}", unguessable()));
+    fs::create_dir(&directory)?;
     let lamp = Arc::new(Lamp {
         password: unguessable(),
         sessions: Mutex::new(Vec::new()),
         brightness: AtomicU8::new(50),
-        firmware: env::temp_dir().join(firmware),
+        firmware: directory.join("firmware.bin"),
     });
     fs::write(&lamp.firmware, "the first version\n")?;
     let server = Server::builder()
@@ -50,7 +52,8 @@ fn main() -> io::Result<()> {
         eprintln!("stdin is at its end, so this stops; a terminal or a pipe would keep it running");
     }
     running.shutdown(Duration::from_secs(5));
-    fs::remove_file(&lamp.firmware)
+    running.join(); // a handler that has been cut may still write to the directory
+    fs::remove_dir_all(directory)
 }
 
 impl Lamp {
@@ -59,7 +62,7 @@ impl Lamp {
         if req.path() == "/login" {
             return self.log_in(req);
         }
-        // Everything else is for those who have logged in. The others are sent to the login.
+        // Everything else is for those who have logged in.
         let session = self.session(req)?;
         match req.route() {
             ("GET", "/") => Ok(self.page()),
@@ -97,14 +100,20 @@ impl Lamp {
         Response::redirect("/login").with_header("Set-Cookie", "lamp_session=; Max-Age=0; Path=/")
     }
 
-    /// Returns the session of a request. A client without one leaves with `?`, to the login.
+    /// Returns the session of a request. Without one, a page leaves with `?`, to the login.
     fn session<'a>(&self, req: &Request<'a>) -> Result<&'a str, Error> {
-        let cookie = req.cookie("lamp_session").unwrap_or_default();
-        if self.sessions().iter().any(|session| session == cookie) {
-            Ok(cookie)
-        } else {
-            Err(Response::redirect("/login").into())
+        let sessions = self.sessions();
+        // Another server on this host may have set a cookie of the same name.
+        for cookie in req.cookies("lamp_session") {
+            if sessions.iter().any(|session| session == cookie) {
+                return Ok(cookie);
+            }
         }
+        if req.route().0 == "GET" {
+            return Err(Response::redirect("/login").into());
+        }
+        // A script would follow a redirect, and take the login page for success.
+        Err(Error::new(403, "log in first"))
     }
 
     fn sessions(&self) -> MutexGuard<'_, Vec<String>> {
@@ -135,23 +144,44 @@ impl Lamp {
         let file = File::open(&self.firmware)?; // if it fails, the client gets a 500
         Ok(Response::file(file)?
             .with_header("Content-Disposition", "attachment; filename=\"lamp.bin\"")
+            .with_header("Cache-Control", "private, no-cache")
             .conditional(req))
     }
 
     /// Receives a firmware into a new file, which replaces the old one once it is whole.
     fn receive_firmware(&self, req: &mut Request<'_>) -> Result<Response, Error> {
+        // `curl -C - -T` sends the rest of a file. Whoever sends a condition wants it to be
+        // checked.
+        for name in [
+            "Content-Range",
+            "If-Match",
+            "If-None-Match",
+            "If-Unmodified-Since",
+        ] {
+            if req.header(name).is_some() {
+                return Err(Error::new(
+                    400,
+                    format!("an upload with {name} is not supported"),
+                ));
+            }
+        }
         let part = self
             .firmware
             .with_extension(req.connection_id().to_string());
-        let mut file = File::create(&part)?;
-        req.body().set_limit(MAX_FIRMWARE);
-        // An error of the body keeps its status: 413 if it is too large, 408 if it comes too slowly.
-        let received = io::copy(req.body(), &mut file);
-        if let Err(error) = received.and_then(|_| fs::rename(&part, &self.firmware)) {
-            fs::remove_file(&part)?;
-            return Err(error.into());
+        let received = self.receive_into(&part, req);
+        if received.is_err() {
+            let _ = fs::remove_file(&part); // the client learns why it was not received
         }
+        received?;
         Ok(Response::new(204))
+    }
+
+    fn receive_into(&self, part: &Path, req: &mut Request<'_>) -> io::Result<()> {
+        req.body().set_limit(MAX_FIRMWARE);
+        // An error of the body keeps its status: 413 if it is too large, 408 if it comes too
+        // slowly.
+        io::copy(req.body(), &mut File::create(part)?)?;
+        fs::rename(part, &self.firmware)
     }
 }
 

@@ -111,6 +111,9 @@ fn find(root: &Path, path: &str) -> Result<(PathBuf, Metadata), Error> {
     let mut place = root.to_path_buf();
     let mut metadata = fs::symlink_metadata(root)?;
     let path = path.strip_suffix('/').unwrap_or(path);
+    if !path.is_empty() && !path.starts_with('/') {
+        return Err(missing());
+    }
     for part in path.split('/').skip(1) {
         if !is_plain(part) || !metadata.is_dir() {
             return Err(missing());

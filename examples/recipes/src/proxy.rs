@@ -169,7 +169,7 @@ fn response(answer: http::Response<ureq::Body>) -> Result<Response, Error> {
     let left_out = hop_by_hop(fields());
     let mut response = Response::reader(UpstreamBody(body.into_reader()), length)
         .with_status(status)
-        .with_header("Content-Type", ""); // none, unless the upstream server sends one
+        .without_header("Content-Type"); // unless the upstream server sends one
     for (name, value) in fields() {
         if !left_out.contains(name) {
             response = response.with_header(name, value);
