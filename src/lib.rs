@@ -48,7 +48,6 @@
 //! [platforms](guide::platforms) · [restarts](guide::restarts) · [security](guide::security), with
 //! the threat model · coming from [tiny_http](guide::from_tiny_http) or
 //! [rouille](guide::from_rouille) · [reading the source](guide::reading)
-#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 #![deny(unused_must_use)]
 #![warn(missing_docs, missing_debug_implementations)]

@@ -22,6 +22,7 @@ mod layers;
 mod limits;
 mod lingering;
 mod places;
+mod readme;
 mod refusals;
 mod regressions;
 mod requests;

@@ -142,13 +142,3 @@ fn every_test_named_in_the_promises_and_threats_exists() {
         }
     }
 }
-
-#[test]
-fn the_first_program_of_the_readme_is_the_example() {
-    let (example, readme) = (read("examples/hello.rs"), read("README.md"));
-    let (_, code) = example.split_once("\n\n").unwrap(); // after its comment
-    assert!(
-        readme.contains(code),
-        "README.md has another program than:\n{code}"
-    );
-}
