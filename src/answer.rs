@@ -65,7 +65,8 @@ impl Builder {
     ///   of a server with a port, and its calls act on that server.
     /// - An [`Upgraded`](super::Upgraded) stream reads the rest of the bytes. It has no socket, so
     ///   [`into_tcp`](super::Upgraded::into_tcp) returns it. If its closure has kept it elsewhere,
-    ///   it is cut when this returns.
+    ///   it is cut when this returns. Its `Closed` event comes when it is dropped, and the hook is
+    ///   kept until then.
     /// - The hook of [`transport`](Builder::transport) is not called: the bytes are those inside of
     ///   it. `max_connections`, `stack_size` and `socket_mode` have no effect.
     ///

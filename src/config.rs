@@ -218,7 +218,8 @@ impl Builder {
     /// [`wait`](super::Handle::wait), [`join`](super::Running::join) and
     /// [`run`](super::Server::run) return. A server that never runs drops it when the
     /// [`Server`](super::Server) is dropped. So the hook may own anything, including a handle of
-    /// its own server: nothing is kept after the end.
+    /// its own server: nothing is kept after the end. Its drop must not wait for a thread that
+    /// waits for the server.
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
         self.hooks.events = EventHook(Some(Arc::new(hook)));
         self

@@ -36,6 +36,9 @@ impl Handle {
     ///
     /// Calling it again does nothing and returns 0.
     ///
+    /// A handler that calls it cuts its own connection as well, so that its response is lost. Have
+    /// another thread call it, once the response has left, as `examples/dashboard.rs` does.
+    ///
     /// It does not wait for running handlers, which cannot be killed: use [`wait`](Handle::wait)
     /// for that. Their responses go nowhere. Bytes that the system has already taken may still
     /// reach their clients.
@@ -59,10 +62,10 @@ impl Handle {
 
     /// Drains, waits for at most `grace`, then destroys what is left.
     ///
-    /// Returns as soon as nothing is left: every connection has ended, and the handler and the hooks
-    /// have been dropped. If it is called several times, from any threads, the earliest deadline counts, and
-    /// every caller gets the same outcome. On one of the server's own threads it returns
-    /// [`Outcome::Pending`] at once.
+    /// Returns as soon as nothing is left: every connection has ended, and the handler and the
+    /// hooks have been dropped. If it is called several times, from any threads, the earliest
+    /// deadline counts, and every caller gets the same outcome. On one of the server's own threads
+    /// it returns [`Outcome::Pending`] at once.
     ///
     /// ```
     /// let server = hardstop::Server::bind("127.0.0.1:0")?.spawn(|_| "Hello world!")?;
@@ -95,8 +98,10 @@ impl Handle {
     /// whether it has.
     ///
     /// It does not stop the server, and does not wait for its end, or until the port is closed. So
-    /// it may be called on the server's own threads as well. It is for a thread that must wake
-    /// others at a stop: see [event streams](super::super::guide::recipes).
+    /// it waits on the server's own threads as well. It is for a thread that must wake others at a
+    /// stop: see [event streams](super::super::guide::recipes). A handler asks the
+    /// [`CancelToken`](super::CancelToken) of its request, which knows of the end of its own
+    /// connection, too.
     pub fn wait_for_stop(&self, timeout: Duration) -> bool {
         self.registry.await_stop(timeout)
     }

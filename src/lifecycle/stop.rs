@@ -29,7 +29,8 @@ const CLOCK_STACK_SIZE: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Every connection ended by itself, and the handler and the hooks have been dropped.
+    /// Every connection ended by itself, and the handler and the hooks have been dropped; unless
+    /// the server was stopped before it ran, for then its owner still has them.
     Drained,
     /// The grace period was over, or [`Handle::destroy`](super::Handle::destroy) was called.
     Destroyed {
