@@ -1,6 +1,6 @@
 //! Run `cargo run --example access_log`, then `curl 127.0.0.1:8080/there`: each response is printed
 //! as a line in the combined log format. `curl 127.0.0.1:8080/endless | head` aborts a response.
-//! Press Enter to stop. To use the log in your own program, copy everything below `main`.
+//! Press Enter to stop. To use the log in your own program, copy everything but `main`.
 
 use hardstop::{ConnectionId, Event, Response, Server, Version};
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! Run `cargo run --example files -- DIR` and open http://127.0.0.1:4002/: it serves the files in
 //! DIR, or in the current directory, with conditional requests and ranges. Another address may
-//! follow DIR. Press Enter to stop. To use it in your own program, copy everything below `main`.
+//! follow DIR. Press Enter to stop. To use it in your own program, copy everything but `main`.
 //!
 //! It does not serve hidden files, symbolic links, special files, names that are not UTF-8, names
 //! that Windows would interpret, such as `a:b` and `GIT~1`, and names with invisible characters,

@@ -1,6 +1,6 @@
 //! Run `cargo run --example metrics`, then `curl 127.0.0.1:8080/` and `curl
 //! 127.0.0.1:8080/metrics`: the server's own metrics, in the text format of Prometheus. Press Enter
-//! to stop. To use them in your own program, copy everything below `main`.
+//! to stop. To use them in your own program, copy everything but `main`.
 
 use hardstop::{Error, Event, Request, Response, Server};
 use std::collections::BTreeMap;

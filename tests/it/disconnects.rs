@@ -322,6 +322,30 @@ fn a_reset_that_a_look_has_seen_is_still_reported() {
     assert_eq!(events.take_reason(), CloseReason::PeerLost);
 }
 
+/// Regression: the rest of the body was said to have ended early, with a 400.
+#[test]
+fn a_body_after_a_reset_that_a_look_has_seen_is_a_lost_connection() {
+    let (running, events) = observed(Server::builder(), |request: &mut Request<'_>| {
+        if request.path() == "/hello" {
+            return Ok(String::new());
+        }
+        assert!(sees_end(request));
+        request.body().read_to_text()
+    });
+    let mut client = Client::connect(running.local_addr());
+    client.say("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.stream.peek(&mut [0]).unwrap();
+    client.say("POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n");
+    until("the handler runs", || {
+        let open = running.connections();
+        open.iter()
+            .any(|info| info.path.as_deref() == Some("/wait"))
+    });
+    drop(client); // with the first response unread, which resets
+    assert_eq!(events.take_failure(), "connection reset");
+    assert_eq!(events.take_reason(), CloseReason::PeerLost);
+}
+
 #[test]
 fn the_closure_of_a_stream_sees_that_its_client_has_gone_without_writing() {
     let (sender, seen) = mpsc::sync_channel(2);
