@@ -95,16 +95,16 @@ pub fn hook_panics() {
 }
 
 /// Calls everything that a handle has, where it cannot wait.
-struct CallsAll(Handle);
+pub(super) struct CallsAll(pub(super) Handle);
 
 impl Drop for CallsAll {
     fn drop(&mut self) {
         let handle = &self.0;
-        check(!handle.wait(), "the drop of a hook has waited for itself");
+        check(!handle.wait(), "a drop has waited for itself");
         let outcome = handle.shutdown(Duration::from_secs(1));
         check(
             outcome == Outcome::Pending,
-            "the drop of a hook could wait for its own end",
+            "a drop could wait for its own end",
         );
         handle.drain();
         handle.destroy();

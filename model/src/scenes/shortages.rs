@@ -1,5 +1,6 @@
 //! What happens when descriptors or threads run out, or closing takes long.
 
+use super::hooks::CallsAll;
 use crate::client::{start_talk, talk, Client, GET, LAST_GET, UPLOAD};
 use crate::library::hardstop::{Builder, Request, Response, Running};
 use crate::mock::kernel::with;
@@ -114,7 +115,11 @@ pub fn no_thread_for_the_server() {
             subject.witness.check_hook_is_dropped();
         })
     };
-    let spawned = server.spawn(subject.noting(|_: &mut Request<'_>| "hello"));
+    let calls = CallsAll(subject.handle.clone());
+    let spawned = server.spawn(subject.noting(move |_: &mut Request<'_>| {
+        let _owned = &calls;
+        "hello"
+    }));
     check(spawned.is_err(), "a thread was started that cannot be");
     subject.check_destroyed();
     check(subject.handle.wait(), "wait returned false");
