@@ -19,6 +19,9 @@ use std::time::Duration;
 /// How large a firmware may be.
 const MAX_FIRMWARE: u64 = 64 * 1024 * 1024;
 
+/// How many may be logged in.
+const MAX_SESSIONS: usize = 16;
+
 /// What all requests share.
 struct Lamp {
     password: String,
@@ -91,7 +94,11 @@ impl Lamp {
         let session = unguessable();
         // Scripts cannot read this cookie, and pages of other sites cannot send it.
         let cookie = format!("lamp_session={session}; HttpOnly; SameSite=Strict; Path=/");
-        self.sessions().push(session);
+        let mut sessions = self.sessions();
+        if sessions.len() == MAX_SESSIONS {
+            sessions.remove(0); // the oldest
+        }
+        sessions.push(session);
         Ok(Response::redirect("/").with_header("Set-Cookie", cookie))
     }
 
@@ -228,8 +235,8 @@ fn refuse_foreign_pages(req: &Request<'_>) -> Result<(), Error> {
 
 /// Returns 128 random bits as hexadecimal digits.
 ///
-/// std has the system's randomness only as the keys of its hash maps. A real tool uses the
-/// cryptography crate that it needs for PKCE.
+/// std has the system's randomness only as the keys of its hash maps. A program that has a
+/// cryptography crate uses that.
 fn unguessable() -> String {
     let first = RandomState::new().build_hasher().finish();
     let second = RandomState::new().build_hasher().finish();

@@ -34,8 +34,8 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// connection is cut, and with [`Error::Io`] if it breaks.
 ///
 /// # Early answers
-/// A [`Response`](super::Response) converts into an error as well. So an answer with headers leaves
-/// a handler by `?`, and so it does any function that a handler calls:
+/// A [`Response`](super::Response) converts into an error as well. So a handler, or a function that
+/// it calls, can return a response with `?`:
 ///
 /// ```
 /// use hardstop::{Error, Request, Response};
@@ -50,11 +50,12 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 /// ```
 ///
-/// An early answer is no failure, and no event reports one, unless the response was made from an
-/// error.
+/// An early answer of a handler is no failure, and no event reports one, unless the response was
+/// made from an error. A response's closure may fail with one as well: if a part of the response
+/// has left by then, that is a failure.
 ///
 /// # Errors of your own
-/// Of a type of your own, decide once which status each case has. `?` converts it:
+/// For an error type of your own, map each case to a status once. `?` converts it:
 ///
 /// ```
 /// use hardstop::{Error, Request, Response};
@@ -121,7 +122,9 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// #         fn from(error: Error) -> Self { error.0 }
 /// #     }
 /// #     impl Error {
-/// #         pub fn downcast<E: std::error::Error + 'static>(self) -> std::result::Result<E, Error> {
+/// #         pub fn downcast<E: std::error::Error + 'static>(
+/// #             self,
+/// #         ) -> std::result::Result<E, Error> {
 /// #             self.0.downcast().map(|error| *error).map_err(Error)
 /// #         }
 /// #     }
@@ -149,8 +152,8 @@ pub enum Error {
         /// alone.
         reason: Cow<'static, str>,
     },
-    /// The client gets a 503, this text, and a `Retry-After` of one second: soon there may be a
-    /// place for it, or another server.
+    /// The client gets a 503, this text, and a `Retry-After` of one second. It may well be served
+    /// when it tries again, perhaps by the server that takes over.
     ///
     /// It is the library's own, for a request that a drain cuts short, and for a client that finds
     /// no place. For a 503 of your own, see [`with_header`](Error::with_header).
@@ -218,7 +221,7 @@ impl Error {
         }
     }
 
-    /// Returns the status code that the client gets.
+    /// Returns the status code that the client gets; 503 for [`Error::Cut`], whose client is gone.
     pub fn status(&self) -> StatusCode {
         match self {
             Error::Refused { status, .. } => *status,
@@ -231,8 +234,8 @@ impl Error {
 
 /// Prints the reason, or the status if there is none.
 ///
-/// The text of [`Error::Io`] is not for clients. A client gets no other text than that of
-/// [`Error::Refused`].
+/// The text of [`Error::Io`] is not for clients. A client gets the text of [`Error::Refused`] and
+/// of [`Error::Unavailable`], and the body of the response in an [`Error::Early`].
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -299,7 +302,7 @@ impl From<Error> for io::Error {
     }
 }
 
-/// The response in [`Error::Early`]. `Response::from(error)` takes it out.
+/// The response in [`Error::Early`], which `Response::from` takes out of that error.
 pub struct EarlyResponse(Box<Early>);
 
 /// It is boxed, so that it does not make every other [`Error`] larger.

@@ -19,7 +19,7 @@ pub struct BodyWriter<'a> {
     written: u64,
 }
 
-/// Where a body goes.
+/// The destination of a body.
 enum Out<'a> {
     Connection(Wire<'a>),
     /// A writer of the user's: see [`ResponseBody::write_to`](super::ResponseBody::write_to).
@@ -52,7 +52,7 @@ impl<'a> BodyWriter<'a> {
         }
     }
 
-    /// Returns one that writes to any writer.
+    /// Returns a body writer over any `Write`.
     pub(super) fn over(out: &'a mut (dyn Write + Send), length: Option<u64>) -> BodyWriter<'a> {
         BodyWriter {
             out: Out::Writer(out),

@@ -11,18 +11,19 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long ago a file must have been modified for its version to be certain.
+/// The age of a modification at which the version of a file is certain.
 const STRONG_AGE: Duration = Duration::from_secs(STRONG_AGE_SECONDS);
 
-/// What a 304 does not repeat: what a client has to know of a body, beside its type and its length,
-/// which leave with a body only (RFC 9110 §15.4.5).
+/// Headers that a 304 omits because the client has the body (RFC 9110 §15.4.5). Its type and its
+/// length leave with a body only.
 const CONTENT_FIELDS: [&str; 3] = [
     "content-disposition",
     "content-encoding",
     "content-language",
 ];
 
-/// What an error does not have: what is about the content, its version, and how long to keep it.
+/// Headers that describe the content, its version or its freshness. A 412 and a 416 are sent
+/// without them.
 const VERSION_FIELDS: [&str; 8] = [
     "cache-control",
     "content-disposition",
@@ -35,8 +36,8 @@ const VERSION_FIELDS: [&str; 8] = [
 ];
 
 impl Response {
-    /// Sends what the request still wants of this response: nothing if the client has it already,
-    /// or only a part of it, so that a download resumes where it broke off.
+    /// Reduces this response to what the request still wants of it: nothing if the client has it
+    /// already, or only a part of it, so that a download resumes where it broke off.
     ///
     /// Evaluates the conditions and the range of a `GET` or `HEAD` request, for a response with
     /// status 200 (RFC 9110 §13 and §14). With any other method or status, it changes nothing.
@@ -65,8 +66,8 @@ impl Response {
     ///   for each file. Where times do not tell versions apart, set an `ETag`, such as the version
     ///   of the firmware in quotes.
     /// - Bytes in memory get an `ETag` only. It is a hash of 64 bits, computed for each request,
-    ///   which takes about a millisecond for each megabyte. It tells versions apart unless somebody
-    ///   makes two that collide. It may change with the compiler.
+    ///   which takes about a millisecond for each megabyte. It tells versions apart unless two
+    ///   bodies are made to collide. It may change with the compiler.
     /// - Anything else gets neither.
     ///
     /// `curl -C -`, `wget -c` and `aria2c` send no condition with their range, so they join parts

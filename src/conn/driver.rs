@@ -39,10 +39,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A handler, whatever its own type is.
+/// A type-erased handler.
 pub(crate) type Handler<'a> = dyn Fn(&mut Request<'_>) -> Response + Sync + 'a;
 
-/// What serves the connections of a server: its handler and its hooks.
+/// The user's part in serving connections: the handler and the hooks.
 #[derive(Clone, Copy)]
 pub(crate) struct Service<'a> {
     pub(crate) server: &'a Handle,

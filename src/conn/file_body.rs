@@ -8,9 +8,9 @@ use std::time::SystemTime;
 /// A regular file, or a part of it.
 pub(super) struct FileBody {
     file: File,
-    /// Where the file stands.
+    /// The position of the file.
     position: u64,
-    /// Where the body begins in the file.
+    /// The position at which the body begins in the file.
     start: u64,
     length: u64,
     modified: Option<SystemTime>,

@@ -73,9 +73,9 @@ impl<'a> Request<'a> {
 
     /// Returns the path, percent-decoded once; `*` for the target `*`.
     ///
-    /// `%2F` becomes a slash, which [`segments`](Request::segments) tells from the others. What is
-    /// not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is
-    /// `/a/../b`. So check what you use: this path, not the [`target`](Request::target).
+    /// `%2F` is decoded to a slash, which [`segments`](Request::segments) tells from the others.
+    /// What is not UTF-8 becomes U+FFFD. Dot segments stay: `/a/../b` is `/a/../b`. So check what
+    /// you use: this path, not the [`target`](Request::target).
     ///
     /// It holds no control byte: a request with `%00`, `%0A` or `%7F` in its path is refused with
     /// 400 (RFC 3986 §7.3). It may hold the controls beyond ASCII (U+0080 to U+009F), which are two
@@ -276,8 +276,7 @@ impl<'a> Request<'a> {
         self.registration.entry.id
     }
 
-    /// Returns a token that tells this handler when its connection is cut. It may be kept, and sent
-    /// elsewhere.
+    /// Returns a token that fires when this connection is cut. It may be kept, and sent elsewhere.
     pub fn cancel_token(&self) -> CancelToken {
         CancelToken::new(self.registration)
     }
@@ -328,7 +327,7 @@ impl<'a> Request<'a> {
     ///             return Err(Error::new(503, "the server stops"));
     ///         }
     ///     }
-    ///     Ok(Response::new(204)) // hardly anybody reads this
+    ///     Ok(Response::new(204)) // the client has gone
     /// }
     /// ```
     #[doc(alias("aborted", "client_gone", "closed", "connection_aborted"))]

@@ -85,10 +85,7 @@ impl Connection<'_> {
         if protocol.is_empty() || !self.exchange.directives.upgrades {
             return false;
         }
-        for (name, value) in self.head.headers.iter_bytes() {
-            if !proto::eq_ignore_case(name, "upgrade") {
-                continue;
-            }
+        for value in self.head.headers.get_all_bytes("upgrade") {
             if proto::list_elements(value).any(|offer| proto::eq_ignore_case(offer, protocol)) {
                 return true;
             }

@@ -67,7 +67,7 @@ pub struct Response {
 
 pub(super) type UpgradeFn = Box<dyn FnOnce(Upgraded) + Send>;
 
-/// What follows a 101.
+/// The protocol after a 101, and the closure that speaks it.
 pub(super) struct Upgrade {
     pub(super) protocol: String,
     pub(super) take: UpgradeFn,
@@ -127,8 +127,8 @@ impl Response {
         Response::of_body("", body).with_header("Content-Type", content_type)
     }
 
-    /// Sends a file from its present position to its end, as `application/octet-stream`, with
-    /// status 200.
+    /// Returns a response that sends a file from its present position to its end, as
+    /// `application/octet-stream`, with status 200.
     ///
     /// The length of a regular file is taken now. If the file shrinks before it has been sent, or
     /// cannot be read, that is a failure as of a [`reader`](Response::reader). If it grows, what it
@@ -157,7 +157,7 @@ impl Response {
         Ok(Response::of_body(BINARY, ResponseBody::of_file(body)))
     }
 
-    /// Streams a reader, as `application/octet-stream`, with status 200.
+    /// Returns a response that streams a reader, as `application/octet-stream`, with status 200.
     ///
     /// With a length, exactly that many bytes are sent. What goes beyond it is left out. Small
     /// pieces are collected: up to 16 KiB leave together.
@@ -179,7 +179,8 @@ impl Response {
         Response::of_body(BINARY, ResponseBody::reader(reader, length))
     }
 
-    /// Streams what a closure writes, as `application/octet-stream`, with status 200.
+    /// Returns a response that streams what a closure writes, as `application/octet-stream`, with
+    /// status 200.
     ///
     /// The body is sent in chunks. A client of HTTP/1.0 gets it until the connection closes, and
     /// cannot tell whether it is whole.
@@ -234,7 +235,7 @@ impl Response {
         response
     }
 
-    /// Sends the client to another place, which it asks for with `GET`.
+    /// Returns a response that sends the client to another place, which it asks for with `GET`.
     ///
     /// The status is 303 (See Other), unless [`with_status`](Response::with_status) sets another
     /// one.
@@ -250,8 +251,7 @@ impl Response {
         self
     }
 
-    /// Adds a header. Another one of the same name stays, except for `Content-Type`, which is
-    /// replaced.
+    /// Adds a header, or replaces `Content-Type`. Any other header of the same name stays.
     ///
     /// `Connection: close` does the same as [`with_close`](Response::with_close). Its other values,
     /// `Keep-Alive`, `TE`, `Proxy-Connection`, `Content-Length`, `Transfer-Encoding` and `Date` are

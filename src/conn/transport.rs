@@ -57,7 +57,7 @@ pub(crate) struct Socket {
     /// from the socket, and discarded.
     wrapped: Option<Box<dyn Wrapped>>,
     entry: Arc<Entry>,
-    /// Whether a look has found the connection broken. The system reports that once.
+    /// Set if a look has found the connection broken. The system reports that once.
     is_lost: Cell<bool>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,

@@ -104,7 +104,8 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Writes the status that a failed request gets, its error, and the sources of that.
+/// Writes an error with its status, and the sources of that. A layer may have given the client
+/// another status.
 fn write_failure(line: &mut OneLine<'_, '_>, error: &Error) -> fmt::Result {
     if let Error::Cut = error {
         return write!(line, "failed: {error}"); // nobody gets a status

@@ -99,7 +99,7 @@ impl Handle {
     ///
     /// It does not stop the server, and does not wait for its end, or until the port is closed. So
     /// it waits on the server's own threads as well. It is for a thread that must wake others at a
-    /// stop: see [event streams](super::super::guide::recipes). A handler asks the
+    /// stop: see [event streams](super::super::guide::recipes#event-streams). A handler asks the
     /// [`CancelToken`](super::CancelToken) of its request, which knows of the end of its own
     /// connection, too.
     pub fn wait_for_stop(&self, timeout: Duration) -> bool {

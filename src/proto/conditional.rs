@@ -1,15 +1,15 @@
 //! Conditional requests: what a request still wants of a response (RFC 9110 §13).
 
-use super::chars::{eq_ignore_case, trim_ows};
+use super::chars::trim_ows;
 use super::date::parse_http_date;
 use super::headers::Headers;
 use super::range::{requested_range, RequestedRange};
 
-/// How old a date must be to be a strong validator: before that, the content may change again
+/// The age at which a date is a strong validator. Before that, the content may change again
 /// within the same second (RFC 9110 §8.8.2.2).
 pub(crate) const STRONG_AGE_SECONDS: u64 = 2;
 
-/// What the conditions of a request are compared with: the response that it would get without them.
+/// The response that a request would get without conditions, which are compared with it.
 /// The times are seconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) now: u64,
 }
 
-/// What is to be sent.
+/// The response that a conditional request selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Selection {
     /// The response as it is.
@@ -128,24 +128,12 @@ fn is_unmodified_since(headers: &Headers, name: &str, candidate: &Candidate<'_>)
 /// Returns the value of a field that is not a list. Returns `None` if there are several lines of
 /// it, which together are no valid value.
 fn single_value<'a>(headers: &'a Headers, name: &str) -> Option<&'a [u8]> {
-    let mut lines = values(headers, name);
+    let mut lines = headers.get_all_bytes(name);
     let value = lines.next()?;
     match lines.next() {
         None => Some(value),
         Some(_) => None,
     }
-}
-
-/// Returns the values of all lines of a field.
-fn values<'a: 'b, 'b>(headers: &'a Headers, name: &'b str) -> impl Iterator<Item = &'a [u8]> + 'b {
-    let fields = headers.iter_bytes();
-    fields.filter_map(move |(each, value)| {
-        if eq_ignore_case(each, name) {
-            Some(value)
-        } else {
-            None
-        }
-    })
 }
 
 /// The two ways to compare entity tags (RFC 9110 §8.8.3.2).
@@ -160,7 +148,7 @@ enum Comparison {
 /// An entity tag (RFC 9110 §8.8.3).
 struct EntityTag<'a> {
     is_weak: bool,
-    /// What stands between the quotes.
+    /// The text between the quotes.
     opaque: &'a [u8],
 }
 
@@ -199,7 +187,7 @@ impl<'a> EntityTag<'a> {
 /// response, with or without a tag.
 fn lists_tag(headers: &Headers, name: &str, etag: Option<&[u8]>, comparison: Comparison) -> bool {
     let etag = etag.and_then(EntityTag::parse);
-    for value in values(headers, name) {
+    for value in headers.get_all_bytes(name) {
         if value == b"*" {
             return true;
         }

@@ -4,7 +4,7 @@
 //! differ in what they do with quotes. In 6265bis (§4.1.1) they are part of the value, and browsers
 //! keep them.
 
-use super::chars::{eq_ignore_case, trim_ows};
+use super::chars::trim_ows;
 use super::headers::Headers;
 
 /// Returns the values of the cookies with this name, in all `Cookie` fields.
@@ -12,16 +12,15 @@ pub(crate) fn cookies<'a: 'n, 'n>(
     headers: &'a Headers,
     name: &'n str,
 ) -> impl Iterator<Item = &'a [u8]> + 'n {
-    let fields = headers.iter_bytes();
-    let fields = fields.filter(|(each, _)| eq_ignore_case(each, "cookie"));
+    let fields = headers.get_all_bytes("cookie");
     // A semicolon ends a value, also within quotes: no browser stores one.
-    let pairs = fields.flat_map(|(_, value)| value.split(|byte| *byte == b';'));
+    let pairs = fields.flat_map(|value| value.split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| value_of(pair, name))
 }
 
 /// Returns the value of a pair if it has this name.
 ///
-/// What has no `=` is the value of a cookie without a name, as browsers send it.
+/// A pair without `=` is the value of a cookie without a name, as browsers send it.
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let equals = pair.iter().position(|byte| *byte == b'=')?;
     let (each, value) = pair.split_at(equals);

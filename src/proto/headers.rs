@@ -1,9 +1,9 @@
-//! The header fields of a request.
+//! The header fields of a message.
 
 use super::chars::eq_ignore_case;
 use std::fmt;
 
-/// The header fields of a request. Names are found whatever their case (RFC 9110 §5.1).
+/// The header fields of a message. Names are found whatever their case (RFC 9110 §5.1).
 #[derive(Clone, Default)]
 pub struct Headers {
     /// All names and values, one after the other.
@@ -44,14 +44,17 @@ impl Headers {
     ///
     /// Each is the value of one header line. Commas in it are not looked at, although a list may
     /// come in one line or in several (RFC 9110 §5.3).
-    pub fn get_all<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> + 'h {
+    pub fn get_all<'h: 'n, 'n>(&'h self, name: &'n str) -> impl Iterator<Item = &'h str> + 'n {
         self.get_all_bytes(name)
             .filter_map(|value| std::str::from_utf8(value).ok())
     }
 
     /// Returns all values of that name, in the order in which they were sent; see
     /// [`get_all`](Headers::get_all) and [`get_bytes`](Headers::get_bytes).
-    pub fn get_all_bytes<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h [u8]> + 'h {
+    pub fn get_all_bytes<'h: 'n, 'n>(
+        &'h self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'h [u8]> + 'n {
         self.iter_bytes()
             .filter(move |(each, _)| eq_ignore_case(each, name))
             .map(|(_, value)| value)

@@ -1,6 +1,6 @@
 //! Ranges of bytes that a request asks for (RFC 9110 §14).
 
-/// What a `Range` field asks for, of a body of a certain length.
+/// The part that a `Range` field asks for, of a body of a certain length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestedRange {
     /// All of it: the field is not one that is served, and may be ignored.

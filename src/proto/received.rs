@@ -11,7 +11,7 @@ use super::line::{field_line, line_end, CRLF_LEN};
 use super::refusal::{bail, ensure, Refusal};
 use super::status::StatusCode;
 
-/// What a client knows of the request that is answered, and needs to find the end of the response.
+/// The method of the request, as far as the end of its response depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     Head,
@@ -20,10 +20,10 @@ pub(crate) enum Asked {
     Unknown,
 }
 
-/// Where the body of a response ends.
+/// The end of a response's body.
 enum EndOfBody {
     After(BodyLength),
-    /// Where the connection does.
+    /// The end of the connection.
     Close,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Received {
     pub(crate) headers: Headers,
     /// The body, without the chunked coding. After a 101, whatever follows.
     pub(crate) body: Vec<u8>,
-    /// Whether the body has come as far as the head says.
+    /// Set if the body has come as far as the head says.
     pub(crate) is_whole: bool,
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn set_read_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io
     tcp.set_read_timeout(timeout)
 }
 
-/// Sets the write timeout for [`write`]. `None` waits for ever.
+/// Sets the write timeout for [`write()`]. `None` waits for ever.
 pub(crate) fn set_write_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
     let tick = match timeout {
         Some(timeout) => (timeout / WRITE_TICKS)

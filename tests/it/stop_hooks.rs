@@ -174,6 +174,25 @@ fn a_slow_drop_of_a_hook_delays_wait_but_no_destroy() {
 }
 
 #[test]
+fn a_transport_alone_is_waited_for_as_well_when_a_server_never_ran() {
+    let (gate, arrivals, open) = Gate::new();
+    let guard = Mutex::new(OnDrop(move || gate.pass()));
+    let builder = Server::builder().transport(move |tcp, _| {
+        let _guard = &guard;
+        Ok(tcp)
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    let (handle, addr) = (server.handle(), server.local_addr());
+    let dropper = thread::spawn(move || drop(server));
+    arrivals.recv_timeout(SOON).unwrap();
+    assert_port_is_free(addr);
+    assert!(!handle.wait_timeout(SHORT), "the hook is left");
+    drop(open);
+    assert!(handle.wait_timeout(SOON));
+    dropper.join().unwrap();
+}
+
+#[test]
 fn panics_in_the_drops_of_hooks_and_handler_stop_nothing() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let guard = || {

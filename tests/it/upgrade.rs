@@ -314,6 +314,7 @@ fn an_upgrade_gets_503_while_the_server_drains() {
     let answer = client.response();
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
     client.expect_end();
     assert_ends(&running);
 }

@@ -69,8 +69,7 @@ fn refuse_foreign_pages(req: &Request<'_>) -> Result<(), Error> {
 /// offers with `Connection: upgrade`. Otherwise it answers with 400.
 fn open_chat(req: &Request<'_>, room: &Arc<Room>) -> Result<Response, Error> {
     if req.header("Upgrade").is_none() || req.header("Sec-WebSocket-Version") != Some("13") {
-        let refusal = Error::new(426, "this is a WebSocket of version 13");
-        return Ok(Response::from(refusal)
+        return Err(Error::new(426, "this is a WebSocket of version 13")
             .with_header("Upgrade", "websocket")
             .with_header("Sec-WebSocket-Version", "13"));
     }

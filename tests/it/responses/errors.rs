@@ -158,6 +158,22 @@ fn disk() -> io::Error {
 }
 
 #[test]
+fn the_status_of_an_error_is_that_which_its_client_gets() {
+    let moved = Response::from(Error::new(404, "a")).with_status(410);
+    let table = [
+        (Error::new(404, "a"), 404),
+        (Error::internal("odd"), 500),
+        (Error::Cut, 503),
+        (Error::new(405, "a").with_header("Allow", "GET"), 405),
+        (moved.into(), 410),
+        (Response::redirect("/").into(), 303),
+    ];
+    for (error, status) in table {
+        assert_eq!(error.status(), status, "{error:?}");
+    }
+}
+
+#[test]
 fn an_error_comes_out_of_an_io_error_as_it_was() {
     let trip = |error: Error| Error::from(io::Error::from(error));
     assert!(matches!(trip(Error::new(404, "a")), Error::Refused { .. }));
