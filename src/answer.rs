@@ -12,12 +12,14 @@ use super::event::{CloseReason, ConnectionId};
 use super::lifecycle::{Entry, Registration, Reported};
 use super::proto::{Asked, Headers, Received, Refusal, StatusCode};
 use super::sys::listener::{Accept, Accepted, Listener};
+use super::sys::panic;
 use super::sys::sync::lock;
 use super::{Request, Response};
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,9 +55,9 @@ impl Builder {
     /// ```
     ///
     /// The handler runs on the caller's thread. It never waits for the client, whose bytes are
-    /// there or have ended, so no timeout passes. As on a server, a handler that panics is a 500:
-    /// an `assert!` in it fails no test. These differ from a server with a port:
+    /// there or have ended, so no timeout passes. These differ from a server with a port:
     ///
+    /// - A panic of the handler goes on to the caller, so that an `assert!` in it fails the test.
     /// - [`Request::peer_addr`](super::Request::peer_addr) is `127.0.0.1:0`, and
     ///   [`connection_id`](super::Request::connection_id) is 1.
     /// - The client stays: [`is_disconnected`](super::Request::is_disconnected) is false, and the
@@ -75,6 +77,11 @@ impl Builder {
     ///
     /// # Errors
     /// Fails if a setting is invalid, as [`bind`](Builder::bind) does.
+    ///
+    /// # Panics
+    /// Panics if the handler does, once the connection has ended with a 500 and its events. A panic
+    /// of a response's closure or reader breaks the response off, as on a server:
+    /// [`Answer::is_whole`] is false.
     #[doc(alias("test", "mock", "oneshot", "in_memory", "simulate"))]
     pub fn answer<F, R>(self, bytes: impl AsRef<[u8]>, handler: F) -> io::Result<Vec<Answer>>
     where
@@ -82,13 +89,19 @@ impl Builder {
         R: Into<Response>,
     {
         let calls = Mutex::new(Vec::new());
+        let panicked = Mutex::new(None);
         let received = self.serve_bytes(bytes.as_ref(), &|request| {
             lock(&calls).push(match request.method() {
                 "HEAD" => Asked::Head,
                 _ => Asked::OtherMethod,
             });
-            handler(request).into()
+            let keep = |panic| *lock(&panicked) = Some(panic);
+            panic::split(|| handler(request).into(), keep)
         })?;
+        let panicked = lock(&panicked).take();
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
+        }
         let calls = lock(&calls);
         Answer::parse_all(&received, &calls)
     }

@@ -2,13 +2,29 @@
 
 use std::any::Any;
 use std::mem;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::thread::{self, ThreadId};
 
 /// Calls the user's code. Returns the text of its panic if it panics.
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     // Whatever a panic leaves half-done belongs to the user, or is dropped with the connection.
     catch_unwind(AssertUnwindSafe(call)).map_err(panic_message)
+}
+
+/// Calls the user's code. If it panics, `keep` gets the panic, and another one with its text goes
+/// on.
+#[inline] // into the test that calls it, as it would make every program larger
+pub(crate) fn split<T>(call: impl FnOnce() -> T, keep: impl FnOnce(Box<dyn Any + Send>)) -> T {
+    let panic = match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(value) => return value,
+        Err(panic) => panic,
+    };
+    let mut text = panic.downcast_ref::<String>().cloned();
+    if let Some(literal) = panic.downcast_ref::<&str>() {
+        text = Some(String::from(*literal));
+    }
+    keep(panic);
+    resume_unwind(Box::new(text.unwrap_or_default()))
 }
 
 /// Returns the text of a panic, or an empty one if it has none.

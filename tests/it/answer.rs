@@ -11,6 +11,7 @@ use hardstop::{
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{mpsc, Arc, Mutex};
 use std::thread;
@@ -85,7 +86,7 @@ fn over_a_port(builder: Builder, bytes: &[u8]) -> (Vec<u8>, Vec<Fact>) {
 
 #[test]
 fn an_answer_is_what_a_client_of_a_port_receives() {
-    let table: [(&str, &[u16], &str); 31] = [
+    let table: [(&str, &[u16], &str); 30] = [
         ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[200], "a request"),
         (
             "GET /a HTTP/1.1\r\nHost: x\r\n\r\nHEAD /b HTTP/1.1\r\nHost: x\r\n\r\n\
@@ -190,11 +191,6 @@ fn an_answer_is_what_a_client_of_a_port_receives() {
             "an invalid response",
         ),
         (
-            "GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
-            &[500],
-            "a panic, which ends the connection",
-        ),
-        (
             "GET /panicking-body HTTP/1.1\r\nHost: x\r\n\r\n",
             &[200],
             "a panic in a stream",
@@ -252,6 +248,34 @@ fn an_upgrade_is_what_a_client_of_a_port_receives() {
         assert_eq!(undated(answers[0].bytes()), undated(&received));
         assert_eq!(facts.so_far(), reported);
     }
+}
+
+#[test]
+fn a_panic_of_the_handler_goes_on_once_the_connection_has_ended() {
+    struct Odd;
+    let request = "GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (builder, facts) = observed(Server::builder());
+    let panicked = catch_unwind(AssertUnwindSafe(|| builder.answer(request, handle)));
+    let panic = match panicked {
+        Ok(_) => panic!("an assertion in a handler fails no test"),
+        Err(panic) => panic,
+    };
+    let text = panic.downcast_ref::<&str>().copied();
+    let (received, reported) = over_a_port(Server::builder(), request.as_bytes());
+    assert!(received.starts_with(b"HTTP/1.1 500 "));
+    assert_eq!(facts.so_far(), reported);
+    let told = reported.into_iter().find_map(|fact| match fact {
+        Fact::HandlerPanicked(_, text) => Some(text),
+        _ => None,
+    });
+    assert_eq!(told.as_deref(), text);
+    // What a panic carries comes whole, whatever it is.
+    let panicked = catch_unwind(|| {
+        Server::builder().answer(request, |_: &mut Request<'_>| -> Response {
+            std::panic::panic_any(Odd)
+        })
+    });
+    assert!(panicked.err().unwrap().is::<Odd>());
 }
 
 #[test]
