@@ -1,6 +1,5 @@
 //! Responses: what a handler returns, and what is sent.
 
-mod conditional;
 mod early;
 mod errors;
 mod failures;
@@ -9,7 +8,6 @@ mod layers;
 mod parts;
 mod readers;
 mod unsent;
-mod versions;
 
 use crate::support::client::Client;
 use crate::support::dialogue::{dialogue, last_words, statuses};
@@ -20,7 +18,6 @@ use hardstop::{CloseReason, Error, Response, Running, Server, StatusCode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

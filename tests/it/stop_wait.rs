@@ -195,29 +195,6 @@ fn handle_addr(cell: &Mutex<Option<Running>>, running: Running) -> SocketAddr {
 
 // What the owner can do.
 
-/// The names of a type's public methods, in the file's inherent implementations of it.
-fn methods(file: &str, of: &str) -> Vec<String> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let text = std::fs::read_to_string(path).unwrap();
-    let mut names = Vec::new();
-    for block in text.split(&format!("\nimpl {of} {{")).skip(1) {
-        let block = block.split("\n}\n").next().unwrap();
-        for rest in block.split("    pub fn ").skip(1) {
-            names.push(rest.split(['(', '<']).next().unwrap().to_owned());
-        }
-    }
-    names.sort();
-    names
-}
-
-#[test]
-fn no_method_of_a_handle_is_missing_at_its_owner() {
-    let mut handle = methods("src/lifecycle/handle.rs", "Handle");
-    handle.extend(["detach", "handle", "join"].map(String::from));
-    handle.sort();
-    assert_eq!(methods("src/server.rs", "Running"), handle);
-}
-
 #[test]
 fn the_owner_has_every_method_of_its_handle() {
     let (running, facts) = serve_site(Server::builder());

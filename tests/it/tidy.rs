@@ -142,3 +142,25 @@ fn every_test_named_in_the_promises_and_threats_exists() {
         }
     }
 }
+
+/// The names of a type's public methods, in the file's inherent implementations of it.
+fn methods(file: &str, of: &str) -> Vec<String> {
+    let text = read(file);
+    let mut names = Vec::new();
+    for block in text.split(&format!("\nimpl {of} {{")).skip(1) {
+        let block = block.split("\n}\n").next().unwrap();
+        for rest in block.split("    pub fn ").skip(1) {
+            names.push(rest.split(['(', '<']).next().unwrap().to_owned());
+        }
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn no_method_of_a_handle_is_missing_at_its_owner() {
+    let mut handle = methods("src/lifecycle/handle.rs", "Handle");
+    handle.extend(["detach", "handle", "join"].map(String::from));
+    handle.sort();
+    assert_eq!(methods("src/server.rs", "Running"), handle);
+}

@@ -1,4 +1,4 @@
-//! Helpers that the tests share: a client, a recorder of events, dialogues, servers, and isolated
+//! Helpers that the tests share: a client, a recorder of events, dialogues, servers, files, and isolated
 //! processes.
 
 // No test binary uses all of it. The attribute has no `reason`, as `.ci/windows.rs` is built with
@@ -12,6 +12,7 @@ pub(crate) mod gate;
 pub(crate) mod isolated_process;
 pub(crate) mod recorder;
 pub(crate) mod server;
+pub(crate) mod temp_file;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -2,24 +2,7 @@
 
 use super::*;
 use crate::support::recorder::Recorder;
-
-/// A file with these bytes, which is removed after the test.
-pub(super) struct TempFile(pub(super) PathBuf);
-
-impl TempFile {
-    pub(super) fn new(name: &str, bytes: &[u8]) -> TempFile {
-        let name = format!("hardstop-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        TempFile(path)
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0); // a test that fails must not fail twice
-    }
-}
+use crate::support::temp_file::TempFile;
 
 #[test]
 fn a_file_is_sent_from_its_position_to_its_end() {

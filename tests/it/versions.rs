@@ -1,9 +1,14 @@
 //! Versions of responses: the `ETag` and the `Last-Modified` that they have, or do not have.
 
 use super::conditional::{ask, assert_header, file_of, seconds, serve_file};
-use super::files::TempFile;
-use super::*;
-use hardstop::http_date;
+use crate::support::client::Client;
+use crate::support::server::{observed, serve};
+use crate::support::temp_file::TempFile;
+use hardstop::{http_date, Error, Response, Server};
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[test]
 fn bytes_have_the_tag_of_their_content() {

@@ -1,9 +1,14 @@
 //! Conditional responses and ranges: what leaves, and with which headers. Which condition leads to
 //! what is tested in `src/proto/conditional/tests.rs`.
 
-use super::files::TempFile;
-use super::*;
-use crate::support::client::Answer;
+use crate::support::client::{Answer, Client};
+use crate::support::dialogue::dialogue;
+use crate::support::server::{observed, serve};
+use crate::support::temp_file::TempFile;
+use hardstop::{Error, Response, Running, Server};
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Sends a request with these fields, each with its line end, over a kept-alive connection.
 pub(super) fn ask(client: &mut Client, line: &str, fields: &str) -> Answer {
