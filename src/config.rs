@@ -105,6 +105,7 @@ settings! {
     /// handshake.
     ///
     /// While connections that were cut are slow to end, there may be twice as many threads.
+    #[doc(alias("threads", "workers", "pool"))]
     max_connections(usize): usize = 256;
     /// Sets how long a request head may take from its first byte to its last: 10 s by default.
     ///
@@ -121,6 +122,7 @@ settings! {
     /// many libraries ask. Some of those, such as Node's agent and Apache's client, then stop using
     /// a connection in time, and do not send a request just when it is closed. There is no such
     /// header if the time is less than 2 s or turned off.
+    #[doc(alias = "keep_alive")]
     idle_timeout(impl Into<Option<Duration>>): Option<Duration> = Some(Duration::from_secs(75));
     /// Sets how long reading a request body may go without a byte: 30 s by default. Beyond it, the
     /// client gets a 408.
@@ -220,6 +222,7 @@ impl Builder {
     /// [`Server`](super::Server) is dropped. So the hook may own anything, including a handle of
     /// its own server: nothing is kept after the end. Its drop must not wait for a thread that
     /// waits for the server.
+    #[doc(alias("log", "access_log", "metrics", "tracing"))]
     pub fn on_event(mut self, hook: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
         self.hooks.events = EventHook(Some(Arc::new(hook)));
         self
@@ -244,6 +247,7 @@ impl Builder {
     ///
     /// The hook is dropped when the server has ended, as that of [`on_event`](Builder::on_event)
     /// is.
+    #[doc(alias("tls", "https", "ssl", "rustls"))]
     pub fn transport<T: Read + Write + Send + 'static>(
         mut self,
         hook: impl Fn(TcpStream, ConnectionId) -> Result<T, BoxError> + Send + Sync + 'static,

@@ -111,6 +111,7 @@ impl Body<'_> {
 
     /// Replaces [`Builder::max_body_bytes`](super::super::Builder::max_body_bytes) for this body,
     /// for example of an upload.
+    #[doc(alias("max_body_bytes", "upload"))]
     pub fn set_limit(&mut self, bytes: u64) {
         self.exchange.limit = bytes;
     }
@@ -140,6 +141,7 @@ impl Body<'_> {
     ///
     /// # Errors
     /// As listed at [`Error`]. A 413 comes as soon as it is known that the limit is exceeded.
+    #[doc(alias("bytes", "json"))]
     pub fn read_to_vec(&mut self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)?;
@@ -167,6 +169,7 @@ impl Body<'_> {
     /// `application/x-www-form-urlencoded`; and 413 if there are more fields than
     /// [`Builder::max_form_fields`](super::super::Builder::max_form_fields) allows. The fields are
     /// counted before memory is taken for them.
+    #[doc(alias("post", "form_data", "urlencoded"))]
     pub fn read_form(&mut self) -> Result<Form, Error> {
         if !self.exchange.directives.is_form {
             return Err(Error::new(415, "the content type is not that of a form"));

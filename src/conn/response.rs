@@ -48,6 +48,7 @@ use std::io::{self, ErrorKind, Read, Seek};
 /// of the body which is sent. The response to `HEAD`, a 204 and a 304 leave without their body, and
 /// closures and readers are not called for them. An [`upgrade`](Response::upgrade) has no body, and
 /// passes a layer whole. [`ResponseBody`] shows how a layer compresses streams.
+#[doc(alias("layer", "middleware"))]
 #[must_use = "a response is sent only if a handler returns it"]
 pub struct Response {
     pub(super) status: StatusCode,
@@ -104,6 +105,7 @@ impl Response {
     ///     Response::text(req.path().to_owned())
     /// }
     /// ```
+    #[doc(alias("string", "plain"))]
     pub fn text(text: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("text/plain; charset=utf-8", text.into())
     }
@@ -117,6 +119,7 @@ impl Response {
     ///
     /// With `serde_json`, its text is `serde_json::to_string(&value).map_err(Error::internal)?`.
     /// How to read JSON is shown at [`Body::read_to_vec`](super::Body::read_to_vec).
+    #[doc(alias = "serde")]
     pub fn json(json: impl Into<Cow<'static, str>>) -> Response {
         Response::of_text("application/json", json.into())
     }
@@ -142,6 +145,7 @@ impl Response {
     ///
     /// # Errors
     /// Fails if the file's length or position cannot be had, or if it is a directory.
+    #[doc(alias("send_file", "static", "download"))]
     pub fn file(mut file: File) -> io::Result<Response> {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
@@ -239,6 +243,7 @@ impl Response {
     ///
     /// The status is 303 (See Other), unless [`with_status`](Response::with_status) sets another
     /// one.
+    #[doc(alias("see_other", "location"))]
     pub fn redirect(location: impl AsRef<[u8]>) -> Response {
         Response::new(StatusCode::SEE_OTHER).with_header("Location", location)
     }
@@ -246,6 +251,7 @@ impl Response {
     /// Sets the status code.
     ///
     /// One below 200 or above 599 leaves as a 500, with an event. A 204, 205 or 304 has no body.
+    #[doc(alias("set_status", "status_code"))]
     pub fn with_status(mut self, status: impl Into<StatusCode>) -> Response {
         self.status = status.into();
         self

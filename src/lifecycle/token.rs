@@ -27,6 +27,7 @@ use std::time::Duration;
 /// }
 /// ```
 #[derive(Clone)]
+#[doc(alias("context", "cancellation", "shutdown_signal"))]
 pub struct CancelToken {
     entry: Arc<Entry>,
     registry: Arc<Registry>,
