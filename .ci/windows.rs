@@ -7,18 +7,22 @@ mod support;
 
 #[path = "../tests/it"]
 mod it {
+    mod answer;
     mod bodies;
     mod cancel_token;
     mod close_reasons;
     mod connections;
+    mod disconnects;
     mod failures;
     mod hostile_clients;
     mod http;
     mod limits;
     mod regressions;
+    mod requests;
     mod responses;
     mod stop_destroy;
     mod stop_drain;
+    mod stop_hooks;
     mod stop_shutdown;
     mod stop_wait;
 }
