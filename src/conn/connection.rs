@@ -16,7 +16,11 @@ pub(super) struct Connection<'a> {
     pub(super) stream: Box<Stream>,
     pub(super) date: DateCache,
     pub(super) exchange: Exchange,
+    /// The head that is read next, or of the request that is answered. Lists of connections show
+    /// that one, so the connection's entry holds it as well.
     pub(super) head: Arc<Head>,
+    /// The other one of two heads that take turns while requests are pipelined. `None` until then.
+    pub(super) spare_head: Option<Arc<Head>>,
     pub(super) registration: &'a Registration,
     pub(super) config: &'a Config,
     /// When the last bytes of the request head came.
@@ -37,6 +41,7 @@ impl<'a> Connection<'a> {
             date: DateCache::default(),
             exchange: Exchange::new(Directives::default(), config),
             head: Arc::default(),
+            spare_head: None,
             registration,
             config,
             head_read_at: now,

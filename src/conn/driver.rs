@@ -34,6 +34,7 @@ use super::stream::{IoEnd, Stream};
 use super::transport::{Socket, Transport};
 use super::upgrade::Upgraded;
 use std::io::Write;
+use std::mem;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -307,9 +308,14 @@ impl Connection<'_> {
         }
     }
 
-    /// Makes room for the next head, in the memory of the last one unless somebody still holds
-    /// that.
+    /// Makes room for the next head, in the memory of an earlier one.
     fn reset_head(&mut self) {
+        // A connection that has not been idle since still shows its last request, and the entry
+        // lets go of that head when the next request begins. So two heads take turns.
+        if Arc::get_mut(&mut self.head).is_none() {
+            let spare = self.spare_head.take().unwrap_or_default();
+            self.spare_head = Some(mem::replace(&mut self.head, spare));
+        }
         match Arc::get_mut(&mut self.head) {
             Some(head) => head.clear(),
             None => self.head = Arc::default(),

@@ -253,6 +253,24 @@ fn an_empty_line_does_not_renew_the_idle_timeout() {
 }
 
 #[test]
+fn pipelined_requests_take_turns_in_the_memory_of_two_heads() {
+    let long = format!("/{}", "a".repeat(300));
+    let mut requests = String::new();
+    for target in [&*long, &*long, "/", "/", "/", "/"] {
+        requests += &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    let room = Mutex::new(Vec::new());
+    let handler = |request: &mut Request<'_>| {
+        room.lock().unwrap().push(request.head.target.capacity());
+        Response::text("")
+    };
+    let answers = Server::builder().answer(requests, handler).unwrap();
+    assert_eq!(answers.len(), 6);
+    let room = room.into_inner().unwrap();
+    assert!(room.iter().all(|bytes| *bytes >= 301), "{room:?}");
+}
+
+#[test]
 fn a_large_response_leaves_with_its_head_in_one_write() {
     let target = "a".repeat(59);
     let request =
