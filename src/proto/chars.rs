@@ -82,7 +82,9 @@ pub(crate) fn eq_ignore_case(text: &[u8], other: &str) -> bool {
 // it is small enough to be inlined. It would not be with this function inlined into it.
 #[inline(never)]
 fn eq_letters(text: &[u8], other: &[u8]) -> bool {
-    text.eq_ignore_ascii_case(other)
+    let mut pairs = text.iter().zip(other);
+    // Most letters that are equal have the same case, too.
+    pairs.all(|(byte, other)| byte == other || byte.eq_ignore_ascii_case(other))
 }
 
 /// Returns whether the byte is a control other than the tab, which no field value may hold

@@ -40,14 +40,15 @@ pub(crate) fn directives(head: &Head, empty_host: EmptyHost) -> Result<Directive
     let mut connection = ConnectionOptions::default();
     let mut expectations = Expectations::default();
     for (name, value) in head.headers.iter_bytes() {
-        if eq_ignore_case(name, "connection") {
-            connection.add(value);
-        } else if eq_ignore_case(name, "expect") {
-            expectations.add(value);
-        } else if let Some(field) = single.by_name(name) {
-            if field.replace(value).is_some() {
-                return bail(400, "a field came twice that must come once");
-            }
+        match KnownField::by_name(name) {
+            None => {}
+            Some(KnownField::Connection) => connection.add(value),
+            Some(KnownField::Expect) => expectations.add(value),
+            Some(KnownField::Host) => set_once(&mut single.host, value)?,
+            Some(KnownField::ContentLength) => set_once(&mut single.content_length, value)?,
+            Some(KnownField::TransferEncoding) => set_once(&mut single.transfer_encoding, value)?,
+            Some(KnownField::ContentType) => set_once(&mut single.content_type, value)?,
+            Some(KnownField::Authorization) => set_once(&mut single.authorization, value)?,
         }
     }
     check_host(head, single.host, empty_host)?;
@@ -80,19 +81,41 @@ struct SingleFields<'a> {
     authorization: Option<&'a [u8]>,
 }
 
-impl<'a> SingleFields<'a> {
+/// Sets a field that must come once.
+fn set_once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) -> Result<(), Refusal> {
+    if field.replace(value).is_some() {
+        return bail(400, "a field came twice that must come once");
+    }
+    Ok(())
+}
+
+/// The fields that mean something here.
+enum KnownField {
+    Connection,
+    Expect,
+    Host,
+    ContentLength,
+    TransferEncoding,
+    ContentType,
+    Authorization,
+}
+
+impl KnownField {
     /// Returns the field of that name, if it is one of these.
-    fn by_name(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        if eq_ignore_case(name, "host") {
-            Some(&mut self.host)
-        } else if eq_ignore_case(name, "content-length") {
-            Some(&mut self.content_length)
-        } else if eq_ignore_case(name, "transfer-encoding") {
-            Some(&mut self.transfer_encoding)
-        } else if eq_ignore_case(name, "content-type") {
-            Some(&mut self.content_type)
-        } else if eq_ignore_case(name, "authorization") {
-            Some(&mut self.authorization)
+    fn by_name(name: &[u8]) -> Option<KnownField> {
+        // No two of them have the same length, so a name is compared with one of them at most.
+        let (known_name, field) = match name.len() {
+            4 => ("host", KnownField::Host),
+            6 => ("expect", KnownField::Expect),
+            10 => ("connection", KnownField::Connection),
+            12 => ("content-type", KnownField::ContentType),
+            13 => ("authorization", KnownField::Authorization),
+            14 => ("content-length", KnownField::ContentLength),
+            17 => ("transfer-encoding", KnownField::TransferEncoding),
+            _ => return None,
+        };
+        if eq_ignore_case(name, known_name) {
+            Some(field)
         } else {
             None
         }

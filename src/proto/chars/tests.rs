@@ -1,4 +1,4 @@
-use super::{is_token, trim_ows};
+use super::{eq_ignore_case, is_token, trim_ows};
 
 #[test]
 fn a_token_is_made_of_77_different_bytes() {
@@ -21,4 +21,18 @@ fn only_spaces_and_tabs_are_trimmed() {
     for (text, want) in table {
         assert_eq!(trim_ows(text), want, "{}", text.escape_ascii());
     }
+}
+
+#[test]
+fn texts_are_equal_whatever_the_case_of_ascii_letters() {
+    for byte in 0..=u8::MAX {
+        for other in 0..0x80_u8 {
+            let other = char::from(other).to_string();
+            let want = byte.eq_ignore_ascii_case(&other.as_bytes()[0]);
+            let text = [b'a', byte, b'Z'];
+            let got = eq_ignore_case(&text, &format!("A{other}z"));
+            assert_eq!(got, want, "{} and {other:?}", text.escape_ascii());
+        }
+    }
+    assert!(!eq_ignore_case(b"ab", "a") && !eq_ignore_case(b"a", "ab"));
 }

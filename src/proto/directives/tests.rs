@@ -204,3 +204,34 @@ fn a_field_that_must_come_once_is_refused_twice() {
         assert_eq!(refusal.reason, "a field came twice that must come once");
     }
 }
+
+#[test]
+fn a_name_with_another_letter_is_no_directive() {
+    let fields = [
+        ("Host", "y"),
+        ("Connection", "close"),
+        ("Expect", "wonders"),
+        ("Content-Length", "1"),
+        ("Transfer-Encoding", "chunked"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Authorization", "a"),
+    ];
+    let outcome = |name: &str, value: &str| {
+        let fields = format!("Host: x\r\nAuthorization: b\r\n{name}: {value}\r\n");
+        directives(&head("1.1", fields.as_bytes()), EmptyHost::Refused)
+    };
+    let without = outcome("a", "b");
+    assert!(without.is_ok());
+    for (name, value) in fields {
+        let with = outcome(name, value);
+        assert_ne!(with, without, "{name}");
+        assert_eq!(outcome(&name.to_ascii_uppercase(), value), with, "{name}");
+        assert_eq!(outcome(&name.to_ascii_lowercase(), value), with, "{name}");
+        assert_eq!(outcome(&format!("{name}s"), value), without, "{name}");
+        for place in 0..name.len() {
+            let mut other = String::from(name);
+            other.replace_range(place..=place, "_");
+            assert_eq!(outcome(&other, value), without, "{other}");
+        }
+    }
+}
