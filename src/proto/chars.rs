@@ -30,6 +30,12 @@ impl ByteSet {
     pub(super) fn contains(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte)) == Some(&true)
     }
+
+    /// Returns how many bytes at the beginning of the text are in the set.
+    pub(super) fn prefix_len(&self, text: &[u8]) -> usize {
+        let end = text.iter().position(|byte| !self.contains(*byte));
+        end.unwrap_or(text.len())
+    }
 }
 
 /// The bytes of a token (RFC 9110 §5.6.2).

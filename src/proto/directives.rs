@@ -173,14 +173,13 @@ fn check_host(head: &Head, host: Option<&[u8]>, empty_host: EmptyHost) -> Result
         None if head.version == Version::Http10 => return Ok(()),
         None => return bail(400, "there is no Host"),
     };
-    let not_a_host = "the Host is not `host[:port]`";
-    let host = std::str::from_utf8(host).or(bail(400, not_a_host))?;
     let may_be_empty = empty_host == EmptyHost::Allowed;
     let is_valid = is_authority(host) || (host.is_empty() && may_be_empty);
-    ensure(is_valid, 400, not_a_host)?;
+    ensure(is_valid, 400, "the Host is not `host[:port]`")?;
     // RFC 9112 §3.2.2 has a server ignore a Host that differs from an absolute target. But handlers
     // look at it, so it is refused. An empty one differs.
     if let Some(target) = AbsoluteForm::parse(&head.target) {
+        let host = std::str::from_utf8(host).unwrap_or_default(); // as it is valid, it is ASCII
         let agrees = target.agrees_with(host);
         ensure(agrees, 400, "the Host differs from the target's")?;
     }

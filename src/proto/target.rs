@@ -5,6 +5,7 @@ use super::refusal::{bail, ensure, Refusal};
 use super::urlencoded::{decode, encoded_byte};
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
+use std::str::FromStr;
 
 /// The bytes of a host name, which may also be percent-encoded (RFC 3986 §3.2.2).
 static HOST: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
@@ -23,7 +24,16 @@ pub(super) struct AbsoluteForm<'a> {
 
 impl<'a> AbsoluteForm<'a> {
     /// Splits a target in absolute form. Returns `None` if it has another form or another scheme.
+    #[inline]
     pub(super) fn parse(target: &'a str) -> Option<AbsoluteForm<'a>> {
+        // Nearly all targets are paths, and need no search for a scheme.
+        if target.starts_with('/') {
+            return None;
+        }
+        AbsoluteForm::parse_with_scheme(target)
+    }
+
+    fn parse_with_scheme(target: &'a str) -> Option<AbsoluteForm<'a>> {
         let (scheme, rest) = split_before(target, b":/");
         let is_https = eq_ignore_case(scheme.as_bytes(), "https");
         if !is_https && !eq_ignore_case(scheme.as_bytes(), "http") {
@@ -72,14 +82,18 @@ fn port_or_default<'a>(port: &'a str, default: &'a str) -> &'a str {
 }
 
 /// Checks a target, and returns its path, still encoded.
+// There is one call of this, and of `decode_path`.
+#[inline]
 pub(super) fn encoded_path<'a>(
     method: &str,
     target: &'a str,
     serves_https: bool,
 ) -> Result<&'a str, Refusal> {
     let path_and_query = path_and_query(method, target, serves_https)?;
-    let (path, query) = split_before(path_and_query, b"?");
-    if !is_encoded(path, &PATH) {
+    // The path ends at the first byte that it may not have. A query begins with a `?`, which is one.
+    let path_len = encoded_len(path_and_query.as_bytes(), &PATH);
+    let (path, query) = path_and_query.split_at(path_len);
+    if !query.is_empty() && !query.starts_with('?') {
         return bail(400, "a byte in the path (perhaps a `%`) is not encoded");
     }
     if !query.chars().all(is_query_char) {
@@ -126,7 +140,7 @@ fn path_and_query<'a>(
             return bail(421, "https is not served here");
         }
         // RFC 9110 §4.2.4: user information is invalid here.
-        if !is_authority(absolute.authority) {
+        if !is_authority(absolute.authority.as_bytes()) {
             return bail(400, "the target's authority is not `host[:port]`");
         }
         return Ok(absolute.path_and_query);
@@ -139,12 +153,14 @@ fn path_and_query<'a>(
 }
 
 /// Decodes a path into `path`, which must be empty.
+#[inline]
 pub(super) fn decode_path(encoded: &str, path: &mut String) -> Result<(), Refusal> {
-    if encoded.contains('%') {
-        *path = decode(encoded.as_bytes(), false);
-    } else {
+    if !encoded.contains('%') {
+        // The bytes of a path are no controls.
         path.push_str(encoded);
+        return Ok(());
     }
+    *path = decode(encoded.as_bytes(), false);
     // RFC 3986 §7.3: files and logs behind this would read NUL and line ends in their own way.
     let has_control = path.bytes().any(|byte| byte.is_ascii_control());
     let reason = "a control byte in the path, percent-encoded";
@@ -168,26 +184,35 @@ fn decode_segment(segment: &str) -> Cow<'_, str> {
 }
 
 /// Returns whether the text is `host [ ":" port ]` (RFC 9110 §7.2).
-pub(super) fn is_authority(text: &str) -> bool {
-    if let Some(rest) = text.strip_prefix('[') {
-        return match rest.split_once(']') {
-            Some((address, port)) => address.parse::<Ipv6Addr>().is_ok() && is_port(port),
-            None => false,
+pub(super) fn is_authority(text: &[u8]) -> bool {
+    if let [b'[', rest @ ..] = text {
+        let end = rest.iter().position(|byte| *byte == b']');
+        let (address, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let is_address = parse_ascii::<Ipv6Addr>(address).is_some();
+        return match after {
+            [b']', port @ ..] => is_address && is_port(port),
+            _ => false,
         };
     }
-    let (name, port) = split_before(text, b":");
+    let (name, port) = text.split_at(encoded_len(text, &HOST));
     // RFC 9110 §4.2.1: the host of an http URI is not empty.
-    !name.is_empty() && is_encoded(name, &HOST) && is_port(port)
+    !name.is_empty() && is_port(port)
 }
 
 /// Returns whether the text may follow a host: it is empty, or a colon and an optional number.
-fn is_port(text: &str) -> bool {
-    match text.strip_prefix(':') {
-        None => text.is_empty(),
-        Some("") => true,
+fn is_port(text: &[u8]) -> bool {
+    match text {
+        [] | [b':'] => true,
         // Parsing alone would accept a `+`.
-        Some(digits) => !digits.starts_with('+') && digits.parse::<u16>().is_ok(),
+        [b':', b'+', ..] => false,
+        [b':', digits @ ..] => parse_ascii::<u16>(digits).is_some(),
+        _ => false,
     }
+}
+
+/// Parses what has no other characters than ASCII. Anything else in the text is refused.
+fn parse_ascii<T: FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Returns whether a query may have this character unencoded.
@@ -200,16 +225,17 @@ fn is_query_char(char: char) -> bool {
     !char.is_control() && char != ' ' && char != '#'
 }
 
-/// Returns whether every byte is allowed, or part of a whole percent-encoding (RFC 3986 §2.1).
-fn is_encoded(text: &str, allowed: &ByteSet) -> bool {
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| !allowed.contains(*byte)) {
-        match rest.get(at..).and_then(encoded_byte) {
+/// Returns how many bytes at the beginning are in the set, or part of a whole percent-encoding
+/// (RFC 3986 §2.1).
+fn encoded_len(text: &[u8], allowed: &ByteSet) -> usize {
+    let mut rest = text;
+    loop {
+        rest = rest.get(allowed.prefix_len(rest)..).unwrap_or_default();
+        match encoded_byte(rest) {
             Some((_, after)) => rest = after,
-            None => return false,
+            None => return text.len().saturating_sub(rest.len()),
         }
     }
-    true
 }
 
 #[cfg(test)]

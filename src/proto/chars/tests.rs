@@ -1,4 +1,4 @@
-use super::{eq_ignore_case, is_token, trim_ows};
+use super::{eq_ignore_case, is_token, trim_ows, ByteSet};
 
 #[test]
 fn a_token_is_made_of_77_different_bytes() {
@@ -35,4 +35,20 @@ fn texts_are_equal_whatever_the_case_of_ascii_letters() {
         }
     }
     assert!(!eq_ignore_case(b"ab", "a") && !eq_ignore_case(b"a", "ab"));
+}
+
+#[test]
+fn the_prefix_in_a_set_ends_before_the_first_other_byte() {
+    let set = ByteSet::alphanumeric_and(b"-");
+    let table: [(&[u8], usize); 6] = [
+        (b"", 0),
+        (b" a", 0),
+        (b"a-9 a", 3),
+        (b"a-9", 3),
+        (b"abcdefghijkl:", 12),
+        (b"a\xe9", 1),
+    ];
+    for (text, want) in table {
+        assert_eq!(set.prefix_len(text), want, "{}", text.escape_ascii());
+    }
 }

@@ -40,7 +40,7 @@ fn outcome(head: &Head, parsed: Parsed) -> String {
     }
 }
 
-const TABLE: [(&[u8], &str); 56] = [
+const TABLE: [(&[u8], &str); 63] = [
     (b"GET / HTTP/1.1\r\n\r\n", "18: GET / / None Http11 {}"),
     (b"GET / HTTP/1.0\r\n\r\n", "18: GET / / None Http10 {}"),
     (b"GET / HTTP/1.7\r\n\r\n", "18: GET / / None Http11 {}"),
@@ -138,6 +138,25 @@ const TABLE: [(&[u8], &str); 56] = [
         "505: only HTTP/1.1 and HTTP/1.0 are served",
     ),
     (b"CONNECT a:1 HTTP/1.1\r\n", "501: this is no proxy"),
+    (b"CONNECT / HTTP/1.1\r\n", "501: this is no proxy"),
+    (
+        b"connect / HTTP/1.1\r\n\r\n",
+        "22: connect / / None Http11 {}",
+    ),
+    (
+        b"GET / HTTP/1.1\r\nA: b\tc\x80\r\n\r\n",
+        "27: GET / / None Http11 {\"A\": \"b\\tc\u{fffd}\"}",
+    ),
+    (
+        b"GET / HTTP/1.1\r\nA: \t\x1f",
+        "400: a control byte in a line",
+    ),
+    (b"GET /\x7f HTTP/1.1\r\n", "400: a control byte in a line"),
+    (b"OPTIONS ** HTTP/1.1\r\n", "400: the target is not a path"),
+    (
+        b"GET http://a* HTTP/1.1\r\n\r\n",
+        "26: GET http://a* / None Http11 {}",
+    ),
     (b"GET a HTTP/1.1\r\n", "400: the target is not a path"),
     (b"GET * HTTP/1.1\r\n", "400: the target is not a path"),
     (

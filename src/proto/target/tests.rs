@@ -39,10 +39,10 @@ fn an_authority_is_a_host_with_an_optional_port() {
         "[::1%25eth0]",
     ];
     for text in good {
-        assert!(is_authority(text), "{text:?}");
+        assert!(is_authority(text.as_bytes()), "{text:?}");
     }
     for text in bad {
-        assert!(!is_authority(text), "{text:?}");
+        assert!(!is_authority(text.as_bytes()), "{text:?}");
     }
 }
 
