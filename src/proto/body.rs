@@ -4,7 +4,7 @@
 //! 2. Chunk extensions and trailers are checked, bounded and dropped.
 
 use super::chars::{split_token, trim_ows};
-use super::line::{field_line, line_end, CRLF_LEN};
+use super::line::{field_line, split_line};
 use super::refusal::{bail, ensure, Refusal};
 
 /// The most bytes of chunk extensions and trailers in one body, and in one line of them.
@@ -84,7 +84,7 @@ impl BodyDecoder {
     ///
     /// The bytes start where the last line or the last data ended.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        let end = line_end(bytes, &mut self.scanned);
+        let split = split_line(bytes, &mut self.scanned);
         let line = bytes.get(..self.scanned).unwrap_or_default();
         if self.state == BodyState::DataEnd {
             ensure(line.is_empty(), 400, "no CRLF after the data of a chunk")?;
@@ -94,13 +94,13 @@ impl BodyDecoder {
         ensure(extra <= MAX_EXTRA_BYTES, 400, too_many)?;
         // A bad line end is reported after the errors before it, so that the reason is the same in
         // whatever pieces the line arrives.
-        let end = match end? {
+        let rest = match split? {
             None => return Ok(None),
-            Some(end) => end,
+            Some((_, rest)) => rest,
         };
         self.read_line(line)?;
         self.scanned = 0;
-        Ok(Some(end.saturating_add(CRLF_LEN)))
+        Ok(Some(bytes.len().saturating_sub(rest.len())))
     }
 
     /// Returns how many bytes of extensions and trailers there are with so many more.

@@ -46,10 +46,14 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN.contains(*byte))
 }
 
+/// Returns the length of the token that the text begins with. Zero if there is none.
+pub(super) fn token_len(text: &[u8]) -> usize {
+    TOKEN.prefix_len(text)
+}
+
 /// Splits the text after the token that it begins with. Returns `None` if there is none.
 pub(super) fn split_token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|byte| !TOKEN.contains(*byte));
-    match end.unwrap_or(text.len()) {
+    match token_len(text) {
         0 => None,
         end => Some(text.split_at(end)),
     }
@@ -99,34 +103,61 @@ pub(crate) fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 
-/// The number of bytes that are searched together for a control byte.
-const BLOCK: usize = 16;
-
-/// Returns the text from the first byte that [is a control](is_control), or none of it if it has
-/// no control.
-pub(crate) fn from_first_control(text: &[u8]) -> &[u8] {
-    // Nearly all blocks have none, and are passed over as a whole.
-    let mut rest = text;
-    while let Some(block) = rest.get(..BLOCK) {
-        if has_control(block) {
-            break;
+/// Returns the position of the first byte that [is a control](is_control), or the length of the text
+/// if it has none.
+// A position in a text is no larger than its length, so no sum overflows.
+#[allow(clippy::arithmetic_side_effects)]
+pub(super) fn position_of_control(text: &[u8]) -> usize {
+    let mut passed = 0;
+    for word in text.chunks_exact(WORD) {
+        // Read in this order, the first byte of the word is the lowest of the number.
+        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+        // Nearly all words have no mark, and are passed over as a whole.
+        let controls_and_tabs = mark_ascii_controls(word);
+        if controls_and_tabs != 0 {
+            let controls = controls_and_tabs & !mark_tabs(word);
+            if controls != 0 {
+                return passed + position_of_first(controls);
+            }
         }
-        rest = rest.get(BLOCK..).unwrap_or_default();
+        passed += WORD;
     }
+    let rest = text.get(passed..).unwrap_or_default();
     let position = rest.iter().position(|byte| is_control(*byte));
-    rest.get(position.unwrap_or(rest.len())..)
-        .unwrap_or_default()
+    passed + position.unwrap_or(rest.len())
 }
 
-/// Returns whether any of the bytes [is a control](is_control).
-fn has_control(block: &[u8]) -> bool {
-    // Every byte is looked at, even behind a control. Without a branch for each of them, the
-    // compiler makes a few vector instructions of this.
-    let mut any = false;
-    for byte in block {
-        any |= is_control(*byte);
-    }
-    any
+/// The number of bytes that are searched together.
+const WORD: usize = 8;
+
+/// Marks the bytes of a word that are ASCII controls, of which the tab is one: in the result, their
+/// high bit is set, and no other bit.
+fn mark_ascii_controls(word: u64) -> u64 {
+    // A sum sets the high bit of each byte whose low bits are at least what its name says. Since
+    // the high bits of the word are left out, no sum carries anything to the next byte.
+    let low_bits = word & in_each_byte(0x7f);
+    let at_least_space = low_bits.wrapping_add(in_each_byte(0x80 - b' '));
+    let at_least_delete = low_bits.wrapping_add(in_each_byte(0x80 - 0x7f));
+    let is_ascii = !word;
+    (!at_least_space | at_least_delete) & is_ascii & in_each_byte(0x80)
+}
+
+/// Marks the bytes of a word that are tabs, as [`mark_ascii_controls`] does.
+fn mark_tabs(word: u64) -> u64 {
+    let difference = word ^ in_each_byte(b'\t');
+    let low_bits = difference & in_each_byte(0x7f);
+    let at_least_one = low_bits.wrapping_add(in_each_byte(0x80 - 1));
+    !(at_least_one | difference) & in_each_byte(0x80)
+}
+
+/// Returns the position of the first byte that is marked, in a word that has a mark.
+fn position_of_first(marks: u64) -> usize {
+    usize::try_from(marks.trailing_zeros() / u8::BITS).unwrap_or_default()
+}
+
+/// Returns the number whose bytes are all this one.
+const fn in_each_byte(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; WORD])
 }
 
 #[cfg(test)]

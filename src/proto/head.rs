@@ -5,7 +5,7 @@
 
 use super::chars::{is_token, split_before};
 use super::headers::Headers;
-use super::line::{empty_line_len, field_line, line_end, CRLF_LEN};
+use super::line::{empty_line_len, field_line, split_line};
 use super::refusal::{bail, Refusal};
 use super::status::Version;
 use super::target::{checked_path, decode_path, encoded_path, segments};
@@ -36,7 +36,7 @@ pub(crate) struct Head {
     pub(crate) headers: Headers,
     /// The start of the line that is being read.
     line_start: usize,
-    /// The position up to which that line is known to hold no control byte.
+    /// How many bytes of that line are known to be no controls.
     scanned: usize,
 }
 
@@ -71,41 +71,33 @@ impl Head {
     ) -> Result<Option<usize>, Refusal> {
         let bytes = bytes.get(..limits.bytes).unwrap_or(bytes);
         if self.line_start == 0 {
-            self.skip_empty_line(bytes);
+            self.line_start = empty_line_len(bytes);
         }
-        while let Some(end) = line_end(bytes, &mut self.scanned)? {
-            let line = bytes.get(self.line_start..end).unwrap_or_default();
-            let next = end.saturating_add(CRLF_LEN);
-            self.line_start = next;
-            self.scanned = next;
+        let mut rest = bytes.get(self.line_start..).unwrap_or_default();
+        while let Some((line, after_line)) = split_line(rest, &mut self.scanned)? {
+            rest = after_line;
+            self.line_start = bytes.len().saturating_sub(rest.len());
+            self.scanned = 0;
             if line.is_empty() {
                 if self.method.is_empty() {
                     // RFC 9112 §2.2: one is ignored, and has been skipped. A second one is refused.
                     return bail(400, "empty lines before the request line");
                 }
-                return Ok(Some(next));
+                return Ok(Some(self.line_start));
             }
             if self.method.is_empty() {
                 self.parse_request_line(line, limits.https)?;
-            } else {
-                if self.headers.count() >= limits.fields {
-                    return bail(431, "the head has too many fields");
-                }
+            } else if self.headers.count() < limits.fields {
                 let (name, value) = field_line(line)?;
                 self.headers.push(name, value);
+            } else {
+                return bail(431, "the head has too many fields");
             }
         }
         if bytes.len() >= limits.bytes {
             return self.refuse_size(bytes);
         }
         Ok(None)
-    }
-
-    /// Skips an empty line in front of the request line, once it is whole.
-    fn skip_empty_line(&mut self, bytes: &[u8]) {
-        let skipped = empty_line_len(bytes);
-        self.line_start = skipped;
-        self.scanned = self.scanned.max(skipped);
     }
 
     /// Parses `method SP request-target SP HTTP-version`, with single spaces (RFC 9112 §3).

@@ -4,11 +4,8 @@
 //! soon as it arrives. RFC 9112 §2.2 would allow more, but then two readers could disagree on where
 //! a line ends. The one exception is an empty line in front of a request.
 
-use super::chars::{from_first_control, split_token, trim_ows};
+use super::chars::{position_of_control, split_token, trim_ows};
 use super::refusal::{bail, Refusal};
-
-/// The number of bytes that end a line.
-pub(super) const CRLF_LEN: usize = 2;
 
 /// Removes one empty line from the beginning, whether it ends with CRLF or with LF alone.
 ///
@@ -23,23 +20,33 @@ pub(crate) fn without_empty_line(bytes: &[u8]) -> &[u8] {
 /// Returns the length of an empty line at the beginning, its end included. Zero if there is none.
 pub(super) fn empty_line_len(bytes: &[u8]) -> usize {
     match bytes {
-        [b'\r', b'\n', ..] => CRLF_LEN,
+        [b'\r', b'\n', ..] => 2,
         [b'\n', ..] => 1,
         _ => 0,
     }
 }
 
-/// Finds the CRLF that ends a line. Returns `None` if more has to be read.
+/// A line without its CRLF, and what follows that.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
+/// Splits the bytes after their first line. Returns `None` if more has to be read.
 ///
 /// The search starts at `scanned`, and moves it up to the first byte that could end the line. So no
 /// byte is looked at twice, however small the pieces are in which they arrive.
-pub(super) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
+// To inline this and `field_line` into the loop over a head saves a twentieth of the instructions of
+// a request from a browser.
+#[inline]
+pub(super) fn split_line<'a>(
+    bytes: &'a [u8],
+    scanned: &mut usize,
+) -> Result<Option<Split<'a>>, Refusal> {
     let unscanned = bytes.get(*scanned..).unwrap_or_default();
-    let rest = from_first_control(unscanned);
-    *scanned = bytes.len().saturating_sub(rest.len());
+    let end = scanned.saturating_add(position_of_control(unscanned));
+    *scanned = end.min(bytes.len());
+    let (line, rest) = bytes.split_at(*scanned);
     match rest {
         [] | [b'\r'] => Ok(None),
-        [b'\r', b'\n', ..] => Ok(Some(*scanned)),
+        [b'\r', b'\n', after @ ..] => Ok(Some((line, after))),
         [b'\r', ..] => bail(400, "a CR without its LF"),
         [b'\n', ..] => bail(400, "a line that ends with LF instead of CRLF"),
         _ => bail(400, "a control byte in a line"),

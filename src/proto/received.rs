@@ -7,7 +7,7 @@ use super::body::{BodyDecoder, BodyLength, BodyState};
 use super::chars::eq_ignore_case;
 use super::directives::content_length;
 use super::headers::Headers;
-use super::line::{field_line, line_end, CRLF_LEN};
+use super::line::{field_line, split_line};
 use super::refusal::{bail, ensure, Refusal};
 use super::status::StatusCode;
 
@@ -102,11 +102,11 @@ impl Received {
 
 /// Parses the head of a response (RFC 9112 §4). Returns what follows it as well.
 fn parse_head(bytes: &[u8]) -> Result<(StatusCode, Headers, &[u8]), Refusal> {
-    let (line, mut rest) = split_line(bytes)?;
+    let (line, mut rest) = split_first_line(bytes)?;
     let status = parse_status_line(line)?;
     let mut headers = Headers::default();
     loop {
-        let (line, after) = split_line(rest)?;
+        let (line, after) = split_first_line(rest)?;
         rest = after;
         if line.is_empty() {
             return Ok((status, headers, rest));
@@ -116,14 +116,10 @@ fn parse_head(bytes: &[u8]) -> Result<(StatusCode, Headers, &[u8]), Refusal> {
     }
 }
 
-/// Splits the bytes after their first line, which is returned without its CRLF.
-fn split_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    match line_end(bytes, &mut 0)? {
-        Some(end) => {
-            let next = end.saturating_add(CRLF_LEN);
-            let line = bytes.get(..end).unwrap_or_default();
-            Ok((line, bytes.get(next..).unwrap_or_default()))
-        }
+/// Splits the bytes after their first line, which must be there.
+fn split_first_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    match split_line(bytes, &mut 0)? {
+        Some(split) => Ok(split),
         None => bail(400, "the head of a response has no end"),
     }
 }

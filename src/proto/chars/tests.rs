@@ -1,4 +1,4 @@
-use super::{eq_ignore_case, is_token, trim_ows, ByteSet};
+use super::{eq_ignore_case, is_control, is_token, position_of_control, trim_ows, ByteSet};
 
 #[test]
 fn a_token_is_made_of_77_different_bytes() {
@@ -50,5 +50,28 @@ fn the_prefix_in_a_set_ends_before_the_first_other_byte() {
     ];
     for (text, want) in table {
         assert_eq!(set.prefix_len(text), want, "{}", text.escape_ascii());
+    }
+}
+
+/// Bytes are searched in words, so that each pair is tried at every place of one, and in the rest.
+#[test]
+fn the_first_control_is_found_at_every_place() {
+    for first in 0..=u8::MAX {
+        for second in 0..=u8::MAX {
+            for place in 0..=9 {
+                let mut text = *b"a\x80\xff ~\tzA!?_";
+                text[place] = first;
+                text[place + 1] = second;
+                let want = text.iter().position(|byte| is_control(*byte));
+                let got = position_of_control(&text);
+                assert_eq!(got, want.unwrap_or(text.len()), "{}", text.escape_ascii());
+            }
+        }
+    }
+    for len in 0..40 {
+        assert_eq!(position_of_control(&b"a".repeat(len)), len);
+        assert_eq!(position_of_control(&b"\t".repeat(len)), len);
+        let text = [&b"\t".repeat(len)[..], b"\x7f\0"].concat();
+        assert_eq!(position_of_control(&text), len);
     }
 }
