@@ -4,7 +4,7 @@
 //! 2. Chunk extensions and trailers are checked, bounded and dropped.
 
 use super::chars::{split_token, trim_ows};
-use super::line::{field_line, split_line};
+use super::line::{field_name_len, split_line};
 use super::refusal::{bail, ensure, Refusal};
 
 /// The most bytes of chunk extensions and trailers in one body, and in one line of them.
@@ -125,7 +125,7 @@ impl BodyDecoder {
             BodyState::Trailers => {
                 // RFC 9112 §7.1.2: a trailer may be dropped, and must not be merged into the header
                 // fields unless it is known to be safe.
-                field_line(line)?;
+                field_name_len(line)?;
                 self.extra = self.extra_with(line.len());
             }
             // No line is due.

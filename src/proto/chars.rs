@@ -46,14 +46,9 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN.contains(*byte))
 }
 
-/// Returns the length of the token that the text begins with. Zero if there is none.
-pub(super) fn token_len(text: &[u8]) -> usize {
-    TOKEN.prefix_len(text)
-}
-
 /// Splits the text after the token that it begins with. Returns `None` if there is none.
 pub(super) fn split_token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    match token_len(text) {
+    match TOKEN.prefix_len(text) {
         0 => None,
         end => Some(text.split_at(end)),
     }

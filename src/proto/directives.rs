@@ -39,7 +39,7 @@ pub(crate) fn directives(head: &Head, empty_host: EmptyHost) -> Result<Directive
     let mut single = SingleFields::default();
     let mut connection = ConnectionOptions::default();
     let mut expectations = Expectations::default();
-    for (name, value) in head.headers.iter_bytes() {
+    for (name, value) in head.headers.iter_untrimmed() {
         match KnownField::by_name(name) {
             None => {}
             Some(KnownField::Connection) => connection.add(value),
@@ -83,7 +83,7 @@ struct SingleFields<'a> {
 
 /// Sets a field that must come once.
 fn set_once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) -> Result<(), Refusal> {
-    if field.replace(value).is_some() {
+    if field.replace(trim_ows(value)).is_some() {
         return bail(400, "a field came twice that must come once");
     }
     Ok(())

@@ -2,16 +2,17 @@
 //!
 //! 1. Each line is parsed once, when it is complete, however small the pieces it came in.
 //! 2. Nothing is corrected: what is not exactly the grammar is refused.
+//! 3. The fields are positions in a text, which is copied once, when the head is whole.
 
 use super::chars::{is_token, split_before};
 use super::headers::Headers;
-use super::line::{empty_line_len, field_line, split_line};
+use super::line::{empty_line_len, split_line};
 use super::refusal::{bail, Refusal};
 use super::status::Version;
 use super::target::{checked_path, decode_path, encoded_path, segments};
 use std::borrow::Cow;
 
-/// The most bytes that a waiting connection keeps for each of a method, a target and its fields.
+/// The most bytes that a waiting connection keeps for each of a method, a target and all field lines.
 const MAX_KEPT_BYTES: usize = 1024;
 
 /// The limits of a head, and the schemes that its target may have.
@@ -34,6 +35,8 @@ pub(crate) struct Head {
     pub(crate) path: String,
     pub(crate) version: Version,
     pub(crate) headers: Headers,
+    /// The start of the first field line. Zero until the request line has come.
+    fields_start: usize,
     /// The start of the line that is being read.
     line_start: usize,
     /// How many bytes of that line are known to be no controls.
@@ -57,6 +60,7 @@ impl Head {
         self.path.clear();
         self.version = Version::default();
         self.headers.clear();
+        self.fields_start = 0;
         self.line_start = 0;
         self.scanned = 0;
     }
@@ -75,6 +79,7 @@ impl Head {
         }
         let mut rest = bytes.get(self.line_start..).unwrap_or_default();
         while let Some((line, after_line)) = split_line(rest, &mut self.scanned)? {
+            let start = self.line_start.saturating_sub(self.fields_start);
             rest = after_line;
             self.line_start = bytes.len().saturating_sub(rest.len());
             self.scanned = 0;
@@ -83,13 +88,16 @@ impl Head {
                     // RFC 9112 §2.2: one is ignored, and has been skipped. A second one is refused.
                     return bail(400, "empty lines before the request line");
                 }
+                let fields = bytes.get(self.fields_start..).unwrap_or_default();
+                let lines = fields.get(..start).unwrap_or_default();
+                self.headers.set_text(lines);
                 return Ok(Some(self.line_start));
             }
             if self.method.is_empty() {
                 self.parse_request_line(line, limits.https)?;
+                self.fields_start = self.line_start;
             } else if self.headers.count() < limits.fields {
-                let (name, value) = field_line(line)?;
-                self.headers.push(name, value);
+                self.headers.add_line(line, start)?;
             } else {
                 return bail(431, "the head has too many fields");
             }

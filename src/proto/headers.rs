@@ -1,22 +1,25 @@
 //! The header fields of a message.
 
-use super::chars::eq_ignore_case;
+use super::chars::{eq_ignore_case, trim_ows};
+use super::line::field_name_len;
+use super::refusal::Refusal;
 use std::fmt;
 
 /// The header fields of a message. Names are found whatever their case (RFC 9110 §5.1).
 #[derive(Clone, Default)]
 pub struct Headers {
-    /// All names and values, one after the other.
-    bytes: Vec<u8>,
+    /// The lines of all fields, as they came.
+    text: Vec<u8>,
     fields: Vec<Field>,
 }
 
-/// The positions of one field in [`Headers::bytes`].
+/// The positions of one field in [`Headers::text`].
 #[derive(Clone, Copy)]
 struct Field {
     start: usize,
-    /// The end of the name, and the start of the value.
-    middle: usize,
+    /// The end of the name.
+    colon: usize,
+    /// The end of the value, and of the white space behind it.
     end: usize,
 }
 
@@ -32,9 +35,9 @@ impl Headers {
     ///
     /// It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        for (each, value) in self.iter_bytes() {
+        for (each, value) in self.iter_untrimmed() {
             if eq_ignore_case(each, name) {
-                return Some(value);
+                return Some(trim_ows(value));
             }
         }
         None
@@ -55,9 +58,9 @@ impl Headers {
         &'h self,
         name: &'n str,
     ) -> impl Iterator<Item = &'h [u8]> + 'n {
-        self.iter_bytes()
+        self.iter_untrimmed()
             .filter(move |(each, _)| eq_ignore_case(each, name))
-            .map(|(_, value)| value)
+            .map(|(_, value)| trim_ows(value))
     }
 
     /// Returns every name with its value, in the order in which they were sent.
@@ -69,10 +72,19 @@ impl Headers {
 
     /// Returns every name with its value, without checking again that names are UTF-8.
     pub(crate) fn iter_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> + '_ {
+        self.iter_untrimmed()
+            .map(|(name, value)| (name, trim_ows(value)))
+    }
+
+    /// Returns every name with its value and the white space around that, which may be much.
+    pub(super) fn iter_untrimmed(&self) -> impl Iterator<Item = (&[u8], &[u8])> + '_ {
         self.fields.iter().map(|field| {
-            let name = self.bytes.get(field.start..field.middle);
-            let value = self.bytes.get(field.middle..field.end);
-            (name.unwrap_or_default(), value.unwrap_or_default())
+            let name = self.text.get(field.start..field.colon);
+            let value = match self.text.get(field.colon..field.end) {
+                Some([b':', value @ ..]) => value,
+                _ => &[],
+            };
+            (name.unwrap_or_default(), value)
         })
     }
 
@@ -81,25 +93,36 @@ impl Headers {
         self.fields.len()
     }
 
-    /// Returns how many bytes of names and values fit without another allocation.
+    /// Returns how many bytes of text fit without another allocation.
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.text.capacity()
     }
 
     /// Removes all fields, and keeps the memory.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
+        self.text.clear();
         self.fields.clear();
     }
 
-    /// Adds a field behind the others.
-    pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        let middle = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        let end = self.bytes.len();
-        self.fields.push(Field { start, middle, end });
+    /// Parses a field line, which starts there in the text, and adds its field behind the others.
+    ///
+    /// The text itself is [set](Headers::set_text) once all fields have been added.
+    // The start and the length of a line are those of bytes in memory, so no sum overflows.
+    #[allow(clippy::arithmetic_side_effects)]
+    pub(super) fn add_line(&mut self, line: &[u8], start: usize) -> Result<(), Refusal> {
+        self.fields.push(Field {
+            start,
+            colon: start + field_name_len(line)?,
+            end: start + line.len(),
+        });
+        Ok(())
+    }
+
+    /// Copies the text in which the fields stand, all at once.
+    pub(super) fn set_text(&mut self, text: &[u8]) {
+        // Nothing is added to it, so it needs no room to grow.
+        self.text.reserve_exact(text.len());
+        self.text.extend_from_slice(text);
     }
 }
 

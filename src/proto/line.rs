@@ -4,7 +4,7 @@
 //! soon as it arrives. RFC 9112 §2.2 would allow more, but then two readers could disagree on where
 //! a line ends. The one exception is an empty line in front of a request.
 
-use super::chars::{position_of_control, split_token, trim_ows};
+use super::chars::{position_of_control, split_token};
 use super::refusal::{bail, Refusal};
 
 /// Removes one empty line from the beginning, whether it ends with CRLF or with LF alone.
@@ -33,7 +33,7 @@ type Split<'a> = (&'a [u8], &'a [u8]);
 ///
 /// The search starts at `scanned`, and moves it up to the first byte that could end the line. So no
 /// byte is looked at twice, however small the pieces are in which they arrive.
-// To inline this and `field_line` into the loop over a head saves a twentieth of the instructions of
+// To inline this and `field_name_len` into the loop over a head saves a twentieth of the instructions of
 // a request from a browser.
 #[inline]
 pub(super) fn split_line<'a>(
@@ -53,12 +53,13 @@ pub(super) fn split_line<'a>(
     }
 }
 
-/// Parses a field line, `name: value`, into its name and its value.
-pub(super) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+/// Checks a field line, `name: value`. Returns the length of its name, which the colon follows.
+#[inline]
+pub(super) fn field_name_len(line: &[u8]) -> Result<usize, Refusal> {
     // RFC 9112 §5.1 and §5.2: white space before the colon, and lines that continue the one before
     // them, have smuggled requests past proxies. Both fail here, since neither is part of a token.
     match split_token(line) {
-        Some((name, [b':', value @ ..])) => Ok((name, trim_ows(value))),
+        Some((name, [b':', ..])) => Ok(name.len()),
         _ => bail(400, "a field line that is not `name: value`"),
     }
 }

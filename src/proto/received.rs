@@ -7,7 +7,7 @@ use super::body::{BodyDecoder, BodyLength, BodyState};
 use super::chars::eq_ignore_case;
 use super::directives::content_length;
 use super::headers::Headers;
-use super::line::{field_line, split_line};
+use super::line::split_line;
 use super::refusal::{bail, ensure, Refusal};
 use super::status::StatusCode;
 
@@ -102,17 +102,19 @@ impl Received {
 
 /// Parses the head of a response (RFC 9112 §4). Returns what follows it as well.
 fn parse_head(bytes: &[u8]) -> Result<(StatusCode, Headers, &[u8]), Refusal> {
-    let (line, mut rest) = split_first_line(bytes)?;
+    let (line, fields) = split_first_line(bytes)?;
     let status = parse_status_line(line)?;
+    let mut rest = fields;
     let mut headers = Headers::default();
     loop {
+        let start = fields.len().saturating_sub(rest.len());
         let (line, after) = split_first_line(rest)?;
         rest = after;
         if line.is_empty() {
+            headers.set_text(fields.get(..start).unwrap_or_default());
             return Ok((status, headers, rest));
         }
-        let (name, value) = field_line(line)?;
-        headers.push(name, value);
+        headers.add_line(line, start)?;
     }
 }
 

@@ -247,7 +247,7 @@ fn a_cleared_head_keeps_nothing_of_the_one_before() {
     let former: [&[u8]; 5] = [
         b"PUT /a%20b?c HTTP/1.0\r\nA: b\r\n\r\n",
         b"GET / HTTP/2.0\r\n",
-        b"GET / HTTP/1.1\r\nA: b\r\nC",
+        b"GET / HTTP/1.1\r\nA: b\r\nC: longer than a request line",
         b"\r\n",
         &large,
     ];
@@ -276,6 +276,18 @@ fn a_cleared_head_keeps_little_memory() {
     parse(&mut head, &large).unwrap();
     head.clear();
     assert_eq!(head.headers.capacity(), 0);
+}
+
+#[test]
+fn heads_of_about_the_same_length_share_their_memory() {
+    let mut head = empty();
+    for length in 900..920 {
+        let value = "b".repeat(length);
+        let text = format!("GET / HTTP/1.1\r\nA: {value}\r\n\r\n");
+        parse(&mut head, text.as_bytes()).unwrap();
+        head.clear();
+        assert!(head.headers.capacity() > 0, "{length}");
+    }
 }
 
 #[test]

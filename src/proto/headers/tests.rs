@@ -1,5 +1,15 @@
 use super::Headers;
 
+impl Headers {
+    /// Adds a field behind the others, and its line to the text.
+    pub(in super::super) fn push(&mut self, name: &[u8], value: &[u8]) {
+        let line = [name, b":", value].concat();
+        self.add_line(&line, self.text.len()).unwrap();
+        self.text.extend_from_slice(&line);
+        self.text.extend_from_slice(b"\r\n");
+    }
+}
+
 fn headers(fields: &[(&[u8], &[u8])]) -> Headers {
     let mut headers = Headers::default();
     for (name, value) in fields {
@@ -47,4 +57,24 @@ fn all_values_of_a_name_come_in_their_order() {
     assert_eq!(bytes("A"), [&b"1"[..], b"3, 4", b"\xff", b""]);
     assert_eq!(texts("b"), ["2"]);
     assert!(texts("c").is_empty() && bytes("c").is_empty());
+}
+
+#[test]
+fn the_white_space_around_a_value_is_no_part_of_it() {
+    let table: [(&[u8], &[u8]); 6] = [
+        (b"", b""),
+        (b" \t ", b""),
+        (b" a", b"a"),
+        (b"\ta b \t", b"a b"),
+        (b"a", b"a"),
+        (b" : ", b":"),
+    ];
+    for (sent, want) in table {
+        let headers = headers(&[(b"A", sent), (b"B", b"b")]);
+        let why = sent.escape_ascii();
+        assert_eq!(headers.get_bytes("a"), Some(want), "{why}");
+        assert!(headers.get_all_bytes("a").eq([want]), "{why}");
+        let got: Vec<_> = headers.iter().collect();
+        assert_eq!(got, [("A", want), ("B", b"b")], "{why}");
+    }
 }
