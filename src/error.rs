@@ -3,8 +3,8 @@
 //! An [`Error`] travels inside an [`io::Error`] wherever a body is used as a plain [`io::Read`],
 //! and comes out again whole: `io::copy(req.body(), ..)?` answers with the right status code.
 //!
-//! This layer does not know responses. `conn/early_response.rs` converts them into errors, and
-//! errors into responses.
+//! This layer does not know responses. Their own one converts them into errors, and errors into
+//! them: `conn/early_response.rs` and `conn/response.rs`.
 
 use super::proto::{Refusal, StatusCode};
 use std::any::Any;

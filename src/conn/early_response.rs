@@ -1,10 +1,10 @@
-//! Errors as responses, and responses as errors: what leaves a handler by `?`.
+//! Responses as errors: what leaves a handler by `?`.
 //!
-//! 1. An error that becomes a response is kept as its failure, and is reported when that is sent.
-//! 2. A response that becomes an error comes out again as it was, its failure included.
+//! `Response::from(error)`, in `response.rs`, makes a response of an error, and keeps the error as
+//! the failure that is reported when that is sent. A response that becomes an error comes out again
+//! as it was, its failure included.
 
 use super::super::error::{EarlyResponse, Error};
-use super::super::proto::StatusCode;
 use super::response::Response;
 
 impl Error {
@@ -32,47 +32,6 @@ impl Error {
     }
 }
 
-/// The client gets the error's status and, if it is [`Error::Refused`] or [`Error::Unavailable`],
-/// its text. Headers can be added. The error goes to the event hook. An [`Error::Early`] is taken
-/// apart: its response is what was put in.
-impl From<Error> for Response {
-    fn from(error: Error) -> Response {
-        let early = match error {
-            Error::Early(early) => early,
-            failure => return response_to(failure),
-        };
-        let (response, failure) = early.into_parts();
-        match response.downcast::<Response>() {
-            Ok(mut response) => {
-                response.failure = failure;
-                *response
-            }
-            // No other type is put in.
-            Err(_) => Response::from(StatusCode::INTERNAL_SERVER_ERROR),
-        }
-    }
-}
-
-/// Returns the response to a failed request.
-fn response_to(failure: Error) -> Response {
-    let status = failure.status();
-    let reason: &str = match &failure {
-        Error::Refused { reason, .. } => reason,
-        Error::Unavailable { reason } => reason,
-        Error::Cut | Error::Io(_) | Error::Early(_) => "",
-    };
-    let mut response = if reason.is_empty() {
-        Response::from(status)
-    } else {
-        Response::text(format!("{status}: {reason}\n")).with_status(status)
-    };
-    if let Error::Unavailable { .. } = failure {
-        response.push_field(b"Retry-After", b"1");
-    }
-    response.failure = Some(Box::new(failure));
-    response
-}
-
 /// An answer that leaves a handler by `?`: see [`Error`](Error#early-answers).
 ///
 /// It may have any body, and may be an [`upgrade`](Response::upgrade). No event reports it as a
@@ -81,14 +40,5 @@ impl From<Response> for Error {
     fn from(mut response: Response) -> Error {
         let failure = response.failure.take();
         Error::Early(EarlyResponse::new(response.status, failure, response))
-    }
-}
-
-impl<T: Into<Response>> From<Result<T, Error>> for Response {
-    fn from(result: Result<T, Error>) -> Response {
-        match result {
-            Ok(response) => response.into(),
-            Err(error) => error.into(),
-        }
     }
 }

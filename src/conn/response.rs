@@ -370,3 +370,53 @@ impl From<StatusCode> for Response {
         Response::text(format!("{status}\n")).with_status(status)
     }
 }
+
+/// The client gets the error's status and, if it is [`Error::Refused`] or [`Error::Unavailable`],
+/// its text. Headers can be added. The error goes to the event hook. An [`Error::Early`] is taken
+/// apart: its response is what was put in.
+impl From<Error> for Response {
+    fn from(error: Error) -> Response {
+        let early = match error {
+            Error::Early(early) => early,
+            failure => return response_to(failure),
+        };
+        let (response, failure) = early.into_parts();
+        match response.downcast::<Response>() {
+            Ok(mut response) => {
+                response.failure = failure;
+                *response
+            }
+            // No other type is put in.
+            Err(_) => Response::from(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+}
+
+/// Returns the response to a failed request.
+fn response_to(failure: Error) -> Response {
+    let status = failure.status();
+    let reason: &str = match &failure {
+        Error::Refused { reason, .. } => reason,
+        Error::Unavailable { reason } => reason,
+        Error::Cut | Error::Io(_) | Error::Early(_) => "",
+    };
+    let mut response = if reason.is_empty() {
+        Response::from(status)
+    } else {
+        Response::text(format!("{status}: {reason}\n")).with_status(status)
+    };
+    if let Error::Unavailable { .. } = failure {
+        response.push_field(b"Retry-After", b"1");
+    }
+    response.failure = Some(Box::new(failure));
+    response
+}
+
+impl<T: Into<Response>> From<Result<T, Error>> for Response {
+    fn from(result: Result<T, Error>) -> Response {
+        match result {
+            Ok(response) => response.into(),
+            Err(error) => error.into(),
+        }
+    }
+}
