@@ -110,12 +110,11 @@ impl Connection<'_> {
 
     fn report_response(&self, status: StatusCode, bytes: u64) {
         let id = self.entry().id;
-        let time = self.head_read_at.elapsed();
         self.emit(|| Event::Responded {
             id,
             status,
             bytes,
-            time,
+            time: self.head_read_at.elapsed(),
         });
     }
 

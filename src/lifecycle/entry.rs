@@ -9,6 +9,7 @@
 
 use super::super::event::{CloseReason, ConnectionId, ConnectionInfo, ConnectionState, Event};
 use super::super::proto::Head;
+use super::super::sys::counter::Counter;
 use super::super::sys::sync::{has_passed, lock, wait_while};
 use super::endings::EndingPart;
 use std::net::SocketAddr;
@@ -39,12 +40,16 @@ pub(crate) struct Entry {
     /// Whether the connection has been cut. Written under the entry's lock, so that a token can be
     /// asked without it.
     is_cut: AtomicBool,
+    /// The bytes that have been read and written. They are counted without the lock.
+    received: Counter,
+    sent: Counter,
     state: Mutex<EntryState>,
     /// Notified when the connection is cut or the server stops, for those who sleep on a token.
     ended: Condvar,
 }
 
 struct EntryState {
+    /// All but the bytes, the method and the path.
     info: ConnectionInfo,
     /// The head of the request that is being answered.
     head: Option<Arc<Head>>,
@@ -120,6 +125,8 @@ impl Entry {
             ends_response: AtomicBool::new(false),
             endings,
             is_cut: AtomicBool::new(false),
+            received: Counter::default(),
+            sent: Counter::default(),
             state: Mutex::new(state),
             ended: Condvar::new(),
         }
@@ -178,12 +185,12 @@ impl Entry {
 
     /// Adds to the bytes that have been read.
     pub(crate) fn count_received(&self, bytes: usize) {
-        self.lock().info.received += to_u64(bytes);
+        self.received.add(to_u64(bytes));
     }
 
     /// Adds to the bytes that have been written.
     pub(crate) fn count_sent(&self, bytes: usize) {
-        self.lock().info.sent += to_u64(bytes);
+        self.sent.add(to_u64(bytes));
     }
 
     /// Makes the event that reports the connection's end.
@@ -193,8 +200,8 @@ impl Entry {
             id: self.id,
             reason,
             requests: entry.info.requests,
-            received: entry.info.received,
-            sent: entry.info.sent,
+            received: self.received.get(),
+            sent: self.sent.get(),
             duration: entry.info.opened.elapsed(),
         }
     }
@@ -351,6 +358,8 @@ impl Entry {
             return None;
         }
         let mut info = entry.info.clone();
+        info.received = self.received.get();
+        info.sent = self.sent.get();
         if let Some(head) = &entry.head {
             info.method = Some(head.method.clone());
             info.path = Some(head.path.clone());

@@ -1,6 +1,7 @@
 //! The operating system as the rest of the library sees it. Whatever differs between systems stands
 //! here.
 
+pub(crate) mod counter;
 pub(crate) mod listener;
 pub(crate) mod panic;
 pub(crate) mod socket;

@@ -330,12 +330,14 @@ pub mod atomic {
         AtomicBool: bool,
         AtomicU8: u8,
         AtomicU32: u32,
+        AtomicU64: u64,
         AtomicUsize: usize,
     }
 
     counting! {
         AtomicU8: u8,
         AtomicU32: u32,
+        AtomicU64: u64,
         AtomicUsize: usize,
     }
 }
