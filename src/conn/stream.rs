@@ -17,7 +17,11 @@ use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The size at which the input buffer starts. It grows while a request head does not fit.
+/// The size at which the input buffer starts, which is enough for most request heads.
+const FIRST_INPUT_BYTES: usize = 1024;
+
+/// The least size of the input buffer once a read has filled it. It grows while a request head does
+/// not fit.
 const INPUT_BYTES: usize = 4 * 1024;
 
 /// How much output is collected before it is written.
@@ -132,18 +136,30 @@ impl Stream {
         timeout: Option<Duration>,
     ) -> Result<usize, IoEnd> {
         let limit = self.before_read(rate, timeout)?;
+        let is_full = self.end == self.input.len();
         // What is moved is little, as its reader could not go on with it.
         self.input.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if self.end == self.input.len() {
-            let size = INPUT_BYTES.max(self.end * 2);
-            self.input.resize(size, 0);
+        if is_full {
+            self.grow_input();
         }
         let free = self.input.get_mut(self.end..).unwrap_or_default();
         let n = receive(&mut *self.transport, rate, limit, free)?;
         self.end += n;
         Ok(n)
+    }
+
+    /// Makes the input buffer larger, which the last read has filled, if it is not large enough.
+    fn grow_input(&mut self) {
+        let least = if self.input.is_empty() {
+            FIRST_INPUT_BYTES
+        } else {
+            INPUT_BYTES.max(self.end * 2)
+        };
+        if self.input.len() < least {
+            self.input.resize(least, 0);
+        }
     }
 
     /// Reads what is buffered, or else more. A large piece goes past the buffer. Zero is the end.

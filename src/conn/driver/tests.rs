@@ -25,6 +25,8 @@ struct Wire {
     writes: Vec<usize>,
     /// All that the read timeout was set to.
     timeouts: Vec<Option<Duration>>,
+    /// For how many bytes each read had room.
+    room: Vec<usize>,
     calls: usize,
     failing: usize,
     error: Option<ErrorKind>,
@@ -55,6 +57,7 @@ impl Transport for Client {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.lock().unwrap();
         wire.reads_after_end += usize::from(wire.is_shut);
+        wire.room.push(buf.len());
         wire.call(true)?;
         let piece = match wire.input.first() {
             Some(piece) => *piece,
@@ -310,4 +313,33 @@ fn a_connection_lingers_after_a_rest_that_took_long_to_leave() {
     });
     assert_eq!(reason, CloseReason::Completed);
     assert!(wire.reads_after_end > 0);
+}
+
+#[test]
+fn the_input_buffer_starts_with_1_kib_and_grows_once_a_read_has_filled_it() {
+    let short: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let long = format!(
+        "GET / HTTP/1.1\r\nA: {}\r\nHost: x\r\n\r\n",
+        "a".repeat(2000)
+    );
+    let (wire, reason) = serve_wire(Wire {
+        input: vec![short, &*long.into_bytes().leak(), short],
+        takes_all: true,
+        ..Wire::default()
+    });
+    assert_eq!(reason, CloseReason::PeerClosed);
+    assert_eq!(wire.responded, 3);
+    assert_eq!(wire.room, [1024, 1024, 3072, 4096, 4096]);
+}
+
+#[test]
+fn pipelined_requests_get_a_larger_input_buffer() {
+    let (wire, _) = serve_wire(Wire {
+        input: vec![&*b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).leak()],
+        takes_all: true,
+        ..Wire::default()
+    });
+    assert_eq!(wire.responded, 100);
+    assert_eq!(wire.room[0], 1024);
+    assert!(wire.room[1] > 4000, "{:?}", wire.room);
 }
