@@ -18,6 +18,12 @@ use std::time::{Duration, Instant};
 /// after the response. Go's server receives as much. Beyond that, a new connection is cheaper.
 const MAX_REST: u64 = 256 * 1024;
 
+/// Up to this size, what comes behind a chunk is read with it if its reader has room for that.
+const SMALL_CHUNK: usize = 16 * 1024;
+
+/// How much is read ahead. It is kept until it is asked for.
+const MAX_AHEAD: usize = 16 * 1024;
+
 /// How often it is asked, while that rest does not come, whether there is still time for it.
 const HURRY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -198,11 +204,18 @@ impl Body<'_> {
             ));
         }
         let wanted = to_usize(rest).min(buf.len());
-        let target = buf.get_mut(..wanted).unwrap_or_default();
+        let room = match self.exchange.directives.body {
+            BodyLength::Known(_) => wanted,
+            // Behind the data of a small chunk are more chunks, and a read for each would cost more
+            // than a copy of them.
+            BodyLength::Chunked if wanted <= SMALL_CHUNK => buf.len().min(wanted + MAX_AHEAD),
+            BodyLength::Chunked => wanted,
+        };
+        let target = buf.get_mut(..room).unwrap_or_default();
         self.before_wait();
         let timeout = self.config.body_timeout;
         let rate = &mut self.exchange.rate;
-        let read = self.stream.read_at_rate(target, rate, timeout);
+        let read = self.stream.read_at_rate(target, wanted, rate, timeout);
         let n = self.after_wait(read)?;
         self.exchange.received += to_u64(n);
         self.exchange.decoder.consume_data(to_u64(n));

@@ -162,23 +162,40 @@ impl Stream {
         }
     }
 
-    /// Reads what is buffered, or else more. A large piece goes past the buffer. Zero is the end.
+    /// Reads what is buffered, or else more: at most `wanted` bytes. Zero is the end.
+    ///
+    /// A large piece goes past the buffer. If there is more room in `buf` than is wanted, it is
+    /// read into as well, and what has come beyond is buffered.
     pub(super) fn read_at_rate(
         &mut self,
         buf: &mut [u8],
+        wanted: usize,
         rate: &mut MinRate,
         timeout: Option<Duration>,
     ) -> Result<usize, IoEnd> {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
                 let limit = self.before_read(rate, timeout)?;
-                return receive(&mut *self.transport, rate, limit, buf);
+                let n = receive(&mut *self.transport, rate, limit, buf)?;
+                if n > wanted {
+                    self.keep_ahead(buf.get(wanted..n).unwrap_or_default());
+                }
+                return Ok(n.min(wanted));
             }
             self.fill_at_rate(rate, timeout)?;
         }
-        let n = self.buffered().read(buf).unwrap_or(0); // reading from a slice does not fail
+        let target = buf.get_mut(..wanted).unwrap_or_default();
+        let n = self.buffered().read(target).unwrap_or(0); // reading from a slice does not fail
         self.consume(n);
         Ok(n)
+    }
+
+    /// Puts what has been read too far into the buffer, which is empty.
+    fn keep_ahead(&mut self, bytes: &[u8]) {
+        self.input.clear();
+        self.input.extend_from_slice(bytes);
+        self.start = 0;
+        self.end = bytes.len();
     }
 
     /// Sends all output, and sets the timeout of the read that follows. Returns that timeout.

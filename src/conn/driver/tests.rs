@@ -6,8 +6,8 @@ use super::super::super::server::Server;
 use super::super::request::Request;
 use super::super::response::Response;
 use super::super::transport::Transport;
-use super::serve_over;
-use std::io::{self, ErrorKind, Write};
+use super::{serve_over, Handler};
+use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -124,6 +124,11 @@ fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
 
 /// Has what the client says answered; gives why the connection ended, which was told once.
 fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
+    serve_wire_with(wire, &|request| answer(request).into())
+}
+
+/// Serves as [`serve_wire`] does, with another handler.
+fn serve_wire_with(wire: Wire, handler: &Handler<'_>) -> (Wire, CloseReason) {
     let told = Arc::new(Mutex::new((0, Vec::new())));
     let events = Arc::clone(&told);
     let responded = Arc::new(Mutex::new(0));
@@ -157,7 +162,7 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
         set_up.or(Err(CloseReason::SetupFailed))?;
         Ok(Box::new(client))
     };
-    serve_over(open, registration, &|request| answer(request).into());
+    serve_over(open, registration, handler);
     let told = told.lock().unwrap();
     assert_eq!((told.0, told.1.len()), (1, 1), "opened and closed once");
     let mut wire = mem::take(&mut *wire.lock().unwrap());
@@ -342,4 +347,37 @@ fn pipelined_requests_get_a_larger_input_buffer() {
     assert_eq!(wire.responded, 100);
     assert_eq!(wire.room[0], 1024);
     assert!(wire.room[1] > 4000, "{:?}", wire.room);
+}
+
+#[test]
+fn small_chunks_are_read_ahead_by_16_kib() {
+    let head: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n";
+    let next = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let chunks = "a\r\n1\r\n".repeat(2000) + "a\r\n0\r\n\r\n" + next;
+    let wire = Wire {
+        input: vec![head, &*chunks.into_bytes().leak()],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_with(wire, &|request| {
+        let mut piece = vec![0; 20_000];
+        let mut bytes = 0;
+        loop {
+            match request.body().read(&mut piece) {
+                Ok(0) => return Response::text(bytes.to_string()),
+                Ok(n) => {
+                    assert!(piece[..n].iter().all(|byte| *byte == b'a'));
+                    bytes += n;
+                }
+                Err(error) => return Error::from(error).into(),
+            }
+        }
+    });
+    let output = String::from_utf8(wire.output).unwrap();
+    assert!(
+        output.contains("\r\n\r\n2001HTTP/1.1 200 OK\r\n"),
+        "{output}"
+    );
+    // The head, the body with the next request, and the end.
+    assert_eq!(wire.room, [1024, 1 + 16 * 1024, 1024]);
 }
