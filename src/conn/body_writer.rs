@@ -2,9 +2,12 @@
 
 use super::super::error::Error;
 use super::super::proto::{chunk_size_line, CHUNK_END, LAST_CHUNK};
-use super::stream::{IoEnd, Stream, OUTPUT_BYTES, PIECE_BYTES};
+use super::stream::{IoEnd, Stream, OUTPUT_BYTES};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+
+/// How much of a reader is copied at a time. Its buffer is memory of each connection.
+const COPY_BYTES: usize = 128 * 1024;
 
 /// Where the closure of [`Response::stream`](super::Response::stream) writes its body.
 ///
@@ -131,9 +134,9 @@ impl<'a> BodyWriter<'a> {
     fn copy_length(&mut self, reader: &mut dyn Read, length: u64) -> io::Result<()> {
         // One byte more than is due, to see whether there is more.
         let most = usize::try_from(length)
-            .unwrap_or(PIECE_BYTES)
-            .min(PIECE_BYTES);
-        let mut piece = vec![0; PIECE_BYTES.min(most + 1)];
+            .unwrap_or(COPY_BYTES)
+            .min(COPY_BYTES);
+        let mut piece = vec![0; COPY_BYTES.min(most + 1)];
         while self.rest != Some(0) {
             let n = read_once(reader, &mut piece)?;
             if n == 0 {
@@ -149,9 +152,9 @@ impl<'a> BodyWriter<'a> {
     fn copy_to_end(&mut self, reader: &mut dyn Read) -> io::Result<()> {
         // The buffer has room for the end of a chunk behind its data. Otherwise that end would be a
         // write of its own, the third one for each piece of a large file.
-        let mut piece = vec![0; PIECE_BYTES + CHUNK_END.len()];
+        let mut piece = vec![0; COPY_BYTES + CHUNK_END.len()];
         loop {
-            let n = read_once(reader, piece.get_mut(..PIECE_BYTES).unwrap_or_default())?;
+            let n = read_once(reader, piece.get_mut(..COPY_BYTES).unwrap_or_default())?;
             if n == 0 {
                 return Ok(());
             }

@@ -28,7 +28,7 @@ const INPUT_BYTES: usize = 4 * 1024;
 pub(super) const OUTPUT_BYTES: usize = 16 * 1024;
 
 /// How much is written at a time. On Linux, a write of many times that takes half as long again.
-pub(super) const PIECE_BYTES: usize = 128 * 1024;
+const PIECE_BYTES: usize = 512 * 1024;
 
 /// How much output memory an idle connection keeps.
 const IDLE_OUTPUT_BYTES: usize = 1024;
