@@ -98,8 +98,8 @@ pub(crate) fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 
-/// Returns the position of the first byte that [is a control](is_control), or the length of the text
-/// if it has none.
+/// Returns the position of the first byte that [is a control](is_control), or the length of the
+/// text if it has none.
 // A position in a text is no larger than its length, so no sum overflows.
 #[allow(clippy::arithmetic_side_effects)]
 pub(super) fn position_of_control(text: &[u8]) -> usize {

@@ -12,7 +12,8 @@ use super::status::Version;
 use super::target::{checked_path, decode_path, encoded_path, segments};
 use std::borrow::Cow;
 
-/// The most bytes that a waiting connection keeps for each of a method, a target and all field lines.
+/// The most bytes that a waiting connection keeps for each of a method, a target and all field
+/// lines.
 const MAX_KEPT_BYTES: usize = 1024;
 
 /// The limits of a head, and the schemes that its target may have.

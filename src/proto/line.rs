@@ -33,8 +33,8 @@ type Split<'a> = (&'a [u8], &'a [u8]);
 ///
 /// The search starts at `scanned`, and moves it up to the first byte that could end the line. So no
 /// byte is looked at twice, however small the pieces are in which they arrive.
-// To inline this and `field_name_len` into the loop over a head saves a twentieth of the instructions of
-// a request from a browser.
+// To inline this and `field_name_len` into the loop over a head saves a twentieth of the
+// instructions of a request from a browser.
 #[inline]
 pub(super) fn split_line<'a>(
     bytes: &'a [u8],

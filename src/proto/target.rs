@@ -90,7 +90,8 @@ pub(super) fn encoded_path<'a>(
     serves_https: bool,
 ) -> Result<&'a str, Refusal> {
     let path_and_query = path_and_query(method, target, serves_https)?;
-    // The path ends at the first byte that it may not have. A query begins with a `?`, which is one.
+    // The path ends at the first byte that it may not have. A query begins with a `?`, which is
+    // one.
     let path_len = encoded_len(path_and_query.as_bytes(), &PATH);
     let (path, query) = path_and_query.split_at(path_len);
     if !query.is_empty() && !query.starts_with('?') {
