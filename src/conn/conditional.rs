@@ -182,7 +182,7 @@ impl Response {
             Selection::Whole => {}
             Selection::Part { first, length } => {
                 self.status = StatusCode::PARTIAL_CONTENT;
-                let last = first.saturating_add(length).saturating_sub(1);
+                let last = first + length - 1; // a part has at least one byte
                 let range = format!("bytes {first}-{last}/{total}");
                 self.push_field(b"Content-Range", range.as_bytes());
                 self.body.payload.keep(first, length);
@@ -216,9 +216,10 @@ impl Payload {
     fn keep(&mut self, first: u64, length: u64) {
         match self {
             Payload::Bytes(bytes) => {
-                let start = usize::try_from(first).unwrap_or(usize::MAX);
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                let range = start..start.saturating_add(length);
+                let start = usize::try_from(first).unwrap_or_default();
+                let end = usize::try_from(first + length).unwrap_or_default();
+                debug_assert!(start <= end && end <= bytes.len());
+                let range = start..end;
                 match bytes {
                     Cow::Borrowed(bytes) => *bytes = bytes.get(range).unwrap_or_default(),
                     Cow::Owned(bytes) => *bytes = bytes.get(range).unwrap_or_default().to_vec(),

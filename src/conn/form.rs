@@ -30,13 +30,11 @@ impl Form {
 
     /// Returns the first value of this name. It is empty if the user has left the field empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(each, _)| *each == name)
-            .map(|(_, value)| value)
+        self.get_all(name).next()
     }
 
     /// Returns all values of this name, such as those of several check boxes.
-    pub fn get_all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> + 'f {
+    pub fn get_all<'f: 'n, 'n>(&'f self, name: &'n str) -> impl Iterator<Item = &'f str> + 'n {
         self.iter()
             .filter(move |(each, _)| *each == name)
             .map(|(_, value)| value)

@@ -35,12 +35,7 @@ impl Headers {
     ///
     /// It may hold any byte above 127.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        for (each, value) in self.iter_untrimmed() {
-            if eq_ignore_case(each, name) {
-                return Some(trim_ows(value));
-            }
-        }
-        None
+        self.get_all_bytes(name).next()
     }
 
     /// Returns all values of that name that are UTF-8, in the order in which they were sent.

@@ -4,7 +4,6 @@
 //! 2. No connection uses it. It is for tests of handlers: see `Builder::answer`.
 
 use super::body::{BodyDecoder, BodyLength, BodyState};
-use super::chars::eq_ignore_case;
 use super::directives::content_length;
 use super::headers::Headers;
 use super::line::split_line;
@@ -161,17 +160,13 @@ fn end_of_body(status: StatusCode, headers: &Headers) -> Result<EndOfBody, Refus
 
 /// Returns the value of a field that may come once.
 fn only_field<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a [u8]>, Refusal> {
-    let mut value = None;
-    for (each, its_value) in headers.iter_bytes() {
-        if eq_ignore_case(each, name) {
-            ensure(
-                value.is_none(),
-                400,
-                "a field that may come once comes twice",
-            )?;
-            value = Some(its_value);
-        }
-    }
+    let mut values = headers.get_all_bytes(name);
+    let value = values.next();
+    ensure(
+        values.next().is_none(),
+        400,
+        "a field that may come once comes twice",
+    )?;
     Ok(value)
 }
 
