@@ -164,3 +164,42 @@ fn no_method_of_a_handle_is_missing_at_its_owner() {
     handle.sort();
     assert_eq!(methods("src/server.rs", "Running"), handle);
 }
+
+/// The code of a function in a file, without its comments and white space.
+fn code_of(file: &str, function: &str) -> String {
+    let text = read(file);
+    let start = text.find(&format!("fn {function}(")).expect(file);
+    let code = text[start..].split("\n}\n").next().unwrap();
+    let lines = code.lines().map(|line| line.split("// ").next().unwrap());
+    let code: String = lines.collect();
+    code.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+#[test]
+fn a_check_that_programs_copy_is_the_same_in_each_of_them() {
+    let table: [(&str, &[&str]); 2] = [
+        (
+            "refuse_foreign_pages",
+            &[
+                "src/guide/recipes.md",
+                "examples/dashboard.rs",
+                "examples/app.rs",
+                "examples/websocket/src/lib.rs",
+            ],
+        ),
+        (
+            "unguessable",
+            &["examples/oauth_callback.rs", "examples/app.rs"],
+        ),
+    ];
+    for (function, files) in table {
+        let code = code_of(files[0], function);
+        assert!(code.len() > 100, "{function}");
+        for file in files {
+            // `cargo package` leaves out the examples that are packages of their own.
+            if Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists() {
+                assert_eq!(code_of(file, function), code, "{function} in {file}");
+            }
+        }
+    }
+}
