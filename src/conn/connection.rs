@@ -8,6 +8,7 @@ use super::body::{Body, Exchange};
 use super::date::DateCache;
 use super::stream::Stream;
 use super::transport::Transport;
+use super::yield_budget::YieldBudget;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,8 +26,7 @@ pub(super) struct Connection<'a> {
     pub(super) config: &'a Config,
     /// When the last bytes of the request head came.
     pub(super) head_read_at: Instant,
-    /// From when on the thread yields before it waits.
-    pub(super) next_yield_at: Instant,
+    pub(super) yields: YieldBudget,
 }
 
 impl<'a> Connection<'a> {
@@ -45,7 +45,7 @@ impl<'a> Connection<'a> {
             registration,
             config,
             head_read_at: now,
-            next_yield_at: now,
+            yields: YieldBudget::new(now),
         }
     }
 

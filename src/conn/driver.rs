@@ -51,10 +51,6 @@ pub(crate) struct Service<'a> {
     pub(crate) handler: &'a Handler<'a>,
 }
 
-/// How long one yield may take, and for how long there is none after one that took longer.
-const LONG_YIELD: Duration = Duration::from_millis(1);
-const YIELD_PAUSE: Duration = Duration::from_secs(1);
-
 /// Serves one connection after the other, for as long as there are any for this thread.
 pub(crate) fn serve(service: Service<'_>) {
     let registry = &service.server.registry;
@@ -294,17 +290,11 @@ impl Connection<'_> {
 
     /// Lets other threads run before this one sleeps. Often the next request is there afterwards,
     /// which saves a sleep and a wake-up.
-    ///
-    /// If a yield takes long, another program wants the processor, and would get it after each
-    /// request. So there is no further yield for a while.
     fn yield_briefly(&mut self) {
-        if self.head_read_at < self.next_yield_at {
-            return;
-        }
-        thread::yield_now();
-        if self.head_read_at.elapsed() > LONG_YIELD {
-            let next = self.head_read_at.checked_add(YIELD_PAUSE);
-            self.next_yield_at = next.unwrap_or(self.head_read_at);
+        let began = self.head_read_at;
+        if self.yields.allows(began) {
+            thread::yield_now();
+            self.yields.record(began, began.elapsed());
         }
     }
 

@@ -4,7 +4,7 @@
 //! a last response, and `connection` is what they share. Below them are what a handler sees
 //! (`request`, `body`, `form`) and returns (`response` with `response_parts`, `response_body`,
 //! `file_body`, `conditional`, `body_writer`, `early_response` and `upgrade`), and what carries the
-//! bytes (`stream`, `rate`, `date`, `transport`).
+//! bytes (`stream`, `rate`, `date`, `transport`). `yield_budget` says when a thread lets others run.
 
 mod body;
 mod body_writer;
@@ -25,6 +25,7 @@ mod response_parts;
 mod stream;
 mod transport;
 mod upgrade;
+mod yield_budget;
 
 pub(crate) use self::driver::{refuse_without_thread, serve, serve_over, Handler, Service};
 pub(crate) use self::transport::Transport;
