@@ -1,7 +1,7 @@
 //! The driver of one connection: a loop over its steps.
 //!
 //! ```text
-//! Wait ─▶ ReadHead ─▶ Handle ─▶ Answer ─▶ Wait …
+//! Wait ─▶ ReadHead ─▶ Handle ─▶ Wait …
 //!                       └─▶ Leave: the connection leaves HTTP
 //! ```
 //! Every step returns the next one, or the reason why the connection ends. If the connection has
@@ -28,7 +28,6 @@ use super::super::sys::panic;
 use super::body::{Body, Exchange};
 use super::connection::{report_panic, Connection};
 use super::request::Request;
-use super::respond::Finished;
 use super::response::{Response, UpgradeFn};
 use super::stream::{IoEnd, Stream};
 use super::transport::{Socket, Transport};
@@ -133,9 +132,8 @@ enum Step {
     /// Waits for a request to begin, in this state.
     Wait(ConnectionState),
     ReadHead,
-    /// Calls the handler.
+    /// Calls the handler and sends its response.
     Handle(Directives),
-    Answer(Response),
     /// Leaves HTTP, after a 101 has been sent.
     Leave(UpgradeFn),
 }
@@ -155,11 +153,7 @@ impl Connection<'_> {
             step = match step {
                 Step::Wait(state) => self.wait_for_request(state)?,
                 Step::ReadHead => self.read_head()?,
-                Step::Handle(directives) => self.call(handler, directives)?,
-                Step::Answer(response) => {
-                    self.answer(response)?;
-                    Step::Wait(ConnectionState::Idle)
-                }
+                Step::Handle(directives) => self.handle(handler, directives)?,
                 Step::Leave(take) => return Ok(take),
             };
         }
@@ -312,8 +306,12 @@ impl Connection<'_> {
         }
     }
 
-    /// Has the handler make a response.
-    fn call(&mut self, handler: &Handler<'_>, directives: Directives) -> Result<Step, CloseReason> {
+    /// Has the handler make a response, and sends it.
+    fn handle(
+        &mut self,
+        handler: &Handler<'_>,
+        directives: Directives,
+    ) -> Result<Step, CloseReason> {
         let entry = self.entry();
         entry.begin_request(self.head_read_at, &self.head)?;
         self.emit(|| Event::Request {
@@ -338,13 +336,17 @@ impl Connection<'_> {
                 config: self.config,
             },
         };
-        match panic::catch(|| handler(&mut request)) {
-            Ok(response) => match self.finish_call(response)? {
-                Finished::Answer(response) => Ok(Step::Answer(response)),
-                Finished::Leave(take) => Ok(Step::Leave(take)),
-            },
-            Err(message) => Err(self.answer_panic(message)),
+        let mut response = match panic::catch(|| handler(&mut request)) {
+            Ok(response) => response,
+            Err(message) => return Err(self.answer_panic(message)),
+        };
+        if let Some(upgrade) = response.upgrade.take() {
+            if let Some(take) = self.upgrade(&mut response, upgrade)? {
+                return Ok(Step::Leave(take));
+            }
         }
+        self.answer(response)?;
+        Ok(Step::Wait(ConnectionState::Idle))
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::proto::{
 use super::super::sys::panic;
 use super::body_writer::BodyWriter;
 use super::connection::{report_panic, Connection};
-use super::response::{Response, UpgradeFn};
+use super::response::{Response, Upgrade, UpgradeFn};
 use super::response_body::{Payload, ResponseBody, StreamBody};
 use std::io;
 use std::mem;
@@ -17,14 +17,6 @@ use std::time::Instant;
 
 /// The largest body that the client's system takes at once, so that a reset would come behind it.
 const SHORT_BYTES: usize = 4 * 1024;
-
-/// What comes of a handler's response.
-pub(super) enum Finished {
-    /// It is to be sent.
-    Answer(Response),
-    /// The connection leaves HTTP, and a 101 has been sent.
-    Leave(UpgradeFn),
-}
 
 /// What has become of a response's body.
 enum Sent {
@@ -35,36 +27,40 @@ enum Sent {
 }
 
 impl Connection<'_> {
-    /// Sends a 101 if the handler's response is an upgrade that the client has offered.
-    pub(super) fn finish_call(&mut self, mut response: Response) -> Result<Finished, CloseReason> {
-        let upgrade = match response.upgrade.take() {
-            Some(upgrade) => upgrade,
-            None => return Ok(Finished::Answer(response)),
-        };
+    /// Sends a 101, and returns the closure that takes the connection over.
+    ///
+    /// Returns `None` if the client has not offered that upgrade, or the response is not valid. Then
+    /// `response` is what is to be sent instead.
+    pub(super) fn upgrade(
+        &mut self,
+        response: &mut Response,
+        upgrade: Box<Upgrade>,
+    ) -> Result<Option<UpgradeFn>, CloseReason> {
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             // The handler's mistake, which gets a 500 as every invalid response does.
             response.invalid = Some("the status code of an upgrade is 101, and cannot be set");
         } else if let Some(refusal) = self.refuse_upgrade(&upgrade.protocol) {
-            // Dropping the closure is the user's code.
-            return match panic::catch(move || drop(upgrade)) {
-                Ok(()) => Ok(Finished::Answer(refusal.into())),
+            let refused = mem::replace(response, refusal.into());
+            // Dropping the closure is the user's code, and so is dropping a body.
+            return match panic::catch(move || drop((upgrade, refused))) {
+                Ok(()) => Ok(None),
                 Err(message) => Err(self.answer_panic(message)),
             };
         }
         if response.invalid.is_some() {
             // The closure is dropped when the response is replaced.
             response.upgrade = Some(upgrade);
-            return Ok(Finished::Answer(response));
+            return Ok(None);
         }
         self.begin_response()?;
-        self.push_head(&response, BodyFraming::None, ConnectionField::None)?;
+        self.push_head(response, BodyFraming::None, ConnectionField::None)?;
         self.stream.flush()?;
         self.report_response(response.status, 0);
         self.entry().enter(ConnectionState::Upgraded)?;
         let id = self.entry().id;
         let protocol = upgrade.protocol;
         self.emit(|| Event::Upgraded { id, protocol });
-        Ok(Finished::Leave(upgrade.take))
+        Ok(Some(upgrade.take))
     }
 
     /// Returns why the request does not lead to an upgrade, if so (RFC 9110 §7.8).
