@@ -74,43 +74,44 @@ pub(crate) struct ResponseHead<'a> {
 impl ResponseHead<'_> {
     /// Adds the head to the output.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        push_all(out, &[b"HTTP/1.1 "]);
-        push_decimal(out, self.status.as_u16().into());
-        // RFC 9112 §4: the space before the reason phrase stands even if there is no phrase.
-        let reason = self.status.reason().as_bytes();
-        push_all(out, &[b" ", reason, b"\r\nDate: ", self.date.as_bytes()]);
+        out.extend_from_slice(b"HTTP/1.1 ");
+        match self.status.code_and_reason() {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => {
+                push_decimal(out, self.status.as_u16().into());
+                // RFC 9112 §4: this space stands even if there is no reason phrase.
+                out.push(b' ');
+            }
+        }
+        out.extend_from_slice(b"\r\nDate: ");
+        out.extend_from_slice(self.date.as_bytes());
         match self.framing {
             BodyFraming::None | BodyFraming::UntilClose => {}
             BodyFraming::Length(length) => {
-                push_all(out, &[b"\r\nContent-Length: "]);
+                out.extend_from_slice(b"\r\nContent-Length: ");
                 push_decimal(out, length);
             }
-            BodyFraming::Chunked => push_all(out, &[b"\r\nTransfer-Encoding: chunked"]),
+            BodyFraming::Chunked => out.extend_from_slice(b"\r\nTransfer-Encoding: chunked"),
         }
         if !self.content_type.is_empty() && self.framing != BodyFraming::None {
-            push_all(out, &[b"\r\nContent-Type: ", self.content_type]);
+            out.extend_from_slice(b"\r\nContent-Type: ");
+            out.extend_from_slice(self.content_type);
         }
         match self.connection {
             ConnectionField::None => {}
-            ConnectionField::Close => push_all(out, &[b"\r\nConnection: close"]),
+            ConnectionField::Close => out.extend_from_slice(b"\r\nConnection: close"),
             ConnectionField::KeepAlive { idle_seconds } => {
-                push_all(out, &[b"\r\nConnection: keep-alive"]);
+                out.extend_from_slice(b"\r\nConnection: keep-alive");
                 // RFC 2068 §19.7.1.1. The option in `Connection` is the name of this field as well.
                 if let Some(seconds) = idle_seconds {
-                    push_all(out, &[b"\r\nKeep-Alive: timeout="]);
+                    out.extend_from_slice(b"\r\nKeep-Alive: timeout=");
                     push_decimal(out, seconds);
                 }
             }
         }
-        push_all(out, &[b"\r\n", self.fields, b"\r\n"]);
-    }
-}
-
-/// Adds parts to the output. One copy of this is enough for the many that add something.
-#[inline(never)]
-fn push_all(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    for part in parts {
-        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.fields);
+        out.extend_from_slice(b"\r\n");
     }
 }
 

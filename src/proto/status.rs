@@ -31,6 +31,12 @@ impl StatusCode {
     pub fn as_u16(self) -> u16 {
         self.0
     }
+
+    /// Returns the reason phrase. It is empty for a number that is not registered.
+    pub fn reason(self) -> &'static str {
+        let text = self.code_and_reason().unwrap_or_default();
+        text.get("200 ".len()..).unwrap_or_default()
+    }
 }
 
 impl From<u16> for StatusCode {
@@ -54,16 +60,14 @@ impl PartialEq<StatusCode> for u16 {
 /// Prints the number, and the reason phrase if there is one: `404 Not Found`, or `599`.
 impl fmt::Display for StatusCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = self.reason();
-        if reason.is_empty() {
-            write!(f, "{}", self.0)
-        } else {
-            write!(f, "{} {reason}", self.0)
+        match self.code_and_reason() {
+            Some(text) => f.write_str(text),
+            None => write!(f, "{}", self.0),
         }
     }
 }
 
-/// Defines a constant for each status code, and the reason phrases.
+/// Defines a constant for each status code, and their texts.
 macro_rules! status_codes {
     ($($code:literal $name:ident $reason:literal,)+) => {
         impl StatusCode {
@@ -72,11 +76,12 @@ macro_rules! status_codes {
                 pub const $name: StatusCode = StatusCode($code);
             )+
 
-            /// Returns the reason phrase. It is empty for a number that is not registered.
-            pub fn reason(self) -> &'static str {
+            /// Returns the number and the reason phrase: `404 Not Found`. `None` for a number that
+            /// is not registered.
+            pub(super) fn code_and_reason(self) -> Option<&'static str> {
                 match self.0 {
-                    $($code => $reason,)+
-                    _ => "",
+                    $($code => Some(concat!($code, " ", $reason)),)+
+                    _ => None,
                 }
             }
         }
