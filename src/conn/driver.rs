@@ -326,7 +326,7 @@ impl Connection<'_> {
             return Err(CloseReason::Destroyed);
         }
         self.exchange = Exchange::new(directives, self.config);
-        self.stream.begin_exchange(self.config);
+        self.stream.begin_exchange();
         let mut request = Request {
             head: &self.head,
             registration: self.registration,

@@ -84,6 +84,13 @@ impl MinRate {
         MinRate::new(credit_of(credit, rate), credit_of(most, rate), rate)
     }
 
+    /// Gives back all the credit that there may be, for the next transfer.
+    pub(super) fn refill(&mut self) {
+        if let Some(most) = self.most {
+            self.credit = most;
+        }
+    }
+
     /// Returns whether anything is measured.
     pub(super) fn is_limited(&self) -> bool {
         self.most.is_some()

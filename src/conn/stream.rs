@@ -110,8 +110,8 @@ impl Stream {
     }
 
     /// Starts to measure the rate of a new request's response.
-    pub(super) fn begin_exchange(&mut self, config: &Config) {
-        self.write_rate = MinRate::of_response(config.write_timeout, config.min_rate);
+    pub(super) fn begin_exchange(&mut self) {
+        self.write_rate.refill();
     }
 
     /// Returns memory before a long wait.
@@ -317,9 +317,13 @@ impl Stream {
         }
         let limit = self.write_rate.limit(None);
         let transport = &mut self.transport;
-        let n = measure(&mut self.write_rate, limit, || {
-            retry_interrupted(|| transport.send_within(piece, limit), IoEnd::WriteTimedOut)
-        })?;
+        let began = Instant::now();
+        let sent = retry_interrupted(
+            || transport.send_within(piece, began, limit),
+            IoEnd::WriteTimedOut,
+        );
+        record_wait(&mut self.write_rate, began, limit, sent);
+        let n = sent?;
         if n == 0 {
             return Err(IoEnd::Lost);
         }
@@ -327,32 +331,32 @@ impl Stream {
     }
 }
 
+/// Reads once, and records how long that has waited if there is a least rate.
 fn receive(
     transport: &mut dyn Transport,
     rate: &mut MinRate,
     limit: Option<Duration>,
     buf: &mut [u8],
 ) -> Result<usize, IoEnd> {
-    measure(rate, limit, || {
-        retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut)
-    })
-}
-
-/// Calls `transfer`, which waits for at most `limit`, and records how long it has waited.
-fn measure(
-    rate: &mut MinRate,
-    limit: Option<Duration>,
-    transfer: impl FnOnce() -> Result<usize, IoEnd>,
-) -> Result<usize, IoEnd> {
     if !rate.is_limited() {
-        return transfer();
+        return retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut);
     }
     let began = Instant::now();
-    let moved = transfer();
+    let received = retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut);
+    record_wait(rate, began, limit, received);
+    received
+}
+
+/// Records a read or a write that began at `began` and could wait for at most `limit`.
+fn record_wait(
+    rate: &mut MinRate,
+    began: Instant,
+    limit: Option<Duration>,
+    moved: Result<usize, IoEnd>,
+) {
     // On a busy machine, this thread runs only some time after the wait has ended.
     let waited = began.elapsed().min(limit.unwrap_or(Duration::MAX));
     rate.record(moved.unwrap_or(0), waited);
-    moved
 }
 
 /// Reads or writes once, and again if a signal interrupts it. Returns `timed_out` after a timeout.

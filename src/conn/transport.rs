@@ -33,9 +33,14 @@ pub(crate) trait Transport: Send {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize>;
     /// Writes once, within the write timeout.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Writes once, within `limit` instead of the write timeout. A transport whose calls cannot be
-    /// repeated after a timeout keeps to the write timeout.
-    fn send_within(&mut self, bytes: &[u8], _limit: Option<Duration>) -> io::Result<usize> {
+    /// Writes once, within `limit` of `began` instead of the write timeout. A transport whose calls
+    /// cannot be repeated after a timeout keeps to the write timeout.
+    fn send_within(
+        &mut self,
+        bytes: &[u8],
+        _began: Instant,
+        _limit: Option<Duration>,
+    ) -> io::Result<usize> {
         self.send(bytes)
     }
     /// Sets the read timeout. `None` waits for ever.
@@ -182,10 +187,15 @@ impl Transport for Socket {
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send_within(bytes, self.write_timeout)
+        self.send_within(bytes, Instant::now(), self.write_timeout)
     }
 
-    fn send_within(&mut self, bytes: &[u8], limit: Option<Duration>) -> io::Result<usize> {
+    fn send_within(
+        &mut self,
+        bytes: &[u8],
+        began: Instant,
+        limit: Option<Duration>,
+    ) -> io::Result<usize> {
         self.unless_lost()?;
         let entry = &self.entry;
         let n = match &mut self.wrapped {
@@ -196,7 +206,7 @@ impl Transport for Socket {
                 flush(&mut **wrapped)?;
                 n
             }
-            None => socket::write(&self.tcp, bytes, limit, || entry.is_cut())?,
+            None => socket::write(&self.tcp, bytes, began, limit, || entry.is_cut())?,
         };
         entry.count_sent(n);
         Ok(n)

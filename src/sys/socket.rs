@@ -133,7 +133,7 @@ pub(crate) fn peer_state(tcp: &TcpStream) -> PeerState {
     }
 }
 
-/// Writes once, within this timeout. On Windows, ends when `is_stopped` says so.
+/// Writes once, until the timeout is over since `began`. On Windows, ends when `is_stopped` says so.
 ///
 /// Waits for a tick at a time. A wait of Linux ends early only if a third of the system's buffer
 /// has become free, which may be a megabyte. The next call finds what has become free since, so
@@ -141,6 +141,7 @@ pub(crate) fn peer_state(tcp: &TcpStream) -> PeerState {
 pub(crate) fn write(
     mut tcp: &TcpStream,
     bytes: &[u8],
+    began: Instant,
     timeout: Option<Duration>,
     is_stopped: impl Fn() -> bool,
 ) -> io::Result<usize> {
@@ -149,7 +150,6 @@ pub(crate) fn write(
             write_nonblocking(tcp, bytes, began)
         });
     }
-    let began = Instant::now();
     loop {
         match tcp.write(bytes) {
             Err(error) if is_timeout(&error) && !has_lasted(began, timeout) => {}
