@@ -95,6 +95,19 @@ impl Exchange {
 ///     Ok(format!("{bytes} bytes\n"))
 /// }
 /// ```
+///
+/// [`std::io::copy`] reads 8 KiB at a time, or as much as a [`BufWriter`](std::io::BufWriter) behind
+/// it has room for. Through 512 KiB, a large upload to a file takes a quarter less CPU time:
+///
+/// ```
+/// # use std::{fs::File, io::{self, BufWriter, Write}};
+/// fn save(req: &mut hardstop::Request<'_>, file: File) -> Result<u64, hardstop::Error> {
+///     let mut out = BufWriter::with_capacity(512 * 1024, file);
+///     let bytes = io::copy(req.body(), &mut out)?;
+///     out.flush()?; // dropping it would hide a full disk
+///     Ok(bytes)
+/// }
+/// ```
 pub struct Body<'a> {
     pub(super) stream: &'a mut Stream,
     pub(super) exchange: &'a mut Exchange,
