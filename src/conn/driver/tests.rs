@@ -12,7 +12,7 @@ use std::mem;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a test and its transport share: what the client says, what it has got, and which call will
 /// fail.
@@ -23,6 +23,8 @@ struct Wire {
     /// Whether a write takes all that there is; and how much there was, each time.
     takes_all: bool,
     writes: Vec<usize>,
+    /// When each attempt to write began, as its deadline has it.
+    began: Vec<Instant>,
     /// All that the read timeout was set to.
     timeouts: Vec<Option<Duration>>,
     /// For how many bytes each read had room.
@@ -80,6 +82,16 @@ impl Transport for Client {
             .min(if wire.takes_all { usize::MAX } else { 700 });
         wire.output.extend_from_slice(&bytes[..n]);
         Ok(n)
+    }
+
+    fn send_within(
+        &mut self,
+        bytes: &[u8],
+        began: Instant,
+        _: Option<Duration>,
+    ) -> io::Result<usize> {
+        self.0.lock().unwrap().began.push(began);
+        self.send(bytes)
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -242,6 +254,26 @@ fn an_interrupted_read_or_write_is_retried() {
 }
 
 /// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
+#[test]
+fn an_interrupted_write_keeps_its_deadline() {
+    let mut interrupted_writes = 0;
+    for failing in 1..10 {
+        let wire = Wire {
+            input: vec![b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"],
+            takes_all: true,
+            failing,
+            error: Some(ErrorKind::Interrupted),
+            ..Wire::default()
+        };
+        let (wire, _) = serve_wire_with(wire, &|_| "short".into());
+        if let [first, again] = wire.began[..] {
+            interrupted_writes += 1;
+            assert_eq!(first, again, "call {failing}");
+        }
+    }
+    assert_eq!(interrupted_writes, 1);
+}
+
 #[test]
 fn an_empty_line_does_not_renew_the_idle_timeout() {
     for line in [b"\r\n".as_slice(), b"\n"] {
