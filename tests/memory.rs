@@ -246,9 +246,12 @@ fn a_connection_takes_little_memory_in_every_state() {
     let asks = |path: &str| GET.replacen('/', path, 1);
     // Regression: an idle connection kept the memory of a long method.
     let long_method = GET.replacen("GET", &"M".repeat(200_000), 1);
+    // Regression: one of two heads was kept if they had come together.
+    let two_heads = asks(&format!("/{}", "a".repeat(200_000))) + &asks("/");
     let table = [
         ("idle", asks("/"), 64),
         ("idle after a long method", long_method, 96),
+        ("idle after a long head and a short one", two_heads, 96),
         ("sends a stream", asks("/stream"), 192),
         ("sends what a reader yields", asks("/reader"), 384),
     ];

@@ -1,6 +1,7 @@
 //! A request's body, as a reader with limits.
 //!
-//! The body is read from the connection while the handler asks for it, and never past its end.
+//! The body is read from the connection while the handler asks for it. What is read past its end is
+//! kept for the next request.
 
 use super::super::config::Config;
 use super::super::error::Error;
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 /// after the response. Go's server receives as much. Beyond that, a new connection is cheaper.
 const MAX_REST: u64 = 256 * 1024;
 
-/// Up to this size, what comes behind a chunk is read with it if its reader has room for that.
+/// If the rest of a chunk is at most as large, what comes behind it is read with it, provided that
+/// its reader has room.
 const SMALL_CHUNK: usize = 16 * 1024;
 
 /// How much is read ahead. It is kept until it is asked for.

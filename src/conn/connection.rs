@@ -72,16 +72,22 @@ impl<'a> Connection<'a> {
     }
 
     /// Enters a state in which the connection may be cut to make room, once all output has left.
+    ///
+    /// It is in that state since `since`, or else since the output has left. Returns that time.
     pub(super) fn become_evictable(
         &mut self,
-        since: Instant,
+        since: Option<Instant>,
         state: ConnectionState,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Instant, CloseReason> {
         self.entry().begin_end_of_response();
         self.stream.flush()?;
+        let since = match since {
+            Some(since) => since,
+            None => Instant::now(),
+        };
         self.entry().enter_at(since, state)?;
         self.registration.registry.offer_place(self.entry());
-        Ok(())
+        Ok(since)
     }
 }
 

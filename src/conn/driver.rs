@@ -161,14 +161,15 @@ impl Connection<'_> {
 
     /// Waits until a request begins, for at most `idle_timeout`.
     fn wait_for_request(&mut self, state: ConnectionState) -> Result<Step, CloseReason> {
-        let began = Instant::now();
-        self.head_read_at = began;
         if has_request(self.stream.buffered()) {
+            self.head_read_at = Instant::now();
             self.reset_head();
             return Ok(Step::ReadHead);
         }
-        self.become_evictable(began, state)?;
+        let began = self.become_evictable(None, state)?;
+        self.head_read_at = began;
         self.reset_head();
+        self.clear_spare_head();
         // An empty line, which some clients send after a body, begins nothing and renews no
         // timeout.
         while !has_request(self.stream.buffered()) {
@@ -212,7 +213,7 @@ impl Connection<'_> {
             let since = match began {
                 Some(since) => since,
                 None => {
-                    self.become_evictable(self.head_read_at, ConnectionState::Head)?;
+                    self.become_evictable(Some(self.head_read_at), ConnectionState::Head)?;
                     began = Some(self.head_read_at);
                     self.head_read_at
                 }
@@ -288,7 +289,7 @@ impl Connection<'_> {
         let began = self.head_read_at;
         if self.yields.allows(began) {
             thread::yield_now();
-            self.yields.record(began, began.elapsed());
+            self.yields.record(began, Instant::now());
         }
     }
 
@@ -303,6 +304,13 @@ impl Connection<'_> {
         match Arc::get_mut(&mut self.head) {
             Some(head) => head.clear(),
             None => self.head = Arc::default(),
+        }
+    }
+
+    /// Gives back what a long head has taken, before a wait.
+    fn clear_spare_head(&mut self) {
+        if let Some(spare) = self.spare_head.as_mut().and_then(Arc::get_mut) {
+            spare.clear();
         }
     }
 
@@ -340,10 +348,8 @@ impl Connection<'_> {
             Ok(response) => response,
             Err(message) => return Err(self.answer_panic(message)),
         };
-        if let Some(upgrade) = response.upgrade.take() {
-            if let Some(take) = self.upgrade(&mut response, upgrade)? {
-                return Ok(Step::Leave(take));
-            }
+        if let Some(take) = self.upgrade(&mut response)? {
+            return Ok(Step::Leave(take));
         }
         self.answer(response)?;
         Ok(Step::Wait(ConnectionState::Idle))

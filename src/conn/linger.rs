@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::rate::{MinRate, USUAL_TIMEOUT};
 use super::stream::IoEnd;
 use std::net::Shutdown;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the lingering close waits for a client that sends nothing. It may last as long even if
 /// `body_timeout` is shorter, and no longer if others wait for its thread.
@@ -23,9 +23,8 @@ impl Connection<'_> {
     /// Sends the rest. Then reads and discards what the client still sends, until it ends its side
     /// or has had the time to read the response.
     pub(super) fn linger(&mut self) -> Result<(), CloseReason> {
-        self.become_evictable(Instant::now(), ConnectionState::Closing)?;
-        // The time counts from here. The rest may have taken long to leave.
-        let began = Instant::now();
+        // The time counts from when the rest has left, which may have taken long.
+        let began = self.become_evictable(None, ConnectionState::Closing)?;
         self.stream.transport.shut_down(Shutdown::Write);
         let credit = if self.exchange.is_complete() {
             LINGER_TIME

@@ -8,7 +8,7 @@ use super::super::proto::{
 use super::super::sys::panic;
 use super::body_writer::BodyWriter;
 use super::connection::{report_panic, Connection};
-use super::response::{Response, Upgrade, UpgradeFn};
+use super::response::{Response, UpgradeFn};
 use super::response_body::{Payload, ResponseBody, StreamBody};
 use std::io;
 use std::mem;
@@ -27,22 +27,25 @@ enum Sent {
 }
 
 impl Connection<'_> {
-    /// Sends a 101, and returns the closure that takes the connection over.
+    /// Sends a 101 if the response is an upgrade. Returns the closure that takes the connection over.
     ///
-    /// Returns `None` if the client has not offered that upgrade, or the response is not valid. Then
-    /// `response` is what is to be sent instead.
+    /// If the client has not offered that upgrade, `response` becomes the refusal, and if it is not
+    /// valid, it stays what it is. Then it is to be sent as any other one.
     pub(super) fn upgrade(
         &mut self,
         response: &mut Response,
-        upgrade: Box<Upgrade>,
     ) -> Result<Option<UpgradeFn>, CloseReason> {
+        let upgrade = match response.upgrade.take() {
+            Some(upgrade) => upgrade,
+            None => return Ok(None),
+        };
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             // The handler's mistake, which gets a 500 as every invalid response does.
             response.invalid = Some("the status code of an upgrade is 101, and cannot be set");
         } else if let Some(refusal) = self.refuse_upgrade(&upgrade.protocol) {
-            let refused = mem::replace(response, refusal.into());
-            // Dropping the closure is the user's code, and so is dropping a body.
-            return match panic::catch(move || drop((upgrade, refused))) {
+            *response = refusal.into();
+            // Dropping the closure is the user's code.
+            return match panic::catch(move || drop(upgrade)) {
                 Ok(()) => Ok(None),
                 Err(message) => Err(self.answer_panic(message)),
             };
@@ -139,7 +142,8 @@ impl Connection<'_> {
         }
         let closed = if is_short && self.is_last_word() {
             // The client wanted the end, and has sent nothing more: a reset cannot come.
-            self.become_evictable(Instant::now(), ConnectionState::Closing)
+            self.become_evictable(None, ConnectionState::Closing)
+                .map(|_| ())
         } else {
             self.linger()
         };

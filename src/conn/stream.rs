@@ -117,7 +117,7 @@ impl Stream {
     /// Returns memory before a long wait.
     pub(super) fn shrink(&mut self) {
         self.output.shrink_to(IDLE_OUTPUT_BYTES);
-        if self.input.len() > INPUT_BYTES && self.buffered().is_empty() {
+        if self.input.capacity() > INPUT_BYTES && self.buffered().is_empty() {
             self.input = Vec::new();
             self.start = 0;
             self.end = 0;
@@ -150,7 +150,7 @@ impl Stream {
         Ok(n)
     }
 
-    /// Makes the input buffer larger, which the last read has filled, if it is not large enough.
+    /// Makes the input buffer larger, of which nothing is free, if it is not large enough.
     fn grow_input(&mut self) {
         let least = if self.input.is_empty() {
             FIRST_INPUT_BYTES
@@ -178,7 +178,11 @@ impl Stream {
                 let limit = self.before_read(rate, timeout)?;
                 let n = receive(&mut *self.transport, rate, limit, buf)?;
                 if n > wanted {
-                    self.keep_ahead(buf.get(wanted..n).unwrap_or_default());
+                    let ahead = buf.get_mut(wanted..n).unwrap_or_default();
+                    self.keep_ahead(ahead);
+                    // It may be another user's request, which a proxy has sent. The handler must
+                    // not find it in its buffer.
+                    ahead.fill(0);
                 }
                 return Ok(n.min(wanted));
             }
@@ -320,6 +324,7 @@ impl Stream {
         let began = Instant::now();
         let sent = retry_interrupted(
             || transport.send_within(piece, began, limit),
+            limit,
             IoEnd::WriteTimedOut,
         );
         record_wait(&mut self.write_rate, began, limit, sent);
@@ -339,10 +344,10 @@ fn receive(
     buf: &mut [u8],
 ) -> Result<usize, IoEnd> {
     if !rate.is_limited() {
-        return retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut);
+        return retry_interrupted(|| transport.receive(buf), limit, IoEnd::ReadTimedOut);
     }
     let began = Instant::now();
-    let received = retry_interrupted(|| transport.receive(buf), IoEnd::ReadTimedOut);
+    let received = retry_interrupted(|| transport.receive(buf), limit, IoEnd::ReadTimedOut);
     record_wait(rate, began, limit, received);
     received
 }
@@ -360,16 +365,29 @@ fn record_wait(
 }
 
 /// Reads or writes once, and again if a signal interrupts it. Returns `timed_out` after a timeout.
+///
+/// A wait that has been interrupted begins anew, and so might never end. So there is none once
+/// `limit` has passed since the first signal.
 fn retry_interrupted(
     mut transfer: impl FnMut() -> io::Result<usize>,
+    limit: Option<Duration>,
     timed_out: IoEnd,
 ) -> Result<usize, IoEnd> {
+    let mut interrupted_at: Option<Instant> = None;
     loop {
-        match transfer() {
+        let error = match transfer() {
             Ok(n) => return Ok(n),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_timeout(&error) => return Err(timed_out),
-            Err(_) => return Err(IoEnd::Lost),
+            Err(error) => error,
+        };
+        if is_timeout(&error) {
+            return Err(timed_out);
+        }
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(IoEnd::Lost);
+        }
+        let since = *interrupted_at.get_or_insert_with(Instant::now);
+        if limit.map_or(false, |limit| since.elapsed() > limit) {
+            return Err(timed_out);
         }
     }
 }

@@ -39,9 +39,9 @@ impl YieldBudget {
         now >= self.next_at
     }
 
-    /// Records a yield that began at `began` and took so long.
-    pub(super) fn record(&mut self, began: Instant, took: Duration) {
-        if took <= LONG_YIELD {
+    /// Records a yield.
+    pub(super) fn record(&mut self, began: Instant, ended: Instant) {
+        if ended - began <= LONG_YIELD {
             if self.debt > 0 {
                 self.debt -= 1;
             }
@@ -51,7 +51,7 @@ impl YieldBudget {
         if self.debt > MAX_DEBT {
             // What is owed then stays owed: after the pause, one more long yield begins the next.
             self.debt = MAX_DEBT;
-            self.next_at = began.checked_add(PAUSE).unwrap_or(began);
+            self.next_at = ended.checked_add(PAUSE).unwrap_or(ended);
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::super::super::config::Config;
+use super::super::super::config::{Builder, Config};
 use super::super::super::error::Error;
 use super::super::super::event::{CloseReason, ConnectionId, Event};
 use super::super::super::lifecycle::{Entry, Registration, Reported};
@@ -25,6 +25,8 @@ struct Wire {
     writes: Vec<usize>,
     /// When each attempt to write began, as its deadline has it.
     began: Vec<Instant>,
+    /// For how long it might wait.
+    limits: Vec<Option<Duration>>,
     /// All that the read timeout was set to.
     timeouts: Vec<Option<Duration>>,
     /// For how many bytes each read had room.
@@ -32,6 +34,8 @@ struct Wire {
     calls: usize,
     failing: usize,
     error: Option<ErrorKind>,
+    /// From which call on signals interrupt every read and write. Zero: never.
+    interrupted_from: usize,
     /// How long each write takes.
     write_time: Duration,
     /// Whether the writing side has been shut down; and how many reads there were afterwards.
@@ -45,6 +49,9 @@ impl Wire {
     /// Counts a call, and fails it if it is the one. Only reads and writes can be interrupted.
     fn call(&mut self, transfers: bool) -> io::Result<()> {
         self.calls += 1;
+        if transfers && self.interrupted_from != 0 && self.calls >= self.interrupted_from {
+            return Err(ErrorKind::Interrupted.into());
+        }
         match self.error {
             Some(ErrorKind::Interrupted) if !transfers => Ok(()),
             Some(kind) if self.calls == self.failing => Err(kind.into()),
@@ -88,9 +95,13 @@ impl Transport for Client {
         &mut self,
         bytes: &[u8],
         began: Instant,
-        _: Option<Duration>,
+        limit: Option<Duration>,
     ) -> io::Result<usize> {
-        self.0.lock().unwrap().began.push(began);
+        {
+            let mut wire = self.0.lock().unwrap();
+            wire.began.push(began);
+            wire.limits.push(limit);
+        }
         self.send(bytes)
     }
 
@@ -141,11 +152,16 @@ fn serve_wire(wire: Wire) -> (Wire, CloseReason) {
 
 /// Serves as [`serve_wire`] does, with another handler.
 fn serve_wire_with(wire: Wire, handler: &Handler<'_>) -> (Wire, CloseReason) {
+    serve_wire_as(Server::builder(), wire, handler)
+}
+
+/// Serves as [`serve_wire_with`] does, with other settings.
+fn serve_wire_as(builder: Builder, wire: Wire, handler: &Handler<'_>) -> (Wire, CloseReason) {
     let told = Arc::new(Mutex::new((0, Vec::new())));
     let events = Arc::clone(&told);
     let responded = Arc::new(Mutex::new(0));
     let responses = Arc::clone(&responded);
-    let builder = Server::builder().on_event(move |event| {
+    let builder = builder.on_event(move |event| {
         *responses.lock().unwrap() += usize::from(matches!(event, Event::Responded { .. }));
         let mut told = events.lock().unwrap();
         told.0 += usize::from(matches!(event, Event::Opened { .. }));
@@ -244,36 +260,7 @@ fn a_response_after_a_failed_write_is_not_reported() {
     assert_eq!(wire.responded, 0);
 }
 
-#[test]
-fn an_interrupted_read_or_write_is_retried() {
-    let (whole, _, calls) = converse(0, None);
-    for failing in 1..=calls {
-        let (said, reason, _) = converse(failing, Some(ErrorKind::Interrupted));
-        assert_eq!((said, reason), (whole.clone(), CloseReason::Completed));
-    }
-}
-
 /// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
-#[test]
-fn an_interrupted_write_keeps_its_deadline() {
-    let mut interrupted_writes = 0;
-    for failing in 1..10 {
-        let wire = Wire {
-            input: vec![b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"],
-            takes_all: true,
-            failing,
-            error: Some(ErrorKind::Interrupted),
-            ..Wire::default()
-        };
-        let (wire, _) = serve_wire_with(wire, &|_| "short".into());
-        if let [first, again] = wire.began[..] {
-            interrupted_writes += 1;
-            assert_eq!(first, again, "call {failing}");
-        }
-    }
-    assert_eq!(interrupted_writes, 1);
-}
-
 #[test]
 fn an_empty_line_does_not_renew_the_idle_timeout() {
     for line in [b"\r\n".as_slice(), b"\n"] {
@@ -413,3 +400,5 @@ fn small_chunks_are_read_ahead_by_16_kib() {
     // The head, the body with the next request, and the end.
     assert_eq!(wire.room, [1024, 1 + 16 * 1024, 1024]);
 }
+
+mod waits;

@@ -6,8 +6,8 @@ const LONG: Duration = Duration::from_millis(3);
 /// Records so many yields, and returns after how many of them there was a pause, if there was one.
 fn pause_after(budget: &mut YieldBudget, now: Instant, yields: &[Duration]) -> Option<usize> {
     for (at, took) in yields.iter().enumerate() {
-        budget.record(now, *took);
-        if !budget.allows(now) {
+        budget.record(now, now + *took);
+        if !budget.allows(now + *took) {
             return Some(at + 1);
         }
     }
@@ -44,12 +44,12 @@ fn a_pause_lasts_a_second_and_one_long_yield_begins_the_next() {
     let mut budget = YieldBudget::new(now);
     assert_eq!(pause_after(&mut budget, now, &[LONG; 5]), Some(5));
     for _ in 0..3 {
-        assert!(!budget.allows(now + PAUSE - Duration::from_nanos(1)));
-        now += PAUSE;
+        now += LONG + PAUSE;
+        assert!(!budget.allows(now - Duration::from_nanos(1)));
         assert!(budget.allows(now));
         assert_eq!(pause_after(&mut budget, now, &[SHORT, LONG]), Some(2));
     }
-    now += PAUSE;
+    now += LONG + PAUSE;
     let recovered = [SHORT; MAX_DEBT as usize];
     assert_eq!(pause_after(&mut budget, now, &recovered), None);
     assert_eq!(pause_after(&mut budget, now, &[LONG; 5]), Some(5));

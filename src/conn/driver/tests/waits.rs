@@ -1,0 +1,127 @@
+//! Waits: signals that interrupt them, and what is kept while a connection waits.
+
+use super::*;
+
+#[test]
+fn an_interrupted_read_or_write_is_retried() {
+    let (whole, _, calls) = converse(0, None);
+    for failing in 1..=calls {
+        let (said, reason, _) = converse(failing, Some(ErrorKind::Interrupted));
+        assert_eq!((said, reason), (whole.clone(), CloseReason::Completed));
+    }
+}
+
+#[test]
+fn an_interrupted_write_keeps_its_deadline() {
+    let mut interrupted_writes = 0;
+    for failing in 1..10 {
+        let wire = Wire {
+            input: vec![b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"],
+            takes_all: true,
+            failing,
+            error: Some(ErrorKind::Interrupted),
+            ..Wire::default()
+        };
+        let (wire, _) = serve_wire_with(wire, &|_| "short".into());
+        if let [first, again] = wire.began[..] {
+            interrupted_writes += 1;
+            assert_eq!(first, again, "call {failing}");
+        }
+    }
+    assert_eq!(interrupted_writes, 1);
+}
+
+/// Regression: each signal began the wait anew, and a client could stay for ever.
+#[test]
+fn a_storm_of_signals_renews_no_timeout() {
+    const TIMEOUT: Duration = Duration::from_millis(10);
+    let builder = || {
+        Server::builder()
+            .idle_timeout(TIMEOUT)
+            .header_timeout(TIMEOUT)
+            .body_timeout(TIMEOUT)
+            .write_timeout(TIMEOUT)
+    };
+    let mut missing = vec![
+        CloseReason::IdleTimeout,
+        CloseReason::HeadTimeout,
+        CloseReason::BodyTimeout,
+        CloseReason::WriteTimeout,
+    ];
+    let (_, _, calls) = converse(0, None);
+    for interrupted_from in 1..=calls {
+        let wire = Wire {
+            input: DIALOGUE.to_vec(),
+            interrupted_from,
+            ..Wire::default()
+        };
+        let (_, reason) = serve_wire_as(builder(), wire, &|request| answer(request).into());
+        missing.retain(|each| *each != reason);
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("no wait ended as {missing:?}");
+}
+
+#[test]
+fn each_response_has_all_of_the_write_timeout() {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    // What a response earns is next to nothing, and each write spends some milliseconds.
+    let builder = Server::builder().write_timeout(TIMEOUT).min_rate(u32::MAX);
+    let wire = Wire {
+        input: vec![request; 3],
+        takes_all: true,
+        write_time: Duration::from_millis(5),
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_as(builder, wire, &|_| "short".into());
+    assert_eq!(wire.limits, [Some(TIMEOUT); 3]);
+}
+
+/// A chunked request whose chunks are read ahead, in pieces. The first one ends in a chunk.
+const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n";
+
+/// Regression: an idle connection kept the buffer that had held 16 KiB of chunks.
+#[test]
+fn an_idle_connection_gives_back_what_has_been_read_ahead() {
+    let chunks = "x\r\n".to_owned() + &"1\r\nx\r\n".repeat(2700) + "1\r\n";
+    let wire = Wire {
+        input: vec![CHUNKED, &*chunks.into_bytes().leak(), b"x\r\n0\r\n\r\n"],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_with(wire, &|request| {
+        let mut piece = vec![0; 20_000];
+        while request.body().read(&mut piece).unwrap() > 0 {}
+        "read".into()
+    });
+    assert_eq!(wire.responded, 1);
+    assert_eq!(wire.room.last(), Some(&1024), "{:?}", wire.room);
+}
+
+/// Regression: the request behind a body was left in the buffer that the handler had read it into.
+#[test]
+fn a_handler_does_not_find_the_next_request_in_its_buffer() {
+    let wire = Wire {
+        input: vec![
+            CHUNKED,
+            b"x\r\n0\r\n\r\nGET /secret HTTP/1.1\r\nHost: x\r\n\r\n",
+        ],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_with(wire, &|request| {
+        let mut piece = vec![b'.'; 8192];
+        if request.path() == "/secret" {
+            return "the next one".into();
+        }
+        assert_eq!(request.body().read(&mut piece).unwrap(), 1);
+        assert_eq!(piece[0], b'x');
+        assert!(piece[1..].iter().all(|byte| [0, b'.'].contains(byte)));
+        "read".into()
+    });
+    let output = String::from_utf8(wire.output).unwrap();
+    assert!(output.ends_with("the next one"), "{output}");
+}
