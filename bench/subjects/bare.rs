@@ -1,5 +1,5 @@
 //! `bare PORT`: the upper bound for this design, a thread per connection that can be cut. It sends a fixed response and
-//! does not parse requests. `bare PORT once` closes each connection after its first response. A line on its stdin stops
+//! does not parse requests, and takes a POST for a chunked upload without trailers. `bare PORT once` closes each connection after its first response. A line on its stdin stops
 //! it.
 
 use std::collections::HashMap;
@@ -66,11 +66,8 @@ fn serve(mut stream: TcpStream, once: bool) -> io::Result<()> {
         }
         filled += n;
         let mut start = 0;
-        while let Some(end) = buffer[start..filled]
-            .windows(4)
-            .position(|at| at == b"\r\n\r\n")
-        {
-            start += end + 4;
+        while let Some(length) = request_length(&buffer[start..filled]) {
+            start += length;
             answers.extend_from_slice(answer.as_bytes());
         }
         buffer.copy_within(start..filled, 0);
@@ -81,4 +78,14 @@ fn serve(mut stream: TcpStream, once: bool) -> io::Result<()> {
         }
         answers.clear();
     }
+}
+
+/// Returns the length of the first request, if it has come whole.
+fn request_length(bytes: &[u8]) -> Option<usize> {
+    if cfg!(feature = "upload") && bytes.starts_with(b"POST") {
+        let at = bytes.windows(7).position(|at| at == b"\r\n0\r\n\r\n")?;
+        return Some(at + 7);
+    }
+    let at = bytes.windows(4).position(|at| at == b"\r\n\r\n")?;
+    Some(at + 4)
 }

@@ -42,11 +42,11 @@ func transfers(path string) {
 		w.Header().Set("Content-Type", "text/plain")
 		w.(http.Flusher).Flush()
 		// Without what would send the file by itself, so that it reads as the others do.
-		io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{from}, make([]byte, 128*1024))
+		io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{from}, make([]byte, 512*1024))
 	}
 	http.HandleFunc("/memory", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
-			count, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 128*1024))
+			count, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 512*1024))
 			fmt.Fprint(w, count)
 			return
 		}
@@ -58,7 +58,8 @@ func transfers(path string) {
 		if r.Method == "POST" {
 			file, _ := os.Create(path + ".up")
 			defer file.Close()
-			count, _ := io.Copy(file, r.Body)
+			// Without what would choose a smaller buffer by itself.
+			count, _ := io.CopyBuffer(struct{ io.Writer }{file}, r.Body, make([]byte, 512*1024))
 			fmt.Fprint(w, count)
 			return
 		}

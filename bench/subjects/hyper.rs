@@ -1,7 +1,8 @@
 //! `hyper PORT`, on tokio's default threads, one per core.
 
-use http_body_util::Full;
-use hyper::{body::Bytes, header, server::conn::http1, service::service_fn, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::{header, server::conn::http1, service::service_fn, Request, Response};
 use hyper_util::rt::TokioIo;
 use std::{env, io};
 use tokio::net::TcpListener;
@@ -13,11 +14,15 @@ async fn main() -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let hello = service_fn(|_| async {
+        let hello = service_fn(|request: Request<Incoming>| async {
+            if cfg!(feature = "upload") && !request.body().is_end_stream() {
+                request.into_body().collect().await?;
+            }
             let body = Full::new(Bytes::from_static(b"Hello world!"));
-            Response::builder()
-                .header(header::CONTENT_TYPE, "text/plain")
-                .body(body)
+            let mut response = Response::new(body);
+            let text = header::HeaderValue::from_static("text/plain");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+            Ok::<_, hyper::Error>(response)
         });
         // `pipeline_flush` is off by default. With it, hyper is fastest on pipelined requests.
         tokio::spawn(

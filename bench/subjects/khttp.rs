@@ -11,6 +11,14 @@ fn main() -> io::Result<()> {
         headers.add(Headers::CONTENT_TYPE, b"text/plain");
         response.ok(&headers, "Hello world!")
     });
+    if cfg!(feature = "upload") {
+        app.route(Method::Post, "/hello", |mut context, response| {
+            io::copy(context.body(), &mut io::sink())?;
+            let mut headers = Headers::new();
+            headers.add(Headers::CONTENT_TYPE, b"text/plain");
+            response.ok(&headers, "Hello world!")
+        });
+    }
     app.connection_setup_hook(|accepted| match accepted {
         Ok((stream, _)) if stream.set_nodelay(true).is_ok() => {
             ConnectionSetupAction::Proceed(stream)

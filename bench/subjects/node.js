@@ -2,7 +2,7 @@
 // `transfer-hardstop`.
 const fs = require('fs');
 const path = process.argv[3];
-const SIZE = 256 << 20, PIECE = 128 * 1024;
+const SIZE = 256 << 20, PIECE = 512 * 1024;
 const memory = path && Buffer.alloc(SIZE, 'x');
 
 function transfer(request, response) {
@@ -31,11 +31,11 @@ function transfer(request, response) {
             return request.on('data', (piece) => { count += piece.length; }).on('end', counted);
         case 'POST /file':
             request.on('data', (piece) => { count += piece.length; });
-            return request.pipe(fs.createWriteStream(`${path}.up`)).on('finish', counted);
+            return request.pipe(fs.createWriteStream(`${path}.up`, { highWaterMark: PIECE })).on('finish', counted);
     }
 }
 
-const server = require('http').createServer((request, response) => {
+const server = require('http').createServer({ highWaterMark: PIECE }, (request, response) => {
     if (request.url !== '/hello') return transfer(request, response);
     response.setHeader('Content-Type', 'text/plain');
     response.end('Hello world!');

@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::{env, thread};
+use std::{env, io, thread};
 use tiny_http::{Header, Response, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -15,7 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         for _ in 0..4 {
             scope.spawn(|| {
                 let text = Header::from_bytes("Content-Type", "text/plain").unwrap();
-                for request in server.incoming_requests() {
+                for mut request in server.incoming_requests() {
+                    if cfg!(feature = "upload") {
+                        let _ = io::copy(request.as_reader(), &mut io::sink());
+                    }
                     let _ = request
                         .respond(Response::from_data("Hello world!").with_header(text.clone()));
                 }

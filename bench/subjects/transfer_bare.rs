@@ -1,4 +1,4 @@
-//! `transfer-bare PORT FILE`, the upper bound: loops that copy with buffers of 128 KiB. A chunked upload is read to its
+//! `transfer-bare PORT FILE`, the upper bound: loops that copy with buffers of 512 KiB. A chunked upload is read to its
 //! end but not decoded.
 
 use std::fs::File;
@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
 
 fn serve(mut stream: TcpStream, path: &str, memory: &[u8]) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (mut buffer, mut filled) = (vec![0; 128 * 1024 + KEPT], 0);
+    let (mut buffer, mut filled) = (vec![0; 512 * 1024 + KEPT], 0);
     let end = loop {
         match stream.read(&mut buffer[filled..])? {
             0 => return Ok(()),

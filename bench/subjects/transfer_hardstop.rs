@@ -33,7 +33,7 @@ fn main() -> io::Result<()> {
 
 fn copy(body: &mut Body, to: &mut dyn Write) -> io::Result<usize> {
     body.set_limit(u64::MAX);
-    let (mut buffer, mut total) = (vec![0; 128 * 1024], 0);
+    let (mut buffer, mut total) = (vec![0; 512 * 1024], 0);
     loop {
         match body.read(&mut buffer)? {
             0 => return Ok(total),

@@ -47,7 +47,7 @@ fn serve(stream: TcpStream, path: &str, memory: &'static [u8]) -> Result<(), Err
             } else {
                 Box::new(memory)
             };
-            let mut buffer = vec![0; 128 * 1024];
+            let mut buffer = vec![0; 512 * 1024];
             loop {
                 match from.read(&mut buffer)? {
                     0 => break,

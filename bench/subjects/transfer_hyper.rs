@@ -13,7 +13,7 @@ use std::{env, hint::black_box};
 use tokio::net::TcpListener;
 
 const SIZE: usize = 256 << 20;
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 512 * 1024;
 
 enum Source {
     Memory(Bytes),
@@ -68,7 +68,11 @@ async fn main() -> io::Result<()> {
         stream.set_nodelay(true)?;
         let memory = memory.clone();
         let service = service_fn(move |request| answer(request, path, memory.clone()));
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(
+            http1::Builder::new()
+                .max_buf_size(PIECE)
+                .serve_connection(TokioIo::new(stream), service),
+        );
     }
 }
 

@@ -38,7 +38,7 @@ fn main() -> io::Result<()> {
 }
 
 fn copy(body: &mut dyn Read, to: &mut dyn Write) -> io::Result<usize> {
-    let (mut buffer, mut total) = (vec![0; 128 * 1024], 0);
+    let (mut buffer, mut total) = (vec![0; 512 * 1024], 0);
     loop {
         match body.read(&mut buffer)? {
             0 => return Ok(total),

@@ -51,7 +51,7 @@ fn answer(mut request: Request, path: &str, memory: &'static [u8]) -> io::Result
 }
 
 fn copy(body: &mut dyn Read, to: &mut dyn Write) -> io::Result<usize> {
-    let (mut buffer, mut total) = (vec![0; 128 * 1024], 0);
+    let (mut buffer, mut total) = (vec![0; 512 * 1024], 0);
     loop {
         match body.read(&mut buffer)? {
             0 => return Ok(total),
