@@ -36,6 +36,7 @@ class Run:
         self.counts = [count for count in (1, 100, 1000, 5000) if count < most] + [most]
         self.figures = {}
         self.notes = {}
+        self.silent = set()
 
     def add(self, name, line, turn, figure):
         self.figures.setdefault(line, {}).setdefault(name, []).append((turn, figure))
@@ -46,9 +47,18 @@ class Run:
         self.notes[kind] = self.notes.get(kind, 0) + 1
 
     def attempt(self, what, call, *arguments):
-        """Returns what the call returns, or `None`, and notes why, if it fails."""
+        """Returns what the call returns, or `None`, and notes why, if it fails.
+
+        What has timed out once is not tried again.
+        """
+        if what in self.silent:
+            return None
         try:
             return call(*arguments)
+        except TimeoutError:
+            self.silent.add(what)
+            self.note(f"{what}: no response within 10 s, not tried again")
+            return None
         except (OSError, RuntimeError, ValueError, subprocess.CalledProcessError) as error:
             self.note(f"{what}: {error}")
             return None
@@ -193,12 +203,12 @@ def parse_options():
 def measure_all(run, options):
     """Measures all rows. Returns everything that the pages are made of."""
     begin = time.monotonic()
+    chosen = [row for row in rows.ROWS if row.name in options.rows]
+    seconds = sum(row.estimate(run, len(options.subjects)) for row in chosen)
+    print(f"this takes about {max(1, seconds / 60):.0f} minutes after the builds", flush=True)
     names = prepare(options.subjects)
     costs = {"switch": switch_cost()}
     known = facts(run, options, costs)
-    chosen = [row for row in rows.ROWS if row.name in options.rows]
-    seconds = sum(row.estimate(run, len(names)) for row in chosen)
-    print(f"this takes about {max(1, seconds / 60):.0f} minutes", flush=True)
     for row in chosen:
         print(f"{time.strftime('%H:%M:%S')} {row.name}", flush=True)
         measure(run, row, names)
