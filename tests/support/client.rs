@@ -43,21 +43,9 @@ impl Client {
         client
     }
 
-    /// Waits until the connection is in the listener's queue. `connect` returns before the listener
-    /// has seen the last packet of the handshake, and a port that closes in between resets the
-    /// connection.
+    /// Waits until the connection is in the listener's queue: see [`until_queued`].
     pub(crate) fn queued(self) -> Client {
-        let hex = |addr: SocketAddr| format!(":{:04X} ", addr.port());
-        let here = hex(self.stream.peer_addr().unwrap());
-        let there = hex(self.stream.local_addr().unwrap());
-        until("the connection is in the queue", || {
-            let sockets = std::fs::read_to_string("/proc/net/tcp");
-            let is_it = |line: &str| match line.split_once(&here) {
-                Some((_, rest)) => rest.contains(&format!("{there}01 ")), // 01: established
-                None => false,
-            };
-            sockets.map_or(true, |sockets| sockets.lines().any(is_it)) // not known on other systems than Linux
-        });
+        until_queued(std::slice::from_ref(&self));
         self
     }
 
@@ -168,6 +156,33 @@ impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
+}
+
+/// Waits until these connections are in the listener's queue. `connect` returns before the listener
+/// has seen the last packet of the handshake, and a port that closes in between resets the
+/// connection.
+pub(crate) fn until_queued(clients: &[Client]) {
+    let sockets: Vec<String> = clients.iter().map(server_socket).collect();
+    until("the connections are in the queue", || {
+        let table = std::fs::read_to_string("/proc/net/tcp");
+        table.map_or(true, |table| {
+            sockets.iter().all(|socket| table.contains(socket)) // not known on other systems than Linux
+        })
+    });
+}
+
+/// The server's socket of an established connection, as Linux lists it.
+fn server_socket(of: &Client) -> String {
+    let hex = |addr: SocketAddr| match addr {
+        SocketAddr::V4(addr) => {
+            let ip = u32::from_ne_bytes(addr.ip().octets());
+            format!("{ip:08X}:{:04X}", addr.port())
+        }
+        SocketAddr::V6(_) => panic!("these are in another table"),
+    };
+    let here = hex(of.stream.peer_addr().unwrap());
+    let there = hex(of.stream.local_addr().unwrap());
+    format!("{here} {there} 01 ") // 01: established
 }
 
 /// Reads a response with `Connection: close`, and the end of the connection.
