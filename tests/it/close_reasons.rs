@@ -3,7 +3,7 @@
 use crate::support::client::Client;
 use crate::support::recorder::Fact;
 use crate::support::server::{assert_ends, bring, serve_site, site, FLOOD, HALF_BODY, SLEEP};
-use crate::support::{until, GET, SHORT};
+use crate::support::{check_at_once, until, GET, SHORT};
 use hardstop::{Builder, CloseReason, ConnectionState, Handle, Server, StatusCode};
 use std::collections::HashSet;
 use std::io::Write;
@@ -191,12 +191,12 @@ fn closed_gives_the_reason() {
             },
         ),
     ];
-    for (want, configure, say, state, act) in rows {
+    check_at_once(rows, |(want, configure, say, state, act)| {
         let (running, facts) = serve_site(configure(Server::builder()));
         let client = bring(&running.handle(), running.local_addr(), say, state);
         let _kept = act(&running.handle(), client);
         assert_eq!(facts.reason(1), want, "{say:?}");
-    }
+    });
 }
 
 fn leave_after_end(_: &Handle, mut client: Client) -> Option<Client> {

@@ -4,7 +4,7 @@
 use crate::support::client::Client;
 use crate::support::recorder::Fact;
 use crate::support::server::{assert_ends, bring, serve_site, HALF_BODY, SLEEP};
-use crate::support::{until, GET};
+use crate::support::{check_at_once, until, GET};
 use hardstop::{Builder, CloseReason, ConnectionInfo, ConnectionState, Handle, Server};
 use std::io::Read;
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ fn no_act_of_a_client_renews_the_second_for_its_first_request() {
         (GET, "", ConnectionState::Idle, "silence after a response"),
         ("", "h", ConnectionState::New, "the end of a handshake"),
     ];
-    for (first, then, state, why) in table {
+    check_at_once(table, |(first, then, state, why)| {
         let mut builder = Server::builder().max_connections(1);
         let shakes_hands = then == "h";
         if shakes_hands {
@@ -64,7 +64,7 @@ fn no_act_of_a_client_renews_the_second_for_its_first_request() {
         assert_eq!(facts.reason(1), CloseReason::Evicted, "{why}");
         running.destroy();
         assert_ends(&running);
-    }
+    });
 }
 
 /// A keep-alive client that sends the end of a request and the beginning of the next one at once

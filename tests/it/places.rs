@@ -4,7 +4,7 @@ use crate::support::client::Client;
 use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::assert_ends;
-use crate::support::{until, GET, SOON};
+use crate::support::{check_at_once, until, GET, SOON};
 use hardstop::{
     Builder, CloseReason, ConnectionId, ConnectionState, Event, Request, Response, Running, Server,
 };
@@ -162,7 +162,7 @@ fn an_unsent_response_is_not_lost_to_an_eviction() {
             "a refusal behind a response",
         ),
     ];
-    for (say, free, end, why) in table {
+    check_at_once(table, |(say, free, end, why)| {
         let one = OnePlace::new(Stops::Before, free);
         let mut client = Client::connect(one.addr());
         client.say(&say);
@@ -175,10 +175,11 @@ fn an_unsent_response_is_not_lost_to_an_eviction() {
         let mut said = String::new();
         client.stream.read_to_string(&mut said).unwrap();
         assert!(said.ends_with(end), "{why}: {said:?}");
+        drop(client); // or the server would linger
         assert_ne!(one.facts.reason(1), CloseReason::Evicted, "{why}");
         one.running.destroy();
         assert_ends(&one.running);
-    }
+    });
 }
 
 /// Regression: the same happened to a response while the head of the next request was incomplete

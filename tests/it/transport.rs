@@ -14,7 +14,7 @@ use crate::support::client::Client;
 use crate::support::dialogue::statuses;
 use crate::support::recorder::{Fact, Recorder};
 use crate::support::server::{assert_ends, observed, site, FLOOD, HALF_BODY, SLEEP};
-use crate::support::{until, LONG, SHORT, SOON};
+use crate::support::{check_at_once, until, LONG, SHORT, SOON};
 use hardstop::{
     Builder, CancelToken, CloseReason, ConnectionId, ConnectionState, Error, Handle, Outcome,
     Request, Response, Running, Server, Upgraded,

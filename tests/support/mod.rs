@@ -38,6 +38,20 @@ pub(crate) fn until(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
+/// Checks all rows of a table at the same time, each on a thread of its own. For checks that mostly
+/// wait.
+pub(crate) fn check_at_once<Row: Send>(
+    rows: impl IntoIterator<Item = Row>,
+    check: impl Fn(Row) + Sync,
+) {
+    let check = &check;
+    thread::scope(|scope| {
+        for row in rows {
+            scope.spawn(move || check(row));
+        }
+    });
+}
+
 /// Calls a closure when it is dropped.
 pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 

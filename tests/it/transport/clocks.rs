@@ -38,7 +38,7 @@ fn a_dripping_record_does_not_hold_a_connection() {
             CloseReason::BodyTimeout,
         ),
     ];
-    for (set, before, reason) in drips {
+    check_at_once(drips, |(set, before, reason)| {
         let (running, events) = observed(set(over(RECORDS)), echo);
         let mut peer = Peer::connect(running.local_addr(), RECORDS);
         peer.say(before);
@@ -46,7 +46,7 @@ fn a_dripping_record_does_not_hold_a_connection() {
         println!("{reason:?} after {took:?}");
         assert!(took < SOON, "{took:?}");
         events.take_until_closed(reason);
-    }
+    });
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_slow_reader_of_a_goodbye_does_not_hold_a_connection() {
             while self.0.write_all(&[b'x'; 65536]).is_ok() {}
         }
     }
-    for say in ["", LAST] {
+    check_at_once(["", LAST], |say| {
         let builder = Server::builder().transport(|tcp, _| Ok(Talkative(tcp)));
         let builder = builder.idle_timeout(SHORT).write_timeout(SHORT * 6);
         let (running, events) = observed(builder, echo);
@@ -127,5 +127,5 @@ fn a_slow_reader_of_a_goodbye_does_not_hold_a_connection() {
             thread::sleep(SHORT);
         }
         events.take_reason();
-    }
+    });
 }

@@ -137,7 +137,7 @@ fn the_goodbye_of_a_transport_comes_last_at_every_orderly_end() {
         ..LAZY
     };
     for odd in [EAGER, buffers] {
-        for (set, act, reason, answers) in ends {
+        check_at_once(ends, |(set, act, reason, answers)| {
             let (running, events) = observed(set(over(odd)), echo);
             let mut peer = Peer::connect(running.local_addr(), odd);
             act(&mut peer, &running);
@@ -147,13 +147,13 @@ fn the_goodbye_of_a_transport_comes_last_at_every_orderly_end() {
             assert_eq!(heard.matches(GOODBYE).count(), 1, "{reason:?}: {heard}");
             drop(peer); // or the server would linger
             assert_eq!(events.take_reason(), reason);
-        }
+        });
     }
 }
 
 #[test]
 fn a_client_over_the_limit_gets_503_through_the_transport() {
-    for odd in [EAGER, LAZY] {
+    check_at_once([EAGER, LAZY], |odd| {
         let (running, events) = observed(over(odd).max_connections(1), site);
         let mut busy = Peer::connect(running.local_addr(), odd);
         busy.say(HALF_BODY);
@@ -168,7 +168,7 @@ fn a_client_over_the_limit_gets_503_through_the_transport() {
         events.take_until_closed(CloseReason::Busy);
         busy.say("56789");
         busy.hear("123456789");
-    }
+    });
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn destroy_cuts_connections_over_a_transport_in_every_state() {
 
 #[test]
 fn drain_gives_a_handshake_one_second() {
-    for odd in [EAGER, LAZY] {
+    check_at_once([EAGER, LAZY], |odd| {
         let (running, events) = observed(over(odd), echo);
         let mut silent = Peer::silent(running.local_addr(), odd);
         until_state(&running.handle(), ConnectionState::Handshake);
@@ -167,7 +167,7 @@ fn drain_gives_a_handshake_one_second() {
         silent.expect_cut();
         assert_ends(&running);
         events.take_until_closed(CloseReason::Drained);
-    }
+    });
 }
 
 #[test]
