@@ -1,6 +1,6 @@
 //! Promise 9: a failure is reported. It neither ends the server, nor makes it spin, nor leaks a
-//! connection. `tests/descriptors.rs` and `tests/threads.rs` show servers without descriptors and
-//! without threads.
+//! connection. `tests/isolated/descriptors.rs` and `tests/isolated/threads.rs` show servers without
+//! descriptors and without threads.
 
 use crate::support::client::Client;
 use crate::support::recorder::{recorder, Fact};

@@ -1,6 +1,6 @@
 //! Promise 4: the hooks are dropped at the end of their server, whoever has a handle, a token or a
-//! lease of it. `tests/leak.rs` measures the memory, and `tests/threads.rs` has the server that
-//! could not be spawned.
+//! lease of it. `tests/isolated/leak.rs` measures the memory, and `tests/isolated/threads.rs` has
+//! the server that could not be spawned.
 
 use crate::support::client::Client;
 use crate::support::gate::Gate;

@@ -1,5 +1,5 @@
-//! Promises 4 and 8: waiting for the end of a server, and owning it. `tests/leak.rs` counts its
-//! descriptors and threads.
+//! Promises 4 and 8: waiting for the end of a server, and owning it. `tests/isolated/leak.rs`
+//! counts its descriptors and threads.
 
 use crate::support::client::Client;
 use crate::support::gate::Gate;

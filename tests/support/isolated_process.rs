@@ -1,8 +1,9 @@
 //! Runs a test in a process of its own, perhaps with limits, and counts the resources of that
 //! process.
 //!
-//! Only test binaries without other tests use this: a process that is being started holds every
-//! descriptor of its parent for a moment, including ports that have just been closed.
+//! Only the test binary `isolated` uses this, and has no other tests: a process that is being
+//! started holds every descriptor of its parent for a moment, including ports that have just been
+//! closed.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
@@ -20,7 +21,7 @@ pub(crate) fn is_alone(name: &str, limits: &str) -> bool {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]);
     shell.arg(std::env::current_exe().unwrap());
-    shell.args([name, "--exact", "--nocapture"]);
+    shell.args([&format!("::{name}"), "--nocapture"]); // in any module
     let output = shell.env(MARK, "1").output().unwrap();
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),

@@ -3,10 +3,10 @@
 //! Each test needs a process of its own: its address space is limited or measured, or a failure
 //! aborts it.
 
-#![cfg(target_os = "linux")]
-
-mod support;
-
+use crate::support::client::Client;
+use crate::support::isolated_process::{is_alone, kib, CpuTime};
+use crate::support::recorder::{recorder, Fact};
+use crate::support::{until, GET, SOON};
 use hardstop::{Event, Handle, Outcome, Phase, Response, Server};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -14,10 +14,6 @@ use std::sync::mpsc::{self, SyncSender};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::client::Client;
-use support::isolated_process::{is_alone, kib, CpuTime};
-use support::recorder::{recorder, Fact};
-use support::{until, GET, SOON};
 
 const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 

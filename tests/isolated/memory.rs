@@ -4,16 +4,12 @@
 //! Each test needs a process of its own: it measures the largest size that the process has ever
 //! had.
 
-#![cfg(target_os = "linux")]
-
-mod support;
-
+use crate::support::client::Client;
+use crate::support::isolated_process::{is_alone, kib};
+use crate::support::{until, GET};
 use hardstop::{Builder, Error, Request, Response, Running, Server};
 use std::io::{repeat, Read, Write};
 use std::time::Duration;
-use support::client::Client;
-use support::isolated_process::{is_alone, kib};
-use support::{until, GET};
 
 /// One heap for all threads, so that free memory is reused; large pieces go back to the system.
 const ONE_HEAP: &str = "export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072";

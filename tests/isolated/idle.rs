@@ -3,10 +3,10 @@
 //! Each test needs a process of its own: it counts the threads of the process or how often they
 //! sleep, or starts child processes.
 
-#![cfg(target_os = "linux")]
-
-mod support;
-
+use crate::support::client::Client;
+use crate::support::isolated_process::{is_alone, threads_and_descriptors};
+use crate::support::recorder::{recorder, Fact};
+use crate::support::{until, GET, SOON};
 use hardstop::{Handle, Running, Server};
 use std::collections::HashSet;
 use std::fs;
@@ -18,10 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::client::Client;
-use support::isolated_process::{is_alone, threads_and_descriptors};
-use support::recorder::{recorder, Fact};
-use support::{until, GET, SOON};
 
 /// The number of times that the threads of this process have gone to sleep.
 fn sleeps() -> usize {

@@ -3,10 +3,9 @@
 //! Each test needs a process of its own: it counts all threads, descriptors and memory of the
 //! process.
 
-#![cfg(target_os = "linux")]
-
-mod support;
-
+use crate::support::client::Client;
+use crate::support::isolated_process::{is_alone, kib, threads_and_descriptors as count};
+use crate::support::{until, GET, SOON};
 use hardstop::{Handle, Response, Running, Server};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,9 +14,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-use support::client::Client;
-use support::isolated_process::{is_alone, kib, threads_and_descriptors as count};
-use support::{until, GET, SOON};
 
 #[test]
 fn a_joined_server_leaves_no_thread_and_no_descriptor() {

@@ -3,18 +3,14 @@
 //! Each test needs a process of its own: its number of descriptors is limited, and the test uses
 //! all of them.
 
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::client::Client;
+use crate::support::isolated_process::{is_alone, CpuTime};
+use crate::support::recorder::{recorder, Fact, Recorder};
+use crate::support::server::open;
+use crate::support::{until, GET, SOON};
 use hardstop::Server;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
-use support::client::Client;
-use support::isolated_process::{is_alone, CpuTime};
-use support::recorder::{recorder, Fact, Recorder};
-use support::server::open;
-use support::{until, GET, SOON};
 
 const SHORT: Duration = Duration::from_millis(50);
 const FEW: &str = "ulimit -n 40";

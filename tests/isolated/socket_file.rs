@@ -3,10 +3,7 @@
 //!
 //! Each test needs a process of its own: these things apply to the whole process.
 
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::isolated_process::is_alone;
 use hardstop::Server;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -17,7 +14,6 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use std::{env, fs, process, thread};
-use support::isolated_process::is_alone;
 
 /// A new directory, which is removed with everything in it.
 struct Place(PathBuf);
@@ -51,7 +47,7 @@ fn the_socket_of_a_killed_process_is_replaced() {
     let place = Place::new("killed");
     let path = place.0.join("socket");
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["the_socket_of_a_killed_process_is_replaced"]);
+    command.args(["socket_file::the_socket_of_a_killed_process_is_replaced"]);
     command.args(["--exact", "--nocapture"]).env(PATH, &path);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
