@@ -32,7 +32,7 @@ fn drain_ends_wait_for_stop_without_firing_the_token() {
     let (_, told) = seen.recv_timeout(SOON).unwrap();
     assert!(told, "the wait for a stop ends");
     assert_eq!(seen.recv_timeout(SOON).unwrap(), (false, false), "not cut");
-    assert_is_last(&mut client);
+    assert_is_last(client);
     assert_ends(&running);
 }
 

@@ -284,7 +284,7 @@ fn a_client_is_not_taken_for_gone_because_a_drain_has_ended_the_reading_side() {
     let (running, mut client, seen) = drain_before_idle(WAIT);
     assert!(seen.recv_timeout(SOON).unwrap());
     assert_eq!(client.response().text(), "hello");
-    assert_is_last(&mut client);
+    assert_is_last(client);
     assert_ends(&running);
 }
 

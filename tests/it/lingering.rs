@@ -223,6 +223,6 @@ fn a_lingering_close_does_not_hold_up_the_queue_of_a_drain() {
             stop.store(true, SeqCst);
             handle.destroy();
         });
-        assert_is_last(&mut next);
+        assert_is_last(next);
     });
 }

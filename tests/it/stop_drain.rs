@@ -44,6 +44,7 @@ fn drain_sends_the_whole_response_of_a_running_handler() {
     assert_eq!(answer.body.len(), 5_000_000);
     assert_eq!(answer.header("connection").as_deref(), Some("close"));
     client.expect_end();
+    drop(client); // or the server would linger
     assert_ends(&running);
 }
 
@@ -54,7 +55,7 @@ fn drain_receives_the_rest_of_a_head() {
     let mut client = bring(&handle, addr, "GET / HT", ConnectionState::Head);
     handle.drain();
     client.say("TP/1.1\r\nHost: x\r\n\r\n");
-    assert_is_last(&mut client);
+    assert_is_last(client);
     assert_ends(&running);
 }
 
@@ -66,7 +67,7 @@ fn drain_receives_the_rest_of_a_body() {
     let mut client = bring(&handle, addr, say, ConnectionState::Handling);
     handle.drain();
     client.say("34");
-    assert_is_last(&mut client);
+    assert_is_last(client);
     assert_ends(&running);
 }
 
@@ -79,7 +80,7 @@ fn a_silent_connection_gets_one_second_during_drain() {
     let began = Instant::now();
     handle.drain();
     late.say(GET);
-    assert_is_last(&mut late);
+    assert_is_last(late);
     silent.expect_end();
     assert!(
         began.elapsed() > Duration::from_millis(100),
@@ -98,7 +99,7 @@ fn drain_serves_clients_that_connected_before_run() {
     handle.drain();
     assert!(Client::try_connect(addr).is_err());
     server.run(site); // returns when all of them have been served
-    clients.iter_mut().for_each(assert_is_last);
+    clients.into_iter().for_each(assert_is_last);
 }
 
 /// Regression: all but eight of these clients got a 503, and all but sixteen a reset.
@@ -116,7 +117,7 @@ fn drain_serves_an_accept_queue_larger_than_max_connections() {
     thread::scope(|scope| {
         for mut client in speaking {
             client.say(GET);
-            scope.spawn(move || assert_is_last(&mut client)); // and closes, which makes room
+            scope.spawn(move || assert_is_last(client)); // and closes, which makes room
         }
         handle.drain();
         server.run(|_| {
@@ -183,11 +184,10 @@ fn queued_connections_get_their_grace_when_a_place_frees_up() {
         };
         scope.spawn(move || server.run(handler));
         first.say("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert_is_last(&mut first);
-        drop(first);
+        assert_is_last(first);
         while reads.recv_timeout(SOON).unwrap() != 2 {} // the server reads before the request is sent
         second.say(GET);
-        assert_is_last(&mut second);
+        assert_is_last(second);
     });
 }
 
@@ -230,9 +230,7 @@ fn drain_serves_the_accept_queue_despite_an_upgraded_connection() {
     running.drain();
     open.send(()).unwrap();
     drop((refused, open)); // the gate is open for every other client that is dropped
-    for mut client in clients {
-        assert_is_last(&mut client); // and closes, which makes room
-    }
+    clients.into_iter().for_each(assert_is_last); // each closes, which makes room
     drop(stream);
     assert_ends(&running);
 }
@@ -256,8 +254,7 @@ fn drain_answers_no_pipelined_request_after_the_running_one() {
     arrivals.recv_timeout(SOON).unwrap();
     running.drain();
     drop(open);
-    assert_is_last(&mut client);
-    drop(client); // or the server would linger
+    assert_is_last(client);
     assert_ends(&running);
     let requests = |fact: &&Fact| matches!(fact, Fact::Request(1, _));
     assert_eq!(facts.so_far().iter().filter(requests).count(), 1);
@@ -300,6 +297,6 @@ fn drain_serves_a_request_sent_before_its_connection_is_idle() {
     running.drain();
     drop(open);
     assert_eq!(client.response().status, 200);
-    assert_is_last(&mut client);
+    assert_is_last(client);
     assert_ends(&running);
 }

@@ -167,7 +167,7 @@ fn shutdown_before_run_waits_for_connected_clients() {
         server.run(site);
         assert_eq!(outcome.join().unwrap(), Outcome::Drained);
     });
-    assert_is_last(&mut client);
+    assert_is_last(client);
 
     let server = Server::bind("127.0.0.1:0").unwrap();
     let mut client = Client::connect(server.local_addr()).queued();

@@ -185,8 +185,9 @@ fn server_socket(of: &Client) -> String {
     format!("{here} {there} 01 ") // 01: established
 }
 
-/// Reads a response with `Connection: close`, and the end of the connection.
-pub(crate) fn assert_is_last(client: &mut Client) {
+/// Reads a response with `Connection: close`, and the end of the connection. Then closes it, or the
+/// server would linger.
+pub(crate) fn assert_is_last(mut client: Client) {
     let answer = client.response();
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("connection").as_deref(), Some("close"));
