@@ -130,16 +130,22 @@ fn ten_thousand_hostile_clients_leave_nothing_behind() {
         .map(|_| Client::answered(running.local_addr()))
         .collect();
     drop(crowd);
-    let mut memory = Vec::new();
-    for rounds in [25, 225] {
+    let memory_after = |rounds: usize| {
         thread::scope(|scope| {
             let come_and_go = || (0..rounds).for_each(|_| come_and_go(&running));
             (0..4).for_each(|_| drop(scope.spawn(come_and_go)));
         });
         until("all but one are gone", || count() == start);
-        memory.push(kib("VmRSS"));
-    }
-    assert!(memory[1] < memory[0] + 1024, "{memory:?} KiB");
+        kib("VmRSS")
+    };
+    // A leak grows each time. On a busy machine there may be more clients at once than before, and
+    // more memory for them, but not again and again.
+    let mut memory = vec![memory_after(25)];
+    let levels_off = (0..3).any(|_| {
+        memory.push(memory_after(225));
+        memory[memory.len() - 1] < memory[memory.len() - 2] + 1024
+    });
+    assert!(levels_off, "{memory:?} KiB");
     assert_eq!(running.connection_count(), 1);
     kept.say(GET);
     assert_eq!(kept.response().status, 200);
