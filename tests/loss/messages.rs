@@ -112,8 +112,8 @@ pub(crate) fn read_response(reader: &mut BufReader<TcpStream>, number: usize) ->
     )
 }
 
-/// Appends so many bytes. (A `resize` before a `read_exact` would take most of the test's time: without
-/// optimisation it writes zeros one by one.)
+/// Appends so many bytes. Without optimisation, `Vec::resize` writes zeros one by one, and took most
+/// of the test's time.
 fn read_bytes(
     reader: &mut BufReader<TcpStream>,
     number: usize,
