@@ -33,6 +33,9 @@ fn modules() -> BTreeMap<Module, String> {
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
+            if path.is_dir() && path.ends_with("tests") {
+                continue;
+            }
             if path.is_dir() {
                 directories.push(path);
             } else if path.extension().map_or(false, |it| it == "rs") && !path.ends_with("tests.rs")
