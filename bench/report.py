@@ -66,8 +66,7 @@ def target_table(found):
     counts = {each: sum(one.verdict == each for one in judged) for each in ("yes", "**no**", "noise")}
     lines = ["| | asked | limit of the shape | came (best to worst round) | met |", "|---|---|---|--:|---|"]
     for one in judged:
-        span = f"{one.came} ({one.least} to {one.most})" if one.least != one.most else one.came
-        lines.append(f"| {one.line} | {one.wanted} | {one.why} | {span} | {one.verdict} |")
+        lines.append(f"| {one.line} | {one.wanted} | {one.why} | {one.spread()} | {one.verdict} |")
     said = f"{len(judged)} targets: {counts['yes']} met, {counts['**no**']} missed, {counts['noise']} noise."
     return said, "\n".join(lines)
 
@@ -151,11 +150,9 @@ def summary(found):
     missed = []
     for one in targets.results(found["figures"], found["costs"]):
         if one.verdict != "yes":
-            missed.append(
-                f"- {one.line}: asked {one.wanted}, came {one.came} ({one.least} to {one.most}): {one.verdict}"
-            )
+            missed.append(f"- {one.line}: asked {one.wanted}, came {one.spread()}: {one.verdict}")
     parts = [
-        "\n".join(f"- {fact}" for fact in found["facts"][:2]),
+        "\n".join(f"- {fact}" for fact in found["facts"][: 3 if "before" in names else 2]),
         "Medians of the rounds' ratios, hardstop = 1.00. ↑: more is better; ↓: less is better.",
         ratio_table(found, names, lines),
         f"{said} Missed, or not to be told from noise:",

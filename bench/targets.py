@@ -130,6 +130,12 @@ class Result:
     most: str
     verdict: str
 
+    def spread(self):
+        """Returns the middle round's figure, and those of the best and the worst round if they differ."""
+        if self.least == self.most:
+            return self.came
+        return f"{self.came} ({self.least} to {self.most})"
+
 
 def judge(target, line, ours, other, theirs, costs):
     """Compares hardstop with one other. Returns how far it is from the limit, and the result."""

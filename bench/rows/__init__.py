@@ -34,7 +34,7 @@ class Row:
             return rounds * self.seconds * (run.samples if self.measure is first else 1)
         each = self.seconds
         if self.measure is kept:
-            each = 2 * len(run.kept_counts) * (run.seconds + 0.4)
+            each = 2 * len(run.kept_counts) * (run.seconds + 0.45)
         elif self.measure in (pipelined, churn, hog):
             each = run.seconds + 0.4
         elif self.measure in (silent, idle):
@@ -48,12 +48,12 @@ ROWS = [
     Row(pipelined, 0),
     Row(churn, 0),
     Row(hog, 0),
-    Row(instructions, 4, most_rounds=2),
+    Row(instructions, 6, most_rounds=2),
     Row(syscalls, 2, most_rounds=2),
     Row(first, 2, together=True),
     Row(quiet, 5, together=True),
-    Row(silent, 3),
-    Row(idle, 6),
-    Row(transfer, 4),
-    Row(size, 15, most_rounds=2),
+    Row(silent, 1),
+    Row(idle, 3),
+    Row(transfer, 2),
+    Row(size, 25, most_rounds=2),
 ]

@@ -12,6 +12,8 @@ def instructions(name, run):
     if name in NOT_UNDER_VALGRIND:
         return
     for case in count.INSTRUCTION_CASES:
+        if case == count.UPLOAD and not SUBJECTS[name].reads_uploads:
+            continue
         figure = run.attempt(f"{name}, instructions, {case}", count.instructions, SUBJECTS[name], case)
         if figure is not None:
             yield f"{case}, instructions ↓", figure
