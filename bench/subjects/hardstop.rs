@@ -8,9 +8,7 @@ use std::{env, time::Instant};
 fn main() -> io::Result<()> {
     let port = env::args().nth(1).unwrap_or_default();
     let builder = Server::builder().max_connections(20_000);
-    let server = builder
-        .bind(format!("127.0.0.1:{port}"))?
-        .spawn(|request| answer(request))?;
+    let server = builder.bind(format!("127.0.0.1:{port}"))?.spawn(answer)?;
     io::stdin().read_line(&mut String::new())?;
     let start = Instant::now();
     server.destroy();
