@@ -16,7 +16,8 @@ fn a_stalled_handshake_ends_after_the_header_timeout() {
 /// Each byte arrives within the socket's timeout, so only the deadline of the whole call ends it.
 #[test]
 fn a_dripping_record_does_not_hold_a_connection() {
-    const LIMIT: Duration = Duration::from_millis(300);
+    // On a busy machine, a byte may come much later than `SHORT` after the one before.
+    const LIMIT: Duration = Duration::from_secs(1);
     type Set = fn(Builder) -> Builder;
     let begin = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n";
     let head = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
