@@ -21,7 +21,8 @@ fn main() -> io::Result<()> {
 /// Reads the body of an upload. Answers every request alike.
 fn answer(request: &mut Request<'_>) -> Result<&'static str, Error> {
     if cfg!(feature = "upload") && request.method() == "POST" {
-        let mut piece = [0; 4096];
+        // On the heap: on the stack, it would be a page for every connection.
+        let mut piece = vec![0; 4096];
         while request.body().read(&mut piece)? > 0 {}
     }
     Ok("Hello world!")
