@@ -2,7 +2,7 @@
 
 use super::super::config::EventHook;
 use super::super::event::{ConnectionId, Event, Phase};
-use super::super::sys::listener::Accepted;
+use super::super::sys::listener::{is_of_one_client, Accepted};
 use super::super::sys::socket::shut_down;
 use super::super::sys::sync::wait;
 use super::entry::Entry;
@@ -68,18 +68,15 @@ impl Registry {
             Ok(()) => return Polled::Accepted,
             Err(error) => error,
         };
-        match error.kind() {
-            ErrorKind::WouldBlock => Polled::Wait(state.acceptor.next_nap(LONGEST_NAP)),
-            // These say nothing about the next client.
-            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
-                Polled::Accepted
-            }
-            _ => {
-                // Reported after the pause.
-                state.reports.push_back(Event::AcceptFailed { error });
-                Polled::Wait(state.acceptor.next_nap(LONGEST_BACKOFF))
-            }
+        if error.kind() == ErrorKind::WouldBlock {
+            return Polled::Wait(state.acceptor.next_nap(LONGEST_NAP));
         }
+        if is_of_one_client(&error) {
+            return Polled::Accepted;
+        }
+        // Reported after the pause.
+        state.reports.push_back(Event::AcceptFailed { error });
+        Polled::Wait(state.acceptor.next_nap(LONGEST_BACKOFF))
     }
 
     /// Adds a client to the map and to the queue.
@@ -233,3 +230,6 @@ impl State {
         stream.try_clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

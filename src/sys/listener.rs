@@ -48,6 +48,37 @@ impl Accept for TcpListener {
     }
 }
 
+/// The error of illumos and Solaris for a client that "has already been released" (accept(3SOCKET)).
+/// It is in the list of Linux's accept(2) as well, and has the same number there.
+const EPROTO: i32 = 71;
+
+/// Returns whether an error of `accept` is that of one client, which is gone. The next one may be
+/// accepted at once.
+///
+/// Other errors are expected to last until something changes: no descriptor or memory is left, or
+/// the network is down. `EINVAL` is one of them: it means that the socket does not listen.
+pub(crate) fn is_of_one_client(error: &io::Error) -> bool {
+    match error.kind() {
+        // A signal has interrupted the call, and no client is lost.
+        ErrorKind::Interrupted => true,
+        // The client has reset its connection: Windows says the second, all others the first.
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => true,
+        // The connection was given up before it was accepted (QNX, older kernels of Linux).
+        ErrorKind::TimedOut => true,
+        // std's own error, for a client without an address.
+        ErrorKind::InvalidInput => error.raw_os_error().is_none(),
+        _ => {
+            let has_eproto = cfg!(any(
+                target_os = "linux",
+                target_os = "android",
+                target_os = "illumos",
+                target_os = "solaris"
+            ));
+            has_eproto && error.raw_os_error() == Some(EPROTO)
+        }
+    }
+}
+
 pub(crate) struct Listener {
     socket: Box<dyn Accept>,
     /// The same socket as a stream, where `accept` may wait in the kernel.
@@ -97,3 +128,6 @@ fn stream_with_timeout(socket: &dyn Accept) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(LONGEST_WAIT))?;
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests;
