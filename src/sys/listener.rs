@@ -5,6 +5,7 @@
 //! ends that wait at once. Both act on every clone of the socket, in whatever process. So a
 //! listener that others may share is only polled.
 
+use super::panic;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -96,8 +97,17 @@ impl Listener {
         Ok(Listener { socket, stream })
     }
 
+    /// Accepts a client.
+    ///
+    /// On Apple's systems, a client that reset its connection over IPv6 before it was accepted
+    /// comes without an address. std closes its socket, and then either fails with `InvalidInput`
+    /// (1.63) or may panic, as it looks for the address in memory that was never written (1.95). The
+    /// user's panic hook then runs under the registry's lock.
     pub(crate) fn accept(&self) -> io::Result<Accepted> {
-        self.socket.accept()
+        match panic::catch(|| self.socket.accept()) {
+            Ok(accepted) => accepted,
+            Err(_) => Err(ErrorKind::InvalidInput.into()),
+        }
     }
 
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {

@@ -1,4 +1,4 @@
-use super::{is_of_one_client, EPROTO};
+use super::{is_of_one_client, Accept, Accepted, Listener, EPROTO};
 use std::io::{self, ErrorKind};
 
 #[test]
@@ -47,4 +47,24 @@ fn a_real_einval_lasts() {
     let error = io::Error::from_raw_os_error(22); // the same number on every Unix
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(!is_of_one_client(&error));
+}
+
+struct PanickingSocket;
+
+impl Accept for PanickingSocket {
+    fn accept(&self) -> io::Result<Accepted> {
+        panic!("assertion failed: len >= size_of::<c::sockaddr_in6>()")
+    }
+
+    fn set_nonblocking(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Regression: std may panic for a client without an address, and the server ended.
+#[test]
+fn a_panic_of_accept_is_an_error_of_one_client() {
+    let listener = Listener::new(Box::new(PanickingSocket), true).unwrap();
+    let error = listener.accept().unwrap_err();
+    assert!(is_of_one_client(&error), "{error:?}");
 }
