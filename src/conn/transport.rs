@@ -79,7 +79,7 @@ impl Socket {
         socket::prepare(&tcp).or(Err(CloseReason::SetupFailed))?;
         let mut wrapped = None;
         if let Some(hook) = hook {
-            tcp.set_write_timeout(config.write_timeout)
+            socket::set_whole_write_timeout(&tcp, config.write_timeout)
                 .or(Err(CloseReason::SetupFailed))?;
             wrapped = Some(wrap(&tcp, registration, hook)?);
         } else {
@@ -123,8 +123,7 @@ fn wrap(
 ) -> Result<Box<dyn Wrapped>, CloseReason> {
     let entry = &registration.entry;
     let timeout = handshake_timeout(registration);
-    tcp.set_read_timeout(timeout)
-        .or(Err(CloseReason::SetupFailed))?;
+    socket::set_whole_read_timeout(tcp, timeout).or(Err(CloseReason::SetupFailed))?;
     let clone = tcp.try_clone().or(Err(CloseReason::SetupFailed))?;
     entry.enter(ConnectionState::Handshake)?;
     let error = {
@@ -220,7 +219,7 @@ impl Transport for Socket {
     fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.write_timeout = timeout;
         match self.wrapped {
-            Some(_) => self.tcp.set_write_timeout(timeout),
+            Some(_) => socket::set_whole_write_timeout(&self.tcp, timeout),
             None => socket::set_write_timeout(&self.tcp, timeout),
         }
     }

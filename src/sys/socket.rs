@@ -8,6 +8,12 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The longest timeout that is given to the system, which a longer one counts as: 24 days.
+///
+/// DragonFly and older versions of FreeBSD refuse a timeout of more than `i32::MAX` ticks of a
+/// millisecond, which are 24.8 days, with `EDOM`. Windows counts milliseconds in 32 bits.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 24 * 60 * 60);
+
 /// How long a read blocks at most on Windows.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -51,9 +57,9 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
 pub(crate) fn set_read_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
     if cfg!(windows) {
         let tick = timeout.map_or(TICK, |timeout| timeout.min(TICK));
-        return tcp.set_read_timeout(Some(tick));
+        return set_whole_read_timeout(tcp, Some(tick));
     }
-    tcp.set_read_timeout(timeout)
+    set_whole_read_timeout(tcp, timeout)
 }
 
 /// Sets the write timeout for [`write()`]. `None` waits for ever.
@@ -64,7 +70,39 @@ pub(crate) fn set_write_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> i
             .min(timeout),
         None => WRITE_TICK,
     };
-    tcp.set_write_timeout(Some(tick))
+    set_whole_write_timeout(tcp, Some(tick))
+}
+
+/// Sets the read timeout for code that reads the socket itself, such as a transport.
+pub(crate) fn set_whole_read_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.map(|timeout| timeout.min(LONGEST_TIMEOUT));
+    unless_shut_down(tcp.set_read_timeout(timeout))
+}
+
+/// Sets the write timeout for code that writes to the socket itself.
+pub(crate) fn set_whole_write_timeout(
+    tcp: &TcpStream,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let timeout = timeout.map(|timeout| timeout.min(LONGEST_TIMEOUT));
+    unless_shut_down(tcp.set_write_timeout(timeout))
+}
+
+/// Takes no notice of a socket that refuses a timeout as both its directions have ended.
+///
+/// Apple's systems do that, with `EINVAL`. Such a socket never blocks: a read returns what has come
+/// and then the end, and a write fails. What has come may be the rest of a request, without which
+/// its sender would get a reset instead of the response.
+///
+/// No other `EINVAL` is possible, as std itself makes the value, and refuses a timeout of zero
+/// without asking the system.
+fn unless_shut_down(set: io::Result<()>) -> io::Result<()> {
+    match set {
+        Err(error) if error.kind() == ErrorKind::InvalidInput && error.raw_os_error().is_some() => {
+            Ok(())
+        }
+        set => set,
+    }
 }
 
 /// Prepares a socket for the user, with the timeouts themselves instead of the ticks.
@@ -75,9 +113,9 @@ pub(crate) fn give_away(
 ) {
     // The user may set other ones.
     if cfg!(windows) {
-        let _ = tcp.set_read_timeout(read_timeout);
+        let _ = set_whole_read_timeout(tcp, read_timeout);
     }
-    let _ = tcp.set_write_timeout(write_timeout);
+    let _ = set_whole_write_timeout(tcp, write_timeout);
 }
 
 /// Reads once, within the timeout that was set. On Windows, ends when `is_stopped` says so.

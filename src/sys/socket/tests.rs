@@ -1,5 +1,8 @@
-use super::{peer_state, PeerState};
-use std::io::{ErrorKind, Read, Write};
+use super::{
+    give_away, peer_state, set_whole_read_timeout, set_whole_write_timeout, unless_shut_down,
+    PeerState, LONGEST_TIMEOUT,
+};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -89,4 +92,39 @@ fn a_read_after_a_look_waits_for_its_timeout() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut
     ));
     assert!(began.elapsed() >= timeout / 2, "the socket does not block");
+}
+
+/// Regression: DragonFly and older versions of FreeBSD refuse more than 24.8 days, and the
+/// connection ended.
+#[test]
+fn no_timeout_is_longer_than_every_system_takes() {
+    assert!(LONGEST_TIMEOUT.as_millis() < i32::MAX as u128);
+    let (tcp, _peer) = pair();
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (given, expected) in [
+        (None, None),
+        (Some(day), Some(day)),
+        (Some(LONGEST_TIMEOUT), Some(LONGEST_TIMEOUT)),
+        (Some(30 * day), Some(LONGEST_TIMEOUT)),
+        (Some(Duration::MAX), Some(LONGEST_TIMEOUT)),
+    ] {
+        set_whole_read_timeout(&tcp, given).unwrap();
+        assert_eq!(tcp.read_timeout().unwrap(), expected);
+        set_whole_write_timeout(&tcp, given).unwrap();
+        assert_eq!(tcp.write_timeout().unwrap(), expected);
+    }
+    give_away(&tcp, None, Some(Duration::MAX));
+    assert_eq!(tcp.write_timeout().unwrap(), Some(LONGEST_TIMEOUT));
+}
+
+/// Apple's systems refuse a timeout once both directions have ended. std refuses one of zero.
+#[test]
+fn a_timeout_that_is_refused_after_the_end_is_not_missed() {
+    #[cfg(unix)]
+    assert!(unless_shut_down(Err(io::Error::from_raw_os_error(22))).is_ok());
+    assert!(unless_shut_down(Err(ErrorKind::InvalidInput.into())).is_err());
+    assert!(unless_shut_down(Err(ErrorKind::NotConnected.into())).is_err());
+    let (tcp, _peer) = pair();
+    assert!(set_whole_read_timeout(&tcp, Some(Duration::ZERO)).is_err());
+    assert!(set_whole_write_timeout(&tcp, Some(Duration::ZERO)).is_err());
 }
