@@ -1,9 +1,11 @@
 //! The listening socket: a TCP port, or on Unix a socket in the file system.
 //!
-//! On Linux, a listener can be given a receive timeout through the conversion to a `TcpStream`, so
-//! that `accept` can wait in the kernel for a bounded time. A shutdown through the same conversion
-//! ends that wait at once. Both act on every clone of the socket, in whatever process. So a
-//! listener that others may share is only polled.
+//! On Linux and Android, a listener can be given a receive timeout through the conversion to a
+//! `TcpStream`, so that `accept` can wait in the kernel for a bounded time. A shutdown through the
+//! same conversion ends that wait at once. Both act on every clone of the socket, in whatever
+//! process. So a listener that others may share is only polled.
+//!
+//! Android's `accept4` is Linux's: what its libc adds happens after it (netd's NetdClient.cpp).
 
 use super::panic;
 use std::io::{self, ErrorKind};
@@ -41,7 +43,7 @@ impl Accept for TcpListener {
         TcpListener::set_nonblocking(self, nonblocking)
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     fn clone_as_stream(&self) -> io::Result<TcpStream> {
         Ok(TcpStream::from(std::os::unix::io::OwnedFd::from(
             self.try_clone()?,

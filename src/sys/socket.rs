@@ -28,8 +28,8 @@ const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 /// Prepares an accepted socket: it blocks, and small writes leave at once.
 pub(crate) fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    // On Linux, an accepted socket is blocking. Elsewhere it may inherit the listener's mode.
-    if cfg!(not(target_os = "linux")) {
+    // On Linux and Android, an accepted socket is blocking. Elsewhere it may inherit the listener's mode.
+    if cfg!(not(any(target_os = "linux", target_os = "android"))) {
         tcp.set_nonblocking(false)?;
     }
     let _ = tcp.set_nodelay(true); // without it, only speed is lost

@@ -84,7 +84,7 @@ impl Accept for UnixSocket {
         }
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     fn clone_as_stream(&self) -> io::Result<TcpStream> {
         Ok(TcpStream::from(OwnedFd::from(self.listener.try_clone()?)))
     }
