@@ -49,8 +49,13 @@ pub(crate) fn shut_down(tcp: &TcpStream, how: Shutdown) {
 
 /// Returns whether a read or write failed because its timeout was over.
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
-    // Unix says the former, Windows the latter.
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    match error.kind() {
+        ErrorKind::WouldBlock => true,
+        // Windows says so, and a transport of the user's may. Any other system says so of a
+        // connection that it has given up, as its packets were not acknowledged.
+        ErrorKind::TimedOut => cfg!(windows) || error.raw_os_error().is_none(),
+        _ => false,
+    }
 }
 
 /// Sets the read timeout for [`read`]. `None` waits for ever.

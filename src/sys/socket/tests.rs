@@ -1,6 +1,6 @@
 use super::{
-    give_away, peer_state, set_whole_read_timeout, set_whole_write_timeout, unless_shut_down,
-    PeerState, LONGEST_TIMEOUT,
+    give_away, is_timeout, peer_state, set_whole_read_timeout, set_whole_write_timeout,
+    unless_shut_down, PeerState, LONGEST_TIMEOUT,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -127,4 +127,20 @@ fn a_timeout_that_is_refused_after_the_end_is_not_missed() {
     let (tcp, _peer) = pair();
     assert!(set_whole_read_timeout(&tcp, Some(Duration::ZERO)).is_err());
     assert!(set_whole_write_timeout(&tcp, Some(Duration::ZERO)).is_err());
+}
+
+/// Regression: the end of such a connection was reported as a timeout of the server's, and a response
+/// was reported that had nowhere to go.
+#[test]
+fn a_connection_that_the_system_has_given_up_is_no_timeout() {
+    let errors = (1..200).map(io::Error::from_raw_os_error);
+    let given_up: Vec<_> = errors
+        .filter(|error| error.kind() == ErrorKind::TimedOut)
+        .collect();
+    assert!(cfg!(windows) || !given_up.is_empty());
+    for error in given_up {
+        assert_eq!(is_timeout(&error), cfg!(windows), "{error}");
+    }
+    assert!(is_timeout(&ErrorKind::TimedOut.into()), "of a transport");
+    assert!(is_timeout(&ErrorKind::WouldBlock.into()));
 }
