@@ -60,6 +60,14 @@ impl Connection<'_> {
         self.stream.flush()?;
         self.report_response(response.status, 0);
         self.entry().enter(ConnectionState::Upgraded)?;
+        // None of HTTP's timeouts may end a wait of the next protocol.
+        let transport = &mut self.stream.transport;
+        transport
+            .set_read_timeout(None)
+            .or(Err(CloseReason::SetupFailed))?;
+        transport
+            .set_write_timeout(None)
+            .or(Err(CloseReason::SetupFailed))?;
         let id = self.entry().id;
         let protocol = upgrade.protocol;
         self.emit(|| Event::Upgraded { id, protocol });

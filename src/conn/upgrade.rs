@@ -37,16 +37,13 @@ pub struct Upgraded {
 }
 
 impl Upgraded {
+    /// Takes over a stream that has no timeouts.
     pub(super) fn new(stream: Stream, registration: Arc<Registration>) -> Upgraded {
-        let unread = stream.buffered().to_vec();
-        let transport = stream.transport;
-        let mut upgraded = Upgraded {
-            transport,
-            unread,
+        Upgraded {
+            unread: stream.buffered().to_vec(),
+            transport: stream.transport,
             lease: Lease { registration },
-        };
-        let _ = upgraded.set_timeouts(None, None); // if that fails, so does the first read
-        upgraded
+        }
     }
 
     /// Sets the read and write timeouts. `None`, the initial value, waits for ever.

@@ -260,6 +260,25 @@ fn a_response_after_a_failed_write_is_not_reported() {
     assert_eq!(wire.responded, 0);
 }
 
+/// Regression: the closure got a stream that still had one of HTTP's timeouts.
+#[test]
+fn a_stream_whose_timeouts_cannot_be_removed_is_not_handed_over() {
+    // After the opening, the setting of a timeout, the read of the head and the write of the 101.
+    for failing in [5, 6] {
+        let wire = Wire {
+            input: vec![b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n"],
+            failing,
+            error: Some(ErrorKind::InvalidInput),
+            ..Wire::default()
+        };
+        let handler = |_: &mut Request<'_>| Response::upgrade("a", |_| panic!("handed over"));
+        let (wire, reason) = serve_wire_with(wire, &handler);
+        assert_eq!(reason, CloseReason::SetupFailed, "call {failing}");
+        assert!(wire.output.starts_with(b"HTTP/1.1 101 "));
+        assert_eq!(wire.calls, failing);
+    }
+}
+
 /// It did, so that it could stay for twice the idle timeout, and was the last to be evicted.
 #[test]
 fn an_empty_line_does_not_renew_the_idle_timeout() {
