@@ -7,7 +7,8 @@
 //! - After a destroy, nobody can connect, the port can be bound, and no connection carries bytes.
 //! - After `wait` and `join`, there is no connection, no thread, and no descriptor, and the handler and the hook have
 //!   been dropped.
-//! - What was reported as `Responded` has arrived whole, unless the connection was destroyed or lost.
+//! - What was reported as `Responded` has arrived whole, unless the connection was destroyed or lost, or
+//!   reports that a call has failed.
 
 use crate::library::hardstop::{
     Builder, CloseReason, Event, Handle, Phase, Request, Response, Running, Server,
@@ -153,7 +154,11 @@ impl Witness {
             };
             // A client that was late for a drain may be late for its response as well.
             let is_late = is_early() && seen.closed.get(id) == Some(&CloseReason::Drained);
+            // The reason says that a call has failed, or names the refusal that was lost by that.
+            let was_hit = with(|world| world.faults.have_hit(*client))
+                && seen.closed.get(id) != Some(&CloseReason::Completed);
             let may_lose = is_late
+                || was_hit
                 || matches!(
                     seen.closed.get(id),
                     Some(

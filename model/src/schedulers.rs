@@ -3,7 +3,7 @@
 //! All of them leave the clock's task alone as long as any other one can run, so that virtual time
 //! stands still until then.
 
-use crate::mock::clock;
+use crate::mock::{clock, kernel};
 use shuttle::scheduler::{DataSource, RandomDataSource, Schedule, Scheduler, Task, TaskId};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -166,4 +166,22 @@ impl Scheduler for Delays {
     fn next_u64(&mut self) -> u64 {
         self.data.next_u64()
     }
+}
+
+/// A seed for each first choice below `n` that a scene can make, in their order.
+pub fn seeds_of_all(n: usize) -> Vec<u64> {
+    let mut seeds = vec![None; n];
+    let mut missing = n;
+    let mut seed = 0;
+    while missing > 0 {
+        seed += 1;
+        let mut data = RandomDataSource::initialize(seed);
+        data.reinitialize();
+        let found = &mut seeds[kernel::below(n, data.next_u64())];
+        if found.is_none() {
+            *found = Some(seed);
+            missing -= 1;
+        }
+    }
+    seeds.into_iter().flatten().collect()
 }

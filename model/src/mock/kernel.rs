@@ -4,6 +4,7 @@
 //! them nobody else runs.
 
 use super::clock;
+use super::faults::Faults;
 use super::network::Network;
 use super::thread::Threads;
 use shuttle_engine::runtime::execution::{CurrentSchedule, ExecutionState};
@@ -26,6 +27,7 @@ pub struct World {
     pub last_waiter: Option<usize>,
     pub net: Network,
     pub threads: Threads,
+    pub faults: Faults,
     /// How many locks each task holds.
     pub held: BTreeMap<usize, usize>,
     /// The tasks that are unwinding a panic.
@@ -98,9 +100,14 @@ pub fn me() -> usize {
 
 /// Lets the scheduler choose who runs next. Before everything that another task can see.
 pub fn switch() {
-    if !IS_QUIET.with(Cell::get) {
+    if !is_quiet() {
         shuttle_engine::runtime::thread::switch_if_not_stopping();
     }
+}
+
+/// Whether the scene looks at something, which is no part of the run.
+pub fn is_quiet() -> bool {
+    IS_QUIET.with(Cell::get)
 }
 
 /// Looks at something without giving way. It must not block.
@@ -113,7 +120,7 @@ pub fn quietly<R>(f: impl FnOnce() -> R) -> R {
 
 /// Waits until somebody wakes this task, or the deadline has come.
 pub fn block(what: &'static str, deadline: Option<Duration>) -> Woken {
-    if IS_QUIET.with(Cell::get) {
+    if is_quiet() {
         fail(&format!("a check would wait for {what}"));
     }
     let me = me();
@@ -169,7 +176,12 @@ pub fn choose(n: usize) -> usize {
     if n <= 1 {
         return 0;
     }
-    (ExecutionState::next_u64() >> 16) as usize % n
+    below(n, ExecutionState::next_u64())
+}
+
+/// What [`choose`] makes of a random number.
+pub fn below(n: usize, random: u64) -> usize {
+    (random >> 16) as usize % n
 }
 
 pub fn is_unwinding() -> bool {
@@ -214,6 +226,9 @@ pub fn fail(reason: &str) -> ! {
             return;
         };
         println!("virtual time: {:?}", world.now);
+        for strike in &world.faults.struck {
+            println!("call that failed: {strike:?}");
+        }
         for (task, wait) in &world.waits {
             println!(
                 "task {task} waits for {}, until {:?}",

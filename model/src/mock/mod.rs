@@ -9,6 +9,7 @@
 pub use ::std::*;
 
 pub mod clock;
+pub mod faults;
 pub mod kernel;
 pub mod net;
 pub mod network;

@@ -9,6 +9,7 @@
 //! Not imitated: sockets in the file system. `network.rs` says how connections behave.
 
 use super::clock;
+use super::faults::{self, Call};
 use super::kernel::{self, block, switch, with, Woken};
 use super::network::{Kind, Listener, Network, Socket, Stream, EINVAL, EMFILE};
 use std::io::{self, ErrorKind, Read, Write};
@@ -39,6 +40,7 @@ impl Descriptor {
 
     fn set(&self, f: impl FnOnce(&mut Socket)) -> io::Result<()> {
         switch();
+        faults::ask(Call::SetMode, Some(self.id))?;
         with(|world| f(world.net.socket(self.id)));
         Ok(())
     }
@@ -51,6 +53,7 @@ impl Descriptor {
         if timeout == Some(Duration::ZERO) {
             return Err(ErrorKind::InvalidInput.into());
         }
+        faults::ask(Call::SetTimeout, Some(self.id))?;
         with(|world| *place(world.net.socket(self.id)) = timeout);
         Ok(())
     }
@@ -101,6 +104,7 @@ impl Descriptor {
         let mut woken = Vec::new();
         let id = self.id;
         switch();
+        faults::ask(Call::Shutdown, Some(id))?;
         kernel::log(|| format!("shuts {how:?} of socket {id} down"));
         let result = with(|world| world.net.shut_down(id, how, &mut woken));
         kernel::wake_all(&mut woken);
@@ -109,6 +113,8 @@ impl Descriptor {
 
     fn read(&self, buf: &mut [u8], is_peek: bool) -> io::Result<usize> {
         let id = self.id;
+        let call = if is_peek { Call::Peek } else { Call::Read };
+        faults::ask(call, Some(id))?;
         let result = self.patiently(
             "a read",
             |socket| socket.read_timeout,
@@ -120,6 +126,7 @@ impl Descriptor {
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let id = self.id;
+        faults::ask(Call::Write, Some(id))?;
         let result = self.patiently(
             "a write",
             |socket| socket.write_timeout,
@@ -133,6 +140,7 @@ impl Descriptor {
         let id = self.id;
         // The system takes a descriptor first, and has it while it waits.
         switch();
+        faults::ask(Call::Accept, Some(id))?;
         with(|world| {
             if world.net.descriptors >= world.net.limit {
                 return Err(io::Error::from_raw_os_error(EMFILE));
@@ -221,6 +229,7 @@ macro_rules! sockets {
             impl $name {
                 pub fn try_clone(&self) -> io::Result<$name> {
                     switch();
+                    faults::ask(Call::Clone, Some(self.fd.0.id))?;
                     let fd = OwnedFd(Descriptor::new(self.fd.0.id)?);
                     Ok($name { fd })
                 }
@@ -319,7 +328,7 @@ impl TcpStream {
     }
 
     pub fn set_nodelay(&self, _is_on: bool) -> io::Result<()> {
-        Ok(())
+        faults::ask(Call::SetNodelay, Some(self.fd.0.id))
     }
 
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {

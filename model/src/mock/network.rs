@@ -88,6 +88,8 @@ pub struct Stream {
     pub is_reset: bool,
     pub is_read_shut: bool,
     pub is_write_shut: bool,
+    /// Whether the system has refused to shut it down, so that nobody could end it.
+    is_refused_shutdown: bool,
 }
 
 impl Network {
@@ -308,12 +310,33 @@ impl Network {
         }
     }
 
+    /// The address of the client whose connection this is.
+    pub fn client_of(&mut self, id: usize) -> Option<SocketAddr> {
+        Some(self.stream(id).ok()?.peer_addr)
+    }
+
+    /// Loses the first client in the queue of a listener. Returns its address.
+    pub fn abort_first(&mut self, id: usize, woken: &mut Vec<usize>) -> Option<SocketAddr> {
+        let first = self.listener(id).ok()?.queue.pop_front()?;
+        let client = self.client_of(first);
+        self.refuse_queue(VecDeque::from([first]), woken);
+        client
+    }
+
+    /// Notes that the system has refused to shut a connection down.
+    pub fn refuse_shutdown(&mut self, id: usize) {
+        if let Ok(stream) = self.stream(id) {
+            stream.is_refused_shutdown = true;
+        }
+    }
+
     /// How many connections of the server at that address can still carry bytes.
     pub fn alive(&self, addr: SocketAddr) -> usize {
         let streams = self.of_server(addr);
         let alive = streams.filter(|socket| match &socket.kind {
             Kind::Stream(stream) => {
-                !(stream.is_reset || stream.is_read_shut && stream.is_write_shut)
+                let is_shut = stream.is_read_shut && stream.is_write_shut;
+                !(stream.is_reset || is_shut || stream.is_refused_shutdown)
             }
             Kind::Listener(_) => false,
         });
@@ -341,6 +364,7 @@ impl Stream {
             is_reset: false,
             is_read_shut: false,
             is_write_shut: false,
+            is_refused_shutdown: false,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! they come from [`user`].
 
 use super::clock;
+use super::faults::{self, Call};
 use super::kernel::{self, block, switch, with};
 use super::panic::catch_unwind;
 use shuttle_engine::runtime::execution::ExecutionState;
@@ -100,6 +101,7 @@ impl Builder {
 
 fn admit() -> io::Result<()> {
     switch();
+    faults::ask(Call::Spawn, None)?;
     let (is_failing, running) = with(|world| {
         let number = world.threads.asked;
         world.threads.asked += 1;

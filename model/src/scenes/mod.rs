@@ -1,6 +1,7 @@
 //! The scenes. Each is one function, which is run once for each schedule.
 
 mod evictions;
+mod faults;
 mod hooks;
 mod owners;
 mod places;
@@ -10,6 +11,8 @@ mod threads;
 mod upgrades;
 mod waits;
 
+use crate::schedulers;
+
 /// One program that is run under many schedules.
 pub struct Scene {
     pub name: &'static str,
@@ -17,13 +20,15 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// How many seeds of its random choices the depth-first search tries. Those scenes choose an
-    /// event; the others choose little or nothing.
-    pub fn seeds(&self) -> u64 {
+    /// The seeds of its random choices that the depth-first search tries. Some scenes begin with a
+    /// choice of what happens; the others choose little or nothing.
+    pub fn seeds(&self) -> Vec<u64> {
         if self.name.starts_with("hook_") {
-            16
+            (1..=16).collect()
+        } else if self.name.starts_with("every_call_") {
+            schedulers::seeds_of_all(faults::CASES)
         } else {
-            1
+            vec![1]
         }
     }
 }
@@ -103,6 +108,11 @@ scenes! {
         an_early_answer_to_a_slow_upload
         refusals_while_closing_lingers
         more_refusals_while_closing_lingers;
+    faults:
+        every_call_fails_destroyed
+        every_call_fails_drained
+        every_call_fails_shut_down
+        every_call_fails_over_a_transport;
     threads:
         spare_threads_destroyed
         spare_threads_drained
