@@ -187,6 +187,11 @@ impl Run<'_> {
             // A drain that has found the connection waiting stays the reason, also if a request was on its way that then
             // failed.
             CloseReason::Drained => self.has(&Fact::Drain),
+            // A timeout that stays would bound the waits of the next protocol.
+            CloseReason::SetupFailed => {
+                let last = self.calls.last();
+                receive_failed && last.map_or(false, |call| call.kind == Kind::Upgrade)
+            }
             CloseReason::TransportFailed => {
                 self.has(&Fact::Reported(Report::TransportFailed)) && self.calls.is_empty()
             }
