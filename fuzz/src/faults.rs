@@ -131,6 +131,8 @@ fn use_kept(stream: Upgraded, world: &World) {
 /// Does what the accept loop does at the end, and checks that nothing is left.
 fn end(world: &World, server: &Handle, hooks: &Hooks) {
     assert_eq!(server.connection_count(), 0, "the connection is still open");
+    // From here on, no other client can come, whatever the script says in an event.
+    world.note_stop();
     server.destroy();
     loop {
         match server.registry.next_work(0) {

@@ -188,6 +188,11 @@ impl World {
         self.state().server.clone().unwrap()
     }
 
+    /// Records that the server is about to be stopped, or has been.
+    pub(super) fn note_stop(&self) {
+        self.state().is_stopped = true;
+    }
+
     /// Connects a client, and has the accept loop's own code register it. Returns its socket and registration.
     pub(super) fn connect(&self) -> (TcpStream, Registration, UnixStream) {
         let (near, far) = UnixStream::pair().unwrap();
