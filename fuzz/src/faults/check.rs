@@ -190,7 +190,7 @@ impl Run<'_> {
             // A timeout that stays would bound the waits of the next protocol.
             CloseReason::SetupFailed => {
                 let last = self.calls.last();
-                receive_failed && last.map_or(false, |call| call.kind == Kind::Upgrade)
+                receive_failed && last.is_some_and(|call| call.kind == Kind::Upgrade)
             }
             CloseReason::TransportFailed => {
                 self.has(&Fact::Reported(Report::TransportFailed)) && self.calls.is_empty()
