@@ -49,8 +49,12 @@ pub(crate) struct Entry {
 }
 
 struct EntryState {
-    /// All but the bytes, the method and the path.
-    info: ConnectionInfo,
+    opened: Instant,
+    /// What the connection is doing, and since when.
+    state: ConnectionState,
+    since: Instant,
+    /// The number of requests so far, including the present one.
+    requests: u64,
     /// The head of the request that is being answered.
     head: Option<Arc<Head>>,
     /// Why a stop ends the connection. A drain's reason is no cut: it ends the reading side only.
@@ -96,20 +100,11 @@ impl Entry {
         endings: Arc<EndingPart>,
     ) -> Entry {
         let opened = Instant::now();
-        let info = ConnectionInfo {
-            id,
-            peer,
+        let state = EntryState {
             opened,
             state: ConnectionState::New,
             since: opened,
             requests: 0,
-            received: 0,
-            sent: 0,
-            method: None,
-            path: None,
-        };
-        let state = EntryState {
-            info,
             head: None,
             end_reason: None,
             watchdog_deadline: None,
@@ -177,7 +172,7 @@ impl Entry {
     ) -> Result<(), CloseReason> {
         let mut entry = self.lock_uncut()?;
         entry.enter_at(since, ConnectionState::Handling);
-        entry.info.requests += 1;
+        entry.requests += 1;
         entry.head = Some(Arc::clone(head));
         self.stop_ending();
         Ok(())
@@ -199,10 +194,10 @@ impl Entry {
         Event::Closed {
             id: self.id,
             reason,
-            requests: entry.info.requests,
+            requests: entry.requests,
             received: self.received.get(),
             sent: self.sent.get(),
-            duration: entry.info.opened.elapsed(),
+            duration: entry.opened.elapsed(),
         }
     }
 
@@ -220,7 +215,7 @@ impl Entry {
         if !has_passed(entry.watchdog_deadline) {
             return None;
         }
-        match entry.info.state {
+        match entry.state {
             ConnectionState::New | ConnectionState::Idle => Some(CloseReason::IdleTimeout),
             ConnectionState::Handshake | ConnectionState::Head => Some(CloseReason::HeadTimeout),
             ConnectionState::Handling => Some(CloseReason::BodyTimeout),
@@ -234,9 +229,9 @@ impl Entry {
 
     pub(crate) fn silence(&self) -> Silence {
         let entry = self.lock();
-        if !entry.info.state.precedes_first_request() {
+        if !entry.state.precedes_first_request() {
             Silence::Spoken
-        } else if entry.thread_started && entry.info.since.elapsed() >= SILENT_GRACE {
+        } else if entry.thread_started && entry.since.elapsed() >= SILENT_GRACE {
             Silence::Expired
         } else {
             Silence::Waiting
@@ -254,7 +249,7 @@ impl Entry {
         in_state: fn(ConnectionState) -> bool,
     ) -> bool {
         let mut entry = self.lock();
-        let ends = !self.is_cut() && in_state(entry.info.state);
+        let ends = !self.is_cut() && in_state(entry.state);
         if ends {
             entry.end_reason = Some(reason);
             self.is_cut.store(reason != CloseReason::Drained, SeqCst);
@@ -266,7 +261,7 @@ impl Entry {
     }
 
     pub(crate) fn is(&self, state: ConnectionState) -> bool {
-        self.lock().info.state == state
+        self.lock().state == state
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -305,7 +300,7 @@ impl Entry {
 
     /// Returns whether the connection has been cut while no handler runs, so that its thread ends.
     pub(super) fn is_leaving(&self) -> bool {
-        self.is_cut() && self.lock().info.state.is_evictable()
+        self.is_cut() && self.lock().state.is_evictable()
     }
 
     /// Records that the end of a response is about to be written, until the connection offers its
@@ -333,12 +328,12 @@ impl Entry {
     /// it with a byte a second.
     pub(super) fn eviction(&self, now: Instant) -> Eviction {
         let entry = self.lock();
-        let rank = match entry.info.state.eviction_rank() {
+        let rank = match entry.state.eviction_rank() {
             Some(rank) if !self.is_cut() => rank,
             Some(_) | None => return Eviction::Never,
         };
-        let awaits_first = entry.info.requests == 0;
-        if awaits_first && entry.info.state != ConnectionState::Closing {
+        let awaits_first = entry.requests == 0;
+        if awaits_first && entry.state != ConnectionState::Closing {
             let waited = now.saturating_duration_since(entry.grace_began);
             if waited < SILENT_GRACE {
                 return Eviction::In(SILENT_GRACE - waited);
@@ -346,7 +341,7 @@ impl Entry {
         }
         Eviction::Now {
             rank,
-            since: entry.info.since,
+            since: entry.since,
         }
     }
 
@@ -354,17 +349,22 @@ impl Entry {
     /// cut, and no handler runs.
     pub(super) fn info(&self) -> Option<ConnectionInfo> {
         let entry = self.lock();
-        if self.is_cut() && entry.info.state.is_evictable() {
+        if self.is_cut() && entry.state.is_evictable() {
             return None;
         }
-        let mut info = entry.info.clone();
-        info.received = self.received.get();
-        info.sent = self.sent.get();
-        if let Some(head) = &entry.head {
-            info.method = Some(head.method.clone());
-            info.path = Some(head.path.clone());
-        }
-        Some(info)
+        let head = entry.head.as_ref();
+        Some(ConnectionInfo {
+            id: self.id,
+            peer: self.peer,
+            opened: entry.opened,
+            state: entry.state,
+            since: entry.since,
+            requests: entry.requests,
+            received: self.received.get(),
+            sent: self.sent.get(),
+            method: head.map(|head| head.method.clone()),
+            path: head.map(|head| head.path.clone()),
+        })
     }
 
     /// Sleeps for at most `timeout`. Returns whether the connection has been cut or `is_stopped`
@@ -385,8 +385,8 @@ impl EntryState {
             self.thread_started = true;
             self.grace_began = since;
         }
-        self.info.state = state;
-        self.info.since = since;
+        self.state = state;
+        self.since = since;
     }
 }
 
