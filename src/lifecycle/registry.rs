@@ -58,6 +58,8 @@ pub(crate) struct Registry {
     pub(super) place_freed: Condvar,
     /// The number of `seekers`, for those who must not take the lock. Written under it.
     pub(super) place_seekers: AtomicUsize,
+    /// The number of open connections, for those who must not take the lock. Written under it.
+    pub(super) open_count: AtomicUsize,
     /// How many of those who have a place are at the end of a response.
     pub(super) endings: EndingCount,
     /// Whether the last search for a connection to evict still holds, as far as states go. Set
@@ -221,6 +223,7 @@ impl Registry {
             job_ready: Condvar::new(),
             place_freed: Condvar::new(),
             place_seekers: AtomicUsize::new(0),
+            open_count: AtomicUsize::new(0),
             endings: EndingCount::new(),
             search_holds: AtomicBool::new(false),
             listener_users: ListenerUsers::default(),
@@ -239,6 +242,11 @@ impl Registry {
 
     pub(crate) fn is_draining_or_destroyed(&self) -> bool {
         self.phase() != Phase::Accepting
+    }
+
+    /// Returns whether at most one connection is open.
+    pub(crate) fn has_single_connection(&self) -> bool {
+        self.open_count.load(SeqCst) <= 1
     }
 
     /// Wakes the clients that wait for a place. Called under the lock.
@@ -387,6 +395,8 @@ impl Drop for Registration {
         let id = self.entry.id;
         let mut state = self.registry.lock();
         let stream = state.streams.remove(&id.0);
+        let open_count = &self.registry.open_count;
+        open_count.store(state.streams.len(), SeqCst);
         if let Some(stream) = &stream {
             // Closing is not enough if somebody else holds a clone.
             shut_down(stream, Shutdown::Both);
@@ -435,3 +445,6 @@ impl Drop for Registration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
