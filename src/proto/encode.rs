@@ -74,10 +74,10 @@ pub(crate) struct ResponseHead<'a> {
 impl ResponseHead<'_> {
     /// Adds the head to the output.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        match self.status.code_and_reason() {
-            Some(text) => out.extend_from_slice(text.as_bytes()),
+        match self.status.status_line() {
+            Some(line) => out.extend_from_slice(line.as_bytes()),
             None => {
+                out.extend_from_slice(b"HTTP/1.1 ");
                 push_decimal(out, self.status.as_u16().into());
                 // RFC 9112 §4: this space stands even if there is no reason phrase.
                 out.push(b' ');

@@ -152,7 +152,8 @@ impl Head {
 
 /// Splits the text at its first space, which belongs to neither part.
 fn split_word(text: &str) -> (&str, &str) {
-    let (word, rest) = split_before(text, b" ");
+    let end = text.bytes().position(|byte| byte == b' ');
+    let (word, rest) = text.split_at(end.unwrap_or(text.len()));
     (word, rest.strip_prefix(' ').unwrap_or_default())
 }
 

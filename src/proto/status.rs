@@ -34,8 +34,8 @@ impl StatusCode {
 
     /// Returns the reason phrase. It is empty for a number that is not registered.
     pub fn reason(self) -> &'static str {
-        let text = self.code_and_reason().unwrap_or_default();
-        text.get("200 ".len()..).unwrap_or_default()
+        let line = self.status_line().unwrap_or_default();
+        line.get("HTTP/1.1 200 ".len()..).unwrap_or_default()
     }
 }
 
@@ -60,8 +60,8 @@ impl PartialEq<StatusCode> for u16 {
 /// Prints the number, and the reason phrase if there is one: `404 Not Found`, or `599`.
 impl fmt::Display for StatusCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.code_and_reason() {
-            Some(text) => f.write_str(text),
+        match self.status_line() {
+            Some(line) => f.write_str(line.get("HTTP/1.1 ".len()..).unwrap_or_default()),
             None => write!(f, "{}", self.0),
         }
     }
@@ -76,11 +76,11 @@ macro_rules! status_codes {
                 pub const $name: StatusCode = StatusCode($code);
             )+
 
-            /// Returns the number and the reason phrase: `404 Not Found`. `None` for a number that
-            /// is not registered.
-            pub(super) fn code_and_reason(self) -> Option<&'static str> {
+            /// Returns the status line without its end: `HTTP/1.1 404 Not Found`. `None` for a
+            /// number that is not registered.
+            pub(super) fn status_line(self) -> Option<&'static str> {
                 match self.0 {
-                    $($code => Some(concat!($code, " ", $reason)),)+
+                    $($code => Some(concat!("HTTP/1.1 ", $code, " ", $reason)),)+
                     _ => None,
                 }
             }
