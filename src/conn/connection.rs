@@ -80,11 +80,8 @@ impl<'a> Connection<'a> {
         state: ConnectionState,
     ) -> Result<Instant, CloseReason> {
         self.entry().begin_end_of_response();
-        self.stream.flush()?;
-        let since = match since {
-            Some(since) => since,
-            None => Instant::now(),
-        };
+        let flushed_at = self.stream.flush_timed()?;
+        let since = since.unwrap_or(flushed_at);
         self.entry().enter_at(since, state)?;
         self.registration.registry.offer_place(self.entry());
         Ok(since)

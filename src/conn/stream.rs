@@ -75,6 +75,8 @@ pub(super) struct Stream {
     response_start: Option<usize>,
     read_timeout: ReadTimeout,
     write_rate: MinRate,
+    /// When the last write ended.
+    written_at: Instant,
     /// Whether all output could be written. After a failure, a client would take what follows for
     /// something else, so nothing more is sent.
     written: Result<(), IoEnd>,
@@ -96,6 +98,7 @@ impl Stream {
             response_start: None,
             read_timeout: ReadTimeout::Unknown,
             write_rate: MinRate::of_response(config.write_timeout, config.min_rate),
+            written_at: Instant::now(),
             written: Ok(()),
         }
     }
@@ -137,8 +140,10 @@ impl Stream {
     ) -> Result<usize, IoEnd> {
         let limit = self.before_read(rate, timeout)?;
         let is_full = self.end == self.input.len();
-        // What is moved is little, as its reader could not go on with it.
-        self.input.copy_within(self.start..self.end, 0);
+        // What is moved is little, as its reader could not go on with it, and mostly nothing.
+        if self.start < self.end {
+            self.input.copy_within(self.start..self.end, 0);
+        }
         self.end -= self.start;
         self.start = 0;
         if is_full {
@@ -286,11 +291,23 @@ impl Stream {
 
     /// Writes all output.
     pub(super) fn flush(&mut self) -> Result<(), IoEnd> {
+        if self.output.is_empty() {
+            return self.written;
+        }
         let mut output = std::mem::take(&mut self.output);
         let written = self.write(&output);
         output.clear();
         self.output = output;
         written
+    }
+
+    /// Writes all output, and returns when it had left: now, if there was none.
+    pub(super) fn flush_timed(&mut self) -> Result<Instant, IoEnd> {
+        if self.output.is_empty() {
+            return self.written.map(|()| Instant::now());
+        }
+        self.flush()?;
+        Ok(self.written_at)
     }
 
     /// Returns whether all output could be written so far.
@@ -327,7 +344,9 @@ impl Stream {
             limit,
             IoEnd::WriteTimedOut,
         );
-        record_wait(&mut self.write_rate, began, limit, sent);
+        self.written_at = Instant::now();
+        let lasted = self.written_at - began;
+        record_wait(&mut self.write_rate, lasted, limit, sent);
         let n = sent?;
         if n == 0 {
             return Err(IoEnd::Lost);
@@ -348,19 +367,19 @@ fn receive(
     }
     let began = Instant::now();
     let received = retry_interrupted(|| transport.receive(buf), limit, IoEnd::ReadTimedOut);
-    record_wait(rate, began, limit, received);
+    record_wait(rate, began.elapsed(), limit, received);
     received
 }
 
-/// Records a read or a write that began at `began` and could wait for at most `limit`.
+/// Records a read or a write that could wait for at most `limit`.
 fn record_wait(
     rate: &mut MinRate,
-    began: Instant,
+    lasted: Duration,
     limit: Option<Duration>,
     moved: Result<usize, IoEnd>,
 ) {
     // On a busy machine, this thread runs only some time after the wait has ended.
-    let waited = began.elapsed().min(limit.unwrap_or(Duration::MAX));
+    let waited = lasted.min(limit.unwrap_or(Duration::MAX));
     rate.record(moved.unwrap_or(0), waited);
 }
 
