@@ -43,12 +43,18 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(directives: Directives, config: &Config) -> Exchange {
+        let decoder = BodyDecoder::new(directives.body);
+        let rate = if decoder.state == BodyState::Done {
+            MinRate::unlimited() // nothing will be read
+        } else {
+            MinRate::of_body(config.body_timeout, config.min_rate)
+        };
         Exchange {
-            decoder: BodyDecoder::new(directives.body),
+            decoder,
             directives,
             received: 0,
             limit: config.max_body_bytes,
-            rate: MinRate::of_body(config.body_timeout, config.min_rate),
+            rate,
             failure: None,
         }
     }

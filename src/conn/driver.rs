@@ -270,13 +270,16 @@ impl Connection<'_> {
 
     /// Waits for more bytes, until `limit` has passed since then, and records when they came.
     fn fill_within(&mut self, limit: Option<Duration>, since: Instant) -> Result<usize, IoEnd> {
-        let mut timeout = None;
-        if let Some(limit) = limit {
-            let spent = self.head_read_at - since;
-            if spent >= limit {
-                return Err(IoEnd::ReadTimedOut);
+        let mut timeout = limit;
+        // Most often, this is the first wait, and no time has passed.
+        if since != self.head_read_at {
+            if let Some(limit) = limit {
+                let spent = self.head_read_at - since;
+                if spent >= limit {
+                    return Err(IoEnd::ReadTimedOut);
+                }
+                timeout = Some(limit - spent);
             }
-            timeout = Some(limit - spent);
         }
         let filled = self.stream.fill(timeout);
         self.head_read_at = Instant::now();

@@ -115,7 +115,7 @@ impl MinRate {
 
     /// Returns whether short waits have spent more than there may be, so that no other one follows.
     pub(super) fn is_overdrawn(&self) -> bool {
-        self.credit < -credit_of(OVERDRAFT, self.rate)
+        self.credit < 0 && self.credit < -credit_of(OVERDRAFT, self.rate)
     }
 
     /// Records that so many bytes have moved after a wait for so long.
