@@ -81,7 +81,7 @@ TARGETS = [
     Target(r"a browser's request.*instructions", "≤", 8500, None, "each byte is checked once and copied once"),
     Target(r"memory of one of 1000 ", "≤", 12_200, None, "9,850 bytes are a parked std thread"),
     Target(r"memory of one of 1000 ", "≤", 0.85, "bare", "bare has a buffer of 4 KiB"),
-    Target(r"a connection per.*without futex", "≤", 11, None, "two hand-overs between threads"),
+    Target(r"a connection per.*without futex", "≤", 11, None, "options set on the listener would miss its first clients"),
     Target(r"a connection per.*CPU", "≤", 1.0, "synchronous peer", "two hand-overs between threads"),
     Target(r"beside a busy program.*CPU", "≤", 1.03, "before", "a yield may not give the processor away"),
     Target(r"256 MiB, download, file, CPU", "≤", 1.0, "peer", SENDFILE),
