@@ -22,13 +22,16 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// By how much such waits may overdraw the credit.
 const OVERDRAFT: Duration = Duration::from_secs(1);
 
-pub(super) struct MinRate {
+/// The credit of a transfer. `None`: nothing is measured.
+pub(super) struct MinRate(Option<Account>);
+
+struct Account {
     /// In bytes a second. `None`: any byte earns all the credit that there may be.
     rate: Option<u32>,
     /// For how long the transfer may still be blocked.
     credit: Credit,
-    /// How much credit there may be. `None`: nothing is measured.
-    most: Option<Credit>,
+    /// How much credit there may be.
+    most: Credit,
 }
 
 /// A time in nanoseconds, multiplied by the rate. What a byte earns is a whole number in this unit,
@@ -40,19 +43,11 @@ const CREDIT_OF_A_BYTE: Credit = 1_000_000_000;
 
 impl MinRate {
     pub(super) fn unlimited() -> MinRate {
-        MinRate {
-            rate: None,
-            credit: Credit::MAX,
-            most: None,
-        }
+        MinRate(None)
     }
 
     fn new(credit: Credit, most: Credit, rate: Option<u32>) -> MinRate {
-        MinRate {
-            rate,
-            credit,
-            most: Some(most),
-        }
+        MinRate(Some(Account { rate, credit, most }))
     }
 
     /// Measures a request body. After a wait for as long as the timeout, there is credit for
@@ -86,51 +81,64 @@ impl MinRate {
 
     /// Gives back all the credit that there may be, for the next transfer.
     pub(super) fn refill(&mut self) {
-        if let Some(most) = self.most {
-            self.credit = most;
+        if let Some(account) = &mut self.0 {
+            account.credit = account.most;
         }
     }
 
     /// Returns whether anything is measured.
     pub(super) fn is_limited(&self) -> bool {
-        self.most.is_some()
+        self.0.is_some()
     }
 
     /// Returns how long the next wait may last: `timeout`, or what is left of the credit.
     pub(super) fn limit(&self, timeout: Option<Duration>) -> Option<Duration> {
-        if self.most.is_none() {
-            return timeout;
-        }
-        let nanoseconds = self.credit.max(0) / Credit::from(self.rate.unwrap_or(1));
-        let left = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-        let left = left.max(MOMENT);
+        let account = match &self.0 {
+            Some(account) => account,
+            None => return timeout,
+        };
+        let left = account.time_left().max(MOMENT);
         Some(timeout.map_or(left, |timeout| timeout.min(left)))
     }
 
     /// Returns whether waits have spent the last of the credit. Asked after one in which nothing
     /// has moved.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.credit <= 0
+        match &self.0 {
+            Some(account) => account.credit <= 0,
+            None => false,
+        }
     }
 
     /// Returns whether short waits have spent more than there may be, so that no other one follows.
     pub(super) fn is_overdrawn(&self) -> bool {
-        self.credit < 0 && self.credit < -credit_of(OVERDRAFT, self.rate)
+        match &self.0 {
+            Some(account) if account.credit < 0 => {
+                account.credit < -credit_of(OVERDRAFT, account.rate)
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Records that so many bytes have moved after a wait for so long.
     pub(super) fn record(&mut self, bytes: usize, waited: Duration) {
-        let most = match self.most {
-            Some(most) => most,
-            None => return,
-        };
-        let spent = credit_of(waited, self.rate);
-        self.credit = most.min(self.credit - spent + self.earned_by(bytes));
+        if let Some(account) = &mut self.0 {
+            let spent = credit_of(waited, account.rate);
+            let credit = account.credit - spent + account.earned_by(bytes);
+            account.credit = account.most.min(credit);
+        }
+    }
+}
+
+impl Account {
+    fn time_left(&self) -> Duration {
+        let nanoseconds = self.credit.max(0) / Credit::from(self.rate.unwrap_or(1));
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 
     fn earned_by(&self, bytes: usize) -> Credit {
         if self.rate.is_none() && bytes > 0 {
-            return self.most.unwrap_or(0);
+            return self.most;
         }
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         Credit::from(bytes) * CREDIT_OF_A_BYTE
