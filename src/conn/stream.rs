@@ -24,6 +24,10 @@ const FIRST_INPUT_BYTES: usize = 1024;
 /// not fit.
 const INPUT_BYTES: usize = 4 * 1024;
 
+/// The size at which the output buffer starts, which is enough for a response of a few words. A
+/// buffer that started empty would leave pieces of free memory behind as it grows.
+const FIRST_OUTPUT_BYTES: usize = 160;
+
 /// How much output is collected before it is written.
 pub(super) const OUTPUT_BYTES: usize = 16 * 1024;
 
@@ -94,7 +98,7 @@ impl Stream {
             input: Vec::new(),
             start: 0,
             end: 0,
-            output: Vec::new(),
+            output: Vec::with_capacity(FIRST_OUTPUT_BYTES),
             response_start: None,
             read_timeout: ReadTimeout::Unknown,
             write_rate: MinRate::of_response(config.write_timeout, config.min_rate),
