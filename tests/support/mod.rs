@@ -1,7 +1,7 @@
 //! Helpers that the tests share: a client, a recorder of events, dialogues, servers, files, and isolated
 //! processes.
 
-// No test binary uses all of it. The attribute has no `reason`, as `.ci/windows.rs` is built with
+// No test binary uses all of it. The attribute has no `reason`, as `.ci/portable.rs` is built with
 // Rust 1.63.
 #![allow(dead_code)]
 
