@@ -81,7 +81,7 @@ pub(crate) fn set_write_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> i
 /// Sets the read timeout for code that reads the socket itself, such as a transport.
 pub(crate) fn set_whole_read_timeout(tcp: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| timeout.min(LONGEST_TIMEOUT));
-    unless_shut_down(tcp.set_read_timeout(timeout))
+    unless_ended(tcp.set_read_timeout(timeout))
 }
 
 /// Sets the write timeout for code that writes to the socket itself.
@@ -90,24 +90,26 @@ pub(crate) fn set_whole_write_timeout(
     timeout: Option<Duration>,
 ) -> io::Result<()> {
     let timeout = timeout.map(|timeout| timeout.min(LONGEST_TIMEOUT));
-    unless_shut_down(tcp.set_write_timeout(timeout))
+    unless_ended(tcp.set_write_timeout(timeout))
 }
 
-/// Takes no notice of a socket that refuses a timeout as both its directions have ended.
+/// Takes no notice of a socket that refuses a timeout because both its directions have ended.
 ///
-/// Apple's systems do that, with `EINVAL`. Such a socket never blocks: a read returns what has come
-/// and then the end, and a write fails. What has come may be the rest of a request, without which
-/// its sender would get a reset instead of the response.
+/// Apple's systems do that, with `EINVAL` (`sosetoptlock` in xnu's uipc_socket.c). Such a socket
+/// never blocks: a read returns what has come and then the end, and a write fails. What has come may
+/// be the rest of a request, without which its sender would get a reset instead of the response.
 ///
-/// No other `EINVAL` is possible, as std itself makes the value, and refuses a timeout of zero
-/// without asking the system.
-fn unless_shut_down(set: io::Result<()>) -> io::Result<()> {
-    match set {
-        Err(error) if error.kind() == ErrorKind::InvalidInput && error.raw_os_error().is_some() => {
-            Ok(())
-        }
-        set => set,
+/// Nothing else is wrong with the timeout: it comes from std, which refuses one of zero by itself.
+fn unless_ended(set: io::Result<()>) -> io::Result<()> {
+    let error = match set {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    let is_of_system = error.raw_os_error().is_some();
+    if cfg!(target_vendor = "apple") && is_of_system && error.kind() == ErrorKind::InvalidInput {
+        return Ok(());
     }
+    Err(error)
 }
 
 /// Prepares a socket for the user, with the timeouts themselves instead of the ticks.

@@ -343,3 +343,31 @@ fn a_last_response_arrives_while_its_client_keeps_sending() {
         client.take(300_000);
     }
 }
+
+/// Regression: on Apple's systems, a client over IPv6 that reset before it was accepted held up the
+/// next ones, or ended the server. `.ci/extra/imitations` has Linux do as they do.
+#[test]
+fn clients_that_left_before_they_were_accepted_hold_up_nobody() {
+    for addr in ["127.0.0.1:0", "[::1]:0"] {
+        let server = match Server::bind(addr) {
+            Ok(server) => server,
+            Err(error) => {
+                println!("not tested: {error}");
+                continue;
+            }
+        };
+        let addr = server.local_addr();
+        let mut first = Client::connect(addr);
+        for _ in 0..40 {
+            drop(Client::connect(addr));
+        }
+        let mut last = Client::connect(addr);
+        let running = server.spawn(site).unwrap();
+        for client in [&mut first, &mut last] {
+            client.say(GET);
+            assert_eq!(client.response().status, 200);
+        }
+        running.destroy();
+        assert_ends(&running);
+    }
+}
