@@ -104,13 +104,12 @@ int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags
     struct pollfd client = {.fd = fd, .events = POLLRDHUP};
     int queued = 0;
     ioctl(fd, FIONREAD, &queued);
+    if (!address) return fd;
+    memcpy(address, &storage, size < *length ? size : *length);
+    *length = size;
     if (unnamed && storage.ss_family == AF_INET6 && queued == 0 && poll(&client, 1, 0) == 1) {
-        *length = 0; /* What the caller has in the place of the address stays there. */
-        return fd;
-    }
-    if (address) {
-        memcpy(address, &storage, size < *length ? size : *length);
-        *length = size;
+        /* The system writes no address. This is what may stand there from the client before. */
+        *length = 0;
     }
     return fd;
 }
