@@ -162,21 +162,31 @@ impl Answer {
 /// has seen the last packet of the handshake, and a port that closes in between resets the
 /// connection.
 pub(crate) fn until_queued(clients: &[Client]) {
-    let sockets: Vec<String> = clients.iter().map(server_socket).collect();
+    // The kernel's byte order. With qemu, it may be another one than that of this program.
+    let sockets: Vec<[String; 2]> = clients
+        .iter()
+        .map(|client| {
+            [
+                server_socket(client, u32::from_le_bytes),
+                server_socket(client, u32::from_be_bytes),
+            ]
+        })
+        .collect();
     until("the connections are in the queue", || {
-        let table = std::fs::read_to_string("/proc/net/tcp");
-        match table {
-            Ok(table) => sockets.iter().all(|socket| table.contains(socket)),
-            Err(_) => true, // not known on other systems than Linux
-        }
+        let table = match std::fs::read_to_string("/proc/net/tcp") {
+            Ok(table) => table,
+            Err(_) => return true, // not known on other systems than Linux
+        };
+        let is_listed = |socket: &[String; 2]| socket.iter().any(|line| table.contains(line));
+        sockets.iter().all(is_listed)
     });
 }
 
 /// The server's socket of an established connection, as Linux lists it.
-fn server_socket(of: &Client) -> String {
+fn server_socket(of: &Client, number: fn([u8; 4]) -> u32) -> String {
     let hex = |addr: SocketAddr| match addr {
         SocketAddr::V4(addr) => {
-            let ip = u32::from_ne_bytes(addr.ip().octets());
+            let ip = number(addr.ip().octets());
             format!("{ip:08X}:{:04X}", addr.port())
         }
         SocketAddr::V6(_) => panic!("these are in another table"),
