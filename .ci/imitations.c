@@ -2,11 +2,13 @@
  *
  * IMITATE names what is imitated, separated by commas:
  *
- * inherit   An accepted socket has its listener's nonblocking mode (all but Linux).
+ * inherit   An accepted socket has its listener's nonblocking mode (macOS, Windows).
  * unnamed   A client over IPv6 that has left before it was accepted has no address (macOS, if it has reset).
  * refuse    Once both directions have ended, from whichever side, every setsockopt fails (macOS).
- * gone      A shutdown fails with ENOTCONN if the peer has left, or the second time (macOS).
- * discard   Ending the reading side discards what has come and what comes later (BSD, macOS).
+ * early     Once the server has ended its writing side, every setsockopt fails (illumos).
+ * gone      A shutdown fails with ENOTCONN if reading has ended, from whichever side, and then leaves writing as it
+ *           is. It also fails if writing has ended (macOS).
+ * discard   Ending the reading side discards what has come and what comes later (macOS, the BSDs, illumos).
  * asleep    A shutdown wakes no read that is already blocked (Windows).
  */
 #define _GNU_SOURCE
@@ -22,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int inherit, unnamed, refuse, gone, discard, asleep;
+static int inherit, unnamed, refuse, early, gone, discard, asleep;
 
 /* Which directions of the sockets that were accepted have been shut down. The test's clients, in the same process, are
  * left alone. Sockets are told by their inode, as a clone has another descriptor. Nobody sees here when the last
@@ -40,6 +42,7 @@ __attribute__((constructor)) static void begin(void) {
     inherit = strstr(names, "inherit") != 0;
     unnamed = strstr(names, "unnamed") != 0;
     refuse = strstr(names, "refuse") != 0;
+    early = strstr(names, "early") != 0;
     gone = strstr(names, "gone") != 0;
     discard = strstr(names, "discard") != 0;
     asleep = strstr(names, "asleep") != 0;
@@ -74,6 +77,18 @@ static void add(int fd) {
     struct ended *entry = find(inode);
     if (!entry) entry = &ended[next++ % 4096];
     *entry = (struct ended){.inode = inode};
+    pthread_mutex_unlock(&lock);
+}
+
+/* Notes which directions have been shut down, of a socket that was accepted. */
+static void end(int fd, int reading, int writing) {
+    ino_t inode = inode_of(fd);
+    pthread_mutex_lock(&lock);
+    struct ended *entry = find(inode);
+    if (entry) {
+        entry->reading |= reading;
+        entry->writing |= writing;
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -122,7 +137,7 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
         state.reading |= (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
         state.writing |= (peer.revents & (POLLHUP | POLLERR)) != 0;
     }
-    if (refuse && state.reading && state.writing) {
+    if ((refuse && state.reading && state.writing) || (early && state.writing)) {
         errno = EINVAL;
         return -1;
     }
@@ -131,22 +146,22 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 
 int shutdown(int fd, int how) {
     REAL(shutdown);
-    ino_t inode = inode_of(fd);
-    struct ended before = {0};
-    pthread_mutex_lock(&lock);
-    struct ended *entry = inode ? find(inode) : 0;
-    if (entry) {
-        before = *entry;
-        entry->reading |= how != SHUT_WR;
-        entry->writing |= how != SHUT_RD;
-    }
-    pthread_mutex_unlock(&lock);
-    if (!entry) return real(fd, how);
-    if (gone && before.reading && before.writing) {
+    struct ended state = state_of(fd);
+    struct pollfd peer = {.fd = fd, .events = POLLRDHUP};
+    int reading = how != SHUT_WR, writing = how != SHUT_RD;
+    if (!state.inode) return real(fd, how);
+    if (gone && poll(&peer, 1, 0) == 1) state.reading |= (peer.revents & (POLLRDHUP | POLLHUP)) != 0;
+    if (gone && ((reading && state.reading) || (writing && state.writing))) {
+        /* Reading comes first. If it had ended before, writing goes on. */
+        if (reading && !state.reading) {
+            end(fd, 1, 0);
+            real(fd, SHUT_RD);
+        }
         errno = ENOTCONN;
         return -1;
     }
-    if (asleep && how != SHUT_WR) return how == SHUT_RDWR ? real(fd, SHUT_WR) : 0;
+    end(fd, reading, writing);
+    if (asleep && reading) return writing ? real(fd, SHUT_WR) : 0;
     return real(fd, how);
 }
 

@@ -44,7 +44,13 @@ pub(crate) fn shut_down(tcp: &TcpStream, how: Shutdown) {
     if cfg!(windows) && how == Shutdown::Read {
         return;
     }
-    let _ = tcp.shutdown(how); // the peer may already be gone
+    let ended = tcp.shutdown(how);
+    // The peer may already be gone. Apple's systems also fail if reading has ended before, as after
+    // the peer's last byte, and then leave writing as it is (`soshutdownlock_final` in xnu's
+    // uipc_socket.c). A blocked write would go on.
+    if ended.is_err() && how == Shutdown::Both {
+        let _ = tcp.shutdown(Shutdown::Write); // it may have ended as well
+    }
 }
 
 /// Returns whether a read or write failed because its timeout was over.
