@@ -25,13 +25,18 @@ impl Connection<'_> {
     pub(super) fn linger(&mut self) -> Result<(), CloseReason> {
         // The time counts from when the rest has left, which may have taken long.
         let began = self.become_evictable(None, ConnectionState::Closing)?;
-        self.stream.transport.shut_down(Shutdown::Write);
         let credit = if self.exchange.is_complete() {
             LINGER_TIME
         } else {
             LINGER_PAUSE // more of the body may be on its way
         };
         let mut rate = MinRate::of_linger(credit, LINGER_PAUSE, self.config.min_rate);
+        // illumos and Solaris take no timeout once writing has ended.
+        let bounded = self.stream.bound_read(&rate, Some(LINGER_TIME));
+        self.stream.transport.shut_down(Shutdown::Write);
+        if bounded.is_err() {
+            return Ok(());
+        }
         let mut discarded: usize = 0;
         while discarded < LINGER_BYTES {
             let spent = began.elapsed();

@@ -142,7 +142,7 @@ impl Stream {
         rate: &mut MinRate,
         timeout: Option<Duration>,
     ) -> Result<usize, IoEnd> {
-        let limit = self.before_read(rate, timeout)?;
+        let limit = self.bound_read(rate, timeout)?;
         let is_full = self.end == self.input.len();
         // What is moved is little, as its reader could not go on with it, and mostly nothing.
         if self.start < self.end {
@@ -184,7 +184,7 @@ impl Stream {
     ) -> Result<usize, IoEnd> {
         if self.buffered().is_empty() {
             if buf.len() >= INPUT_BYTES {
-                let limit = self.before_read(rate, timeout)?;
+                let limit = self.bound_read(rate, timeout)?;
                 let n = receive(&mut *self.transport, rate, limit, buf)?;
                 if n > wanted {
                     let ahead = buf.get_mut(wanted..n).unwrap_or_default();
@@ -212,7 +212,7 @@ impl Stream {
     }
 
     /// Sends all output, and sets the timeout of the read that follows. Returns that timeout.
-    fn before_read(
+    pub(super) fn bound_read(
         &mut self,
         rate: &MinRate,
         timeout: Option<Duration>,

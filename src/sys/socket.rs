@@ -99,11 +99,15 @@ pub(crate) fn set_whole_write_timeout(
     unless_ended(tcp.set_write_timeout(timeout))
 }
 
-/// Takes no notice of a socket that refuses a timeout because both its directions have ended.
+/// Takes no notice of a socket that refuses a timeout because it has ended.
 ///
-/// Apple's systems do that, with `EINVAL` (`sosetoptlock` in xnu's uipc_socket.c). Such a socket
-/// never blocks: a read returns what has come and then the end, and a write fails. What has come may
-/// be the rest of a request, without which its sender would get a reset instead of the response.
+/// Apple's systems do that, with `EINVAL`, once both directions have ended (`sosetoptlock` in xnu's
+/// uipc_socket.c). Such a socket never blocks: a read returns what has come and then the end, and a
+/// write fails. What has come may be the rest of a request, without which its sender would get a
+/// reset instead of the response.
+///
+/// illumos and Solaris do it once writing has ended (`so_setsockopt` in illumos's
+/// sockcommon_sops.c). A read may still block, for as long as the timeout that was set before.
 ///
 /// Nothing else is wrong with the timeout: it comes from std, which refuses one of zero by itself.
 fn unless_ended(set: io::Result<()>) -> io::Result<()> {
@@ -111,8 +115,13 @@ fn unless_ended(set: io::Result<()>) -> io::Result<()> {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
+    let is_refused_at_end = cfg!(any(
+        target_vendor = "apple",
+        target_os = "illumos",
+        target_os = "solaris"
+    ));
     let is_of_system = error.raw_os_error().is_some();
-    if cfg!(target_vendor = "apple") && is_of_system && error.kind() == ErrorKind::InvalidInput {
+    if is_refused_at_end && is_of_system && error.kind() == ErrorKind::InvalidInput {
         return Ok(());
     }
     Err(error)
