@@ -70,3 +70,52 @@ start_server() {
     build_program server
     start_program server
 }
+
+# Sets the names of one of Debian's architectures: gcc's, that of its C library's package, rustc's, and qemu's.
+choose_arch() {
+    libc=$1
+    # shellcheck disable=SC2034 # the callers use them
+    case $1 in
+        armhf) gcc=arm-linux-gnueabihf target=armv7-unknown-linux-gnueabihf qemu=arm ;;
+        mipsel) gcc=mipsel-linux-gnu target=mipsel-unknown-linux-gnu qemu=mipsel ;;
+        s390x) gcc=s390x-linux-gnu target=s390x-unknown-linux-gnu qemu=s390x ;;
+        i386) gcc=i686-linux-gnu target=i686-unknown-linux-gnu qemu=i386 ;;
+        amd64) gcc=x86_64-linux-gnu target=x86_64-unknown-linux-gnu qemu=x86_64 ;;
+        arm64) gcc=aarch64-linux-gnu target=aarch64-unknown-linux-gnu qemu=aarch64 ;;
+        ppc64el) gcc=powerpc64le-linux-gnu target=powerpc64le-unknown-linux-gnu qemu=ppc64le ;;
+        *) echo "unknown: $1" && exit 2 ;;
+    esac
+}
+
+# Installs what compiles for these architectures, and puts Debian's std for them into $temp/std.
+#
+# apt may fetch that std only if it knows the architecture. It gets a state of its own in a private place, so neither this
+# machine's package lists nor its architectures change.
+need_arches() {
+    local arch deb version packages=(rustc:/usr/bin/rustc)
+    for arch in "$@"; do
+        choose_arch "$arch"
+        packages+=("gcc-${gcc//_/-}:$gcc-gcc")
+        if [ "$arch" != "$(dpkg --print-architecture)" ] && [ ! -e "/usr/$gcc/lib/crt1.o" ]; then
+            packages+=("libc6-dev-$libc-cross")
+        fi
+    done
+    need "${packages[@]}"
+    /usr/bin/rustc --version
+    version=$(dpkg-query -W -f '${Version}' libstd-rust-dev)
+
+    mkdir -p "$temp"/{lists,cache/archives}/partial
+    local apt=(apt-get -qq -o "Dir::State::Lists=$temp/lists" -o "Dir::Cache=$temp/cache" -o APT::Sandbox::User=root
+        -o Acquire::Languages=none -o "APT::Architectures::=$(dpkg --print-architecture)")
+    for arch in "$@"; do apt+=(-o "APT::Architectures::=$arch"); done
+    # A mirror that is being updated may lack some lists. Those that are there may be enough.
+    "${apt[@]}" update || true
+    for arch in "$@"; do
+        if ! (cd "$temp" && "${apt[@]}" download "libstd-rust-dev:$arch=$version"); then
+            echo "skipped: there is no std for $arch of this compiler's version"
+            exit 77
+        fi
+    done
+    for deb in "$temp"/*.deb; do dpkg-deb -x "$deb" "$temp/std"; done
+    echo "the compilers and std are there after $SECONDS s"
+}
