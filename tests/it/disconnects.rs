@@ -277,11 +277,11 @@ fn drain_before_idle(request: &str) -> (Running, Client, Receiver<bool>) {
     (running, client, seen)
 }
 
-#[test]
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "android", windows)),
     ignore = "a drain may lose the request there"
 )]
+#[test]
 fn a_client_is_not_taken_for_gone_because_a_drain_has_ended_the_reading_side() {
     let (running, mut client, seen) = drain_before_idle(WAIT);
     assert!(seen.recv_timeout(SOON).unwrap());
@@ -290,12 +290,12 @@ fn a_client_is_not_taken_for_gone_because_a_drain_has_ended_the_reading_side() {
     assert_ends(&running);
 }
 
-#[test]
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "android", windows)),
     ignore = "a drain may lose the request there"
 )]
 #[cfg_attr(windows, ignore = "a reset looks like an end there")]
+#[test]
 fn a_reset_is_seen_where_a_drain_has_ended_the_reading_side() {
     let (running, client, seen) = drain_before_idle(&WAIT.replace("wait", "wait?reset"));
     assert!(seen.recv_timeout(SOON).unwrap(), "it was there");
@@ -329,8 +329,8 @@ fn a_reset_that_a_look_has_seen_is_still_reported() {
 }
 
 /// Regression: the rest of the body was said to have ended early, with a 400.
-#[test]
 #[cfg_attr(windows, ignore = "a reset looks like an end there")]
+#[test]
 fn a_body_after_a_reset_that_a_look_has_seen_is_a_lost_connection() {
     let (running, events) = observed(Server::builder(), |request: &mut Request<'_>| {
         if request.path() == "/hello" {

@@ -82,11 +82,11 @@ fn a_kept_token_fires_when_its_connection_ends() {
 
 /// Regression: a drain ended the body of a request that had not arrived whole. The request got a
 /// 400, and a client does not repeat such a request.
-#[test]
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "android", windows)),
     ignore = "a drain may lose the request there"
 )]
+#[test]
 fn a_request_cut_short_by_a_drain_gets_503() {
     let (gate, arrivals, open) = Gate::new();
     let gate = Arc::new(gate);
