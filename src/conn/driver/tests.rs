@@ -36,8 +36,13 @@ struct Wire {
     error: Option<ErrorKind>,
     /// From which call on signals interrupt every read and write. Zero: never.
     interrupted_from: usize,
-    /// How long each write takes.
+    /// The error of every write.
+    write_error: Option<ErrorKind>,
+    /// How long each write takes, and each read.
     write_time: Duration,
+    read_time: Duration,
+    /// How many reads time out between the input and its end.
+    stalls: usize,
     /// Whether the writing side has been shut down; and how many reads there were afterwards.
     is_shut: bool,
     reads_after_end: usize,
@@ -67,9 +72,14 @@ impl Transport for Client {
         let mut wire = self.0.lock().unwrap();
         wire.reads_after_end += usize::from(wire.is_shut);
         wire.room.push(buf.len());
+        thread::sleep(wire.read_time);
         wire.call(true)?;
         let piece = match wire.input.first() {
             Some(piece) => *piece,
+            None if wire.stalls > 0 => {
+                wire.stalls -= 1;
+                return Err(ErrorKind::WouldBlock.into());
+            }
             None => return Ok(0),
         };
         let n = piece.len().min(buf.len());
@@ -83,6 +93,9 @@ impl Transport for Client {
         let mut wire = self.0.lock().unwrap();
         thread::sleep(wire.write_time);
         wire.call(true)?;
+        if let Some(kind) = wire.write_error {
+            return Err(kind.into());
+        }
         wire.writes.push(bytes.len());
         let n = bytes
             .len()
@@ -420,4 +433,5 @@ fn small_chunks_are_read_ahead_by_16_kib() {
     assert_eq!(wire.room, [1024, 1 + 16 * 1024, 1024]);
 }
 
+mod failures;
 mod waits;
