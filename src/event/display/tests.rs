@@ -173,7 +173,29 @@ fn every_event_is_displayed_as_a_line() {
     ];
     for (event, want) in table {
         assert_eq!(event.to_string(), want);
+        assert_fails_if_cut_short(&event, want.len());
     }
+}
+
+/// Checks that an event fails as a text if its writer does, at whatever byte of it.
+fn assert_fails_if_cut_short(event: &Event, length: usize) {
+    /// Has room for so many bytes.
+    struct Room(usize);
+
+    impl Write for Room {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            match self.0.checked_sub(text.len()) {
+                Some(rest) => self.0 = rest,
+                None => return Err(fmt::Error),
+            }
+            Ok(())
+        }
+    }
+
+    for room in 0..length {
+        assert!(write!(Room(room), "{event}").is_err(), "{event}: {room}");
+    }
+    assert!(write!(Room(length), "{event}").is_ok(), "{event}");
 }
 
 #[test]

@@ -193,6 +193,12 @@ fn a_date_is_read_in_three_formats() {
         ("Sun, 06 Nov +994 08:49:37 GMT", None, "a sign"),
         ("S\u{fc}n, 06 Nov 1994 08:49:37 GM", None, "beyond ASCII"),
         (", 06-Nov-94 08:49:37 GMT", None, "no weekday"),
+        (
+            "Thursday, 31-Nov-94 08:49:37 GMT",
+            None,
+            "no such day in any century",
+        ),
+        ("Sunday, 06-Nov-94 24:00:00 GMT", None, "no such hour"),
         ("Sun1, 06-Nov-94 08:49:37 GMT", None, "no weekday"),
         ("Sunday, 06-Nov-1994 08:49:37 GMT", None, "a mixture"),
         ("Sun, 06 Nov 94 08:49:37 GMT", None, "RFC 822"),

@@ -1,5 +1,5 @@
 use super::super::head::{Head, HeadLimits};
-use super::is_authority;
+use super::{is_authority, is_query_char};
 
 #[test]
 fn an_authority_is_a_host_with_an_optional_port() {
@@ -122,5 +122,15 @@ fn a_path_is_split_into_segments_before_it_is_decoded() {
         let joined = segments.join("/");
         let rest = path.strip_prefix('/');
         assert_eq!(joined, rest.unwrap_or_default(), "{why}: with the path");
+    }
+}
+
+#[test]
+fn a_query_may_have_what_clients_leave_unencoded_and_nothing_that_ends_it() {
+    for char in "%\"<>{}|\\^`\u{e9}".chars() {
+        assert!(is_query_char(char), "{char:?}");
+    }
+    for char in " #\t\r\n\0\u{7f}\u{9b}".chars() {
+        assert!(!is_query_char(char), "{char:?}");
     }
 }
