@@ -24,6 +24,17 @@ fn echo(req: &mut Request<'_>) -> Result<Response, Error> {
             io::copy(body, &mut copied)?;
             Response::bytes("a/b", copied)
         }
+        "/megabytes" => {
+            let mut copied = Vec::new();
+            let mut piece = vec![0; 1 << 20];
+            loop {
+                match body.read(&mut piece)? {
+                    0 => break,
+                    n => copied.extend_from_slice(&piece[..n]),
+                }
+            }
+            Response::bytes("a/b", copied)
+        }
         "/bytewise" => {
             let mut copied = Vec::new();
             let mut byte = [0];
@@ -93,23 +104,32 @@ fn a_body_arrives_whole_however_it_is_read() {
 fn a_large_body_arrives_whole_in_both_framings() {
     let server = serve(echo);
     let body: String = (0..170_000).map(|n| format!("{n:06}")).collect();
-    let mut chunks = String::new();
-    for (n, piece) in body.as_bytes().chunks(7777).enumerate() {
-        let piece = std::str::from_utf8(piece).unwrap();
-        // Sizes in both cases, and with more digits than needed.
-        let size = if n % 2 == 0 {
-            format!("{:x}", piece.len())
-        } else {
-            format!("{:08X}", piece.len())
-        };
-        chunks += &format!("{size}\r\n{piece}\r\n");
-    }
-    chunks += "0\r\n\r\n";
-    for path in ["/vec", "/io"] {
-        for request in [fixed(path, &body), chunked(path, &chunks)] {
+    let chunked_by = |bytes: usize| {
+        let mut chunks = String::new();
+        for (n, piece) in body.as_bytes().chunks(bytes).enumerate() {
+            let piece = std::str::from_utf8(piece).unwrap();
+            // Sizes in both cases, and with more digits than needed.
+            let size = if n % 2 == 0 {
+                format!("{:x}", piece.len())
+            } else {
+                format!("{:08X}", piece.len())
+            };
+            chunks += &format!("{size}\r\n{piece}\r\n");
+        }
+        chunks + "0\r\n\r\n"
+    };
+    let (small, large) = (chunked_by(7777), chunked_by(300_000));
+    for path in ["/vec", "/io", "/megabytes"] {
+        for request in [
+            fixed(path, &body),
+            chunked(path, &small),
+            chunked(path, &large),
+        ] {
             let mut client = Client::connect(server.local_addr());
             client.say(&request);
+            client.say(GET);
             assert_eq!(client.response().text(), body, "{path}");
+            assert_eq!(client.response().text(), "unread", "{path}: the next one");
         }
     }
 }

@@ -172,6 +172,13 @@ fn a_client_that_asks_for_keep_alive_is_told_how_long_it_may_be_idle() {
             None,
             "too short, HTTP/1.0",
         ),
+        (
+            Some(Duration::from_millis(999)),
+            "1.0",
+            "keep-alive",
+            None,
+            "less than the second that is taken off",
+        ),
         (None, "1.0", "keep-alive", None, "there is no timeout"),
         (
             Some(Duration::MAX),
