@@ -211,6 +211,19 @@ fn a_streams_early_answer_replaces_it_if_its_body_is_bytes() {
     }
 }
 
+#[test]
+fn a_streams_early_answer_may_end_the_connection() {
+    let (server, events) = observed(Server::builder(), |_| {
+        let answer = Response::text("bye").with_close();
+        Response::stream(|_| Err(Error::from(answer).into()))
+    });
+    let said = dialogue(server.local_addr(), format!("{GET}{GET}"));
+    assert_eq!(statuses(&said), [200], "{said}");
+    assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+    assert!(said.ends_with("\r\n\r\nbye"), "{said}");
+    assert_eq!(events.take_reason(), CloseReason::Completed);
+}
+
 /// Then the response is cut short, whatever the error is, and that is a failure.
 #[test]
 fn an_early_answer_after_a_part_has_left_is_reported_as_a_failure() {

@@ -2,6 +2,7 @@
 
 use super::layers::Marked;
 use super::*;
+use crate::support::temp_file::TempFile;
 use hardstop::ResponseBody;
 
 fn listed(response: &Response) -> Vec<(String, String)> {
@@ -291,8 +292,16 @@ fn a_body_writes_itself_into_any_writer() {
     let two: &[&[u8]] = &[b"ab", b"cd"];
     let disk = Some("the disk is gone");
     let early = Some("the response's reader ended before its length");
-    let table: [(ResponseBody, &str, Option<&str>); 12] = [
+    let file = TempFile::new("body-writes-itself", b"abc");
+    let file = Response::file(File::open(&file.0).unwrap()).unwrap();
+    let table: [(ResponseBody, &str, Option<&str>); 14] = [
         (ResponseBody::from("abc"), "<abc>", None),
+        (file.into_parts().1, "<abc>", None),
+        (
+            ResponseBody::stream(|out| write!(out, "{}", out.is_disconnected())),
+            "<false>",
+            None,
+        ),
         (ResponseBody::from(""), "", None),
         (
             ResponseBody::stream(|out| {
@@ -368,6 +377,24 @@ fn a_writer_that_fails_fails_the_body() {
             "no space"
         );
     }
+}
+
+/// The next read may block, so each piece must have got through before it.
+#[test]
+fn a_flush_that_fails_fails_the_body_of_a_reader_without_a_length() {
+    struct Stuck(Vec<u8>);
+    impl Write for Stuck {
+        fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+            self.0.write(data)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::Error::new(ErrorKind::Other, "stuck"))
+        }
+    }
+    let body = ResponseBody::reader(parts(&[b"ab", b"cd"], false), None);
+    let mut out = Stuck(Vec::new());
+    assert_eq!(body.write_to(&mut out).unwrap_err().to_string(), "stuck");
+    assert_eq!(out.0, b"ab");
 }
 
 #[test]

@@ -248,21 +248,28 @@ fn a_panic_before_anything_has_left_is_a_500_and_ends_its_connection() {
 
 #[test]
 fn a_cut_before_anything_has_left_is_no_error_response() {
-    let (server, events) = observed(Server::builder(), |req| {
-        let token = req.cancel_token();
-        Response::stream(move |_| {
-            assert!(token.wait_timeout(SOON), "it is cut");
-            failed("cut")
-        })
-    });
-    let state = ConnectionState::Responding;
-    let mut client = bring(&server.handle(), server.local_addr(), GET, state);
-    server.destroy();
-    assert_eq!(events.take_failure(), "cut");
-    let last = events.take();
-    assert!(
-        matches!(last, Fact::Closed(_, CloseReason::Destroyed, _)),
-        "{last:?} and no `Responded`"
-    );
-    client.expect_end();
+    for panics in [false, true] {
+        let (server, events) = observed(Server::builder(), move |req| {
+            let token = req.cancel_token();
+            Response::stream(move |_| {
+                assert!(token.wait_timeout(SOON), "it is cut");
+                assert!(!panics, "on purpose");
+                failed("cut")
+            })
+        });
+        let state = ConnectionState::Responding;
+        let mut client = bring(&server.handle(), server.local_addr(), GET, state);
+        server.destroy();
+        if panics {
+            assert_eq!(events.take_panic(), "on purpose");
+        } else {
+            assert_eq!(events.take_failure(), "cut");
+        }
+        let last = events.take();
+        assert!(
+            matches!(last, Fact::Closed(_, CloseReason::Destroyed, _)),
+            "{last:?} and no `Responded`"
+        );
+        client.expect_end();
+    }
 }
