@@ -116,6 +116,7 @@ fn an_upgraded_stream_begins_with_the_bytes_already_received() {
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(stream.read(&mut [0; 9]).unwrap(), 0, "the client's end");
     stream.write_all(b"last").unwrap();
+    stream.flush().unwrap(); // it does nothing
     drop(stream);
     assert_eq!(client.take(4), b"last");
     client.expect_end();
@@ -224,6 +225,19 @@ fn an_upgrade_that_was_not_offered_gets_400_and_the_connection_persists() {
     until("each is reported as `RequestFailed`", || {
         facts.so_far().iter().filter(failed).count() == 2 * table.len()
     });
+}
+
+#[test]
+fn an_upgrade_to_a_protocol_without_a_name_gets_400_whatever_is_offered() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let running = server.spawn(|_| Response::upgrade("", drop)).unwrap();
+    for offer in ["", ",", "a,,b"] {
+        let mut client = Client::connect(running.local_addr());
+        client.say(&format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: {offer}\r\n\r\n"
+        ));
+        assert_eq!(client.response().status, 400, "{offer:?}");
+    }
 }
 
 #[test]
