@@ -5,7 +5,7 @@ use crate::support::gate::Gate;
 use crate::support::recorder::Fact;
 use crate::support::server::{assert_ends, bring, serve_site, SLEEP};
 use crate::support::{until, GET, SOON};
-use hardstop::{ConnectionState, Response, Running, Server};
+use hardstop::{ConnectionId, ConnectionState, Response, Running, Server};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,7 +56,13 @@ fn close_cuts_one_connection_once() {
     let peer = one.stream.local_addr().unwrap();
     let open = handle.connections();
     let id = open.iter().find(|info| info.peer == Some(peer)).unwrap().id;
-    assert!(handle.close(id));
+    // As a page has it that lists the connections.
+    let number = u64::from(id);
+    assert!(
+        !handle.close(ConnectionId::from(number + 7)),
+        "there is none"
+    );
+    assert!(handle.close(ConnectionId::from(number)));
     one.expect_end();
     assert!(!handle.close(id), "it is cut already");
     until("its entry is gone", || handle.connection_count() == 1);

@@ -1,12 +1,15 @@
 //! Events of a connection: its requests, its responses, its bytes and its times.
 
 use crate::support::client::Client;
-use crate::support::recorder::{Fact, Recorder};
+use crate::support::recorder::{recorder, Fact, Recorder};
 use crate::support::server::{bring, observed, site};
 use crate::support::{until, GET, SHORT, SOON};
-use hardstop::{ConnectionState, Error, Event, Request, Response, Running, Server, Version};
+use hardstop::{
+    ConnectionState, Error, Event, Handle, Request, Response, Running, Server, Version,
+};
 use std::io::{Read, Write};
 use std::sync::mpsc::{self};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
@@ -286,5 +289,51 @@ fn the_request_event_has_the_head_as_received() {
     assert_eq!(
         fields,
         [field("hOST", b"x"), field("A", b"b\xff"), field("A", b"c")]
+    );
+}
+
+/// A server whose event hook can call its handle, with a record of the events.
+fn with_hook(react: impl Fn(&Handle, &Event) + Send + Sync + 'static) -> (Running, Recorder) {
+    let (record, facts) = recorder();
+    let handle = Arc::new(OnceLock::<Handle>::new());
+    let cell = Arc::clone(&handle);
+    let builder = Server::builder().on_event(move |event| {
+        record(event);
+        react(cell.get().unwrap(), event);
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    handle.set(server.handle()).unwrap();
+    (server.spawn(pages).unwrap(), facts)
+}
+
+#[test]
+fn a_connection_is_no_longer_open_when_closed_is_reported() {
+    let (sender, answers) = mpsc::channel();
+    let (running, _facts) = with_hook(move |handle, event| {
+        if let Event::Closed { id, .. } = event {
+            let answer = (handle.close(*id), handle.connection_count());
+            sender.send(answer).unwrap();
+        }
+    });
+    drop(Client::answered(running.local_addr()));
+    assert_eq!(answers.recv_timeout(SOON), Ok((false, 0)));
+}
+
+#[test]
+fn a_bad_request_behind_a_response_whose_hook_cuts_the_connection_is_not_answered() {
+    let (running, facts) = with_hook(|handle, event| {
+        if let Event::Responded { id, .. } = event {
+            assert!(handle.close(*id));
+        }
+    });
+    let mut client = Client::connect(running.local_addr());
+    client.say(&format!("{GET}bad\r\n\r\n"));
+    client.expect_end();
+    let ends = lines_to_the_end(&facts).split_off(2);
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    assert_eq!(ends[0], "1 responded 200, 5");
+    assert!(
+        ends[1].starts_with("1 closed ClosedByHandle, 1, "),
+        "{ends:?}"
     );
 }
