@@ -10,6 +10,7 @@ mod cases;
 mod close_reasons;
 mod conditional;
 mod connections;
+mod debug;
 mod disconnects;
 mod early_answers;
 mod event_streams;
