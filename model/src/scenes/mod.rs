@@ -99,6 +99,7 @@ scenes! {
         no_descriptor
         last_descriptor
         no_descriptor_destroyed
+        no_second_descriptor_destroyed
         no_thread_for_a_client
         a_thread_at_the_second_attempt
         no_thread_against_stops

@@ -49,6 +49,19 @@ pub fn no_descriptor_destroyed() {
     join_all(clients);
 }
 
+/// A client takes the last descriptor, and there is none for its clone. The server is stopped while
+/// that client's socket is being closed, which happens without the lock.
+pub fn no_second_descriptor_destroyed() {
+    // The listener and its clone: none is in reserve.
+    with(|world| world.net.limit = 2);
+    let (subject, server) = Subject::bind(|builder| builder);
+    with(|world| world.net.limit = 3);
+    let client = start_talk(&subject, GET);
+    let running = server.spawn(subject.noting(|_: &mut Request<'_>| "hello"));
+    subject.destroy_at_once(&running.unwrap());
+    client.join();
+}
+
 /// The thread of the first connection cannot be started: its client is sent away.
 pub fn no_thread_for_a_client() {
     // The accept thread is the first one; then come two attempts for each connection.
