@@ -1,4 +1,4 @@
-//! Writes that fail, transfers that take too long, and what is kept in a wait.
+//! Writes that fail, transfers that take too long, and what is kept in a wait or read ahead.
 
 use super::*;
 
@@ -154,4 +154,21 @@ fn the_part_of_a_head_that_follows_a_long_one_is_kept_in_the_wait() {
         let (_, reason) = serve_wire_with(wire, &|_| "short".into());
         assert_eq!(reason, CloseReason::Refused(400.into()));
     }
+}
+
+/// Only small chunks are worth a copy of what comes behind them, which would be kept in memory.
+#[test]
+fn nothing_is_read_ahead_of_a_large_chunk() {
+    let head: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n";
+    let body: &[u8] = ("x".repeat(20_000) + "\r\n0\r\n\r\n").into_bytes().leak();
+    let wire = Wire {
+        input: vec![head, body],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let handler = |request: &mut Request<'_>| read_with(vec![0; 100_000], request);
+    let (wire, _) = serve_wire_with(wire, &handler);
+    assert!(wire.output.ends_with(b"\r\n\r\n20000 bytes"));
+    // The head, and the chunk without the line behind it.
+    assert_eq!(wire.room[..2], [1024, 20_000]);
 }
