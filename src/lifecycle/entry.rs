@@ -403,3 +403,6 @@ impl Drop for Watchdog<'_> {
 fn to_u64(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

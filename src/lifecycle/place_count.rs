@@ -59,3 +59,6 @@ impl PlaceCount {
         self.refused >= MAX_REFUSALS
     }
 }
+
+#[cfg(test)]
+mod tests;

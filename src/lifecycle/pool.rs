@@ -126,3 +126,6 @@ impl Registry {
         state.pool.queue.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,6 @@ fn reason_if_silent(entry: &Entry) -> Option<CloseReason> {
         Silence::Waiting | Silence::Spoken => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,11 @@
 //! sleep, or starts child processes.
 
 use crate::support::client::Client;
-use crate::support::isolated_process::{is_alone, threads_and_descriptors};
+use crate::support::isolated_process::{is_alone, threads_and_descriptors, CpuTime};
 use crate::support::recorder::{recorder, Fact};
+use crate::support::server::{assert_ends, bring, serve_site, SLEEP};
 use crate::support::{until, GET, SOON};
-use hardstop::{Handle, Running, Server};
+use hardstop::{ConnectionState, Handle, Running, Server};
 use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -72,6 +73,26 @@ fn idle_servers_sleep() {
         server.destroy();
         assert!(server.join());
     }
+}
+
+/// A drain lasts as long as its slowest handler.
+#[test]
+fn a_draining_server_sleeps() {
+    if !is_alone("a_draining_server_sleeps", "true") {
+        return;
+    }
+    let (running, _) = serve_site(Server::builder());
+    let handle = running.handle();
+    let state = ConnectionState::Handling;
+    let _client = bring(&handle, running.local_addr(), SLEEP, state);
+    running.drain();
+    let mut cpu = CpuTime::new();
+    let before = cpu.so_far();
+    thread::sleep(Duration::from_millis(500)); // a loop that spins would use all of that time
+    let used = cpu.so_far() - before;
+    assert!(used < Duration::from_millis(100), "{used:?} of a processor");
+    running.destroy();
+    assert_ends(&running);
 }
 
 /// A child process has a copy of every descriptor until it runs its program, so closing the

@@ -1,12 +1,13 @@
 use super::super::super::config::Config;
 use super::super::super::event::Event;
 use super::super::super::sys::listener::{Accept, Accepted, Listener};
-use super::super::registry::Registry;
+use super::super::registry::{Registry, Stage};
 use super::Polled;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A port whose first clients have reset their connections, each of which fails.
 struct AfterResets {
@@ -81,4 +82,21 @@ fn an_error_that_lasts_is_reported_and_waited_for_ever_longer() {
     let is_report = |event: &Event| matches!(event, Event::AcceptFailed { .. });
     assert_eq!(state.reports.iter().filter(|it| is_report(it)).count(), 12);
     assert!(matches!(registry.accept_one(&mut state), Polled::Accepted));
+}
+
+/// Closing a socket may block, so it waits until the lock has been released.
+#[test]
+fn a_discarded_client_is_shut_down_at_once_and_closed_without_the_lock() {
+    let (registry, mut client) = after_resets(0, || ErrorKind::Other.into());
+    let mut state = registry.lock();
+    let (stream, _) = match &state.stage {
+        Stage::Accepting(listener) => listener.accept().unwrap(),
+        Stage::Draining | Stage::Destroyed => unreachable!(),
+    };
+    state.discard(stream);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "the end");
+    assert_eq!(state.discarded.len(), 1);
+
+    let state = registry.wait_for_client_or_change(state, Duration::from_millis(1));
+    assert!(state.discarded.is_empty());
 }

@@ -24,3 +24,18 @@ fn a_connection_is_the_only_one_before_another_is_accepted_and_after_that_has_go
         assert_eq!(registry.has_single_connection(), is_single, "{left}");
     }
 }
+
+/// A thread that is about to run the server has the handler, whatever it has done by then.
+#[test]
+fn a_stop_is_complete_only_when_the_runner_is_gone() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let registry = server.handle().registry;
+    registry.runner_starts();
+    assert!(!registry.lock().has_ended(), "it accepts");
+    registry.destroy();
+    assert!(!registry.lock().has_ended(), "it starts");
+    registry.runner_runs();
+    assert!(!registry.lock().has_ended(), "it runs");
+    registry.runner_is_gone();
+    assert!(registry.lock().has_ended());
+}
