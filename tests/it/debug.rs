@@ -41,7 +41,10 @@ fn a_response_and_its_parts_print_no_body() {
         "Response { status: StatusCode(200), content_type: \"text/plain; charset=utf-8\", headers: \"A: b\\r\\n\", .. }"
     );
     let early = Error::from(Response::text("secret").with_status(404));
-    assert!(!format!("{early:?}").contains("secret"), "{early:?}");
+    assert_eq!(
+        format!("{early:?}"),
+        "Early(EarlyResponse { status: StatusCode(404), failure: None, .. })"
+    );
     let (sender, written) = mpsc::channel();
     let answers = Server::builder().answer("GET / HTTP/1.1\r\nHost: x\r\n\r\n", |_| {
         let sender = sender.clone();
@@ -97,4 +100,21 @@ fn a_server_and_its_owners_print_the_address_and_the_settings() {
         format!("{:?}", running.handle()),
         format!("Handle {{ local_addr: {addr}, phase: Destroyed, .. }}")
     );
+}
+
+#[test]
+fn a_builder_prints_the_documented_defaults() {
+    let stack_size = if cfg!(target_pointer_width = "64") {
+        2_097_152
+    } else {
+        524_288
+    };
+    let text = format!("{:?}", Server::builder());
+    for setting in [
+        "max_connections: 256",
+        "idle_timeout: Some(75s)",
+        &format!("stack_size: {stack_size}"),
+    ] {
+        assert!(text.contains(&format!("{setting},")), "{setting}: {text}");
+    }
 }

@@ -159,3 +159,26 @@ fn a_cookie_that_was_set_comes_back_as_it_was_set() {
     let text = ask(addr, "GET /", &format!("Cookie: theme=dark; {pair}\r\n"));
     assert_eq!(text, "\"a+b%20==\"");
 }
+
+#[test]
+fn cookies_come_in_their_order_and_only_those_of_the_name() {
+    let server = serve(|req| format!("{:?}", req.cookies("lamp").collect::<Vec<_>>()));
+    let table = [
+        ("", "[]", "no cookie"),
+        ("Cookie: lamp=on\r\n", r#"["on"]"#, "one"),
+        (
+            "Cookie: Lamp=a; lamp=b; lamps=c\r\nCookie: lamp=\"d\"\r\n",
+            r#"["b", "\"d\""]"#,
+            "others, and a second field with quotes, which are kept",
+        ),
+        (
+            "Cookie: lamp=\u{e9}; lamp=x\r\n",
+            "[\"\u{e9}\", \"x\"]",
+            "UTF-8",
+        ),
+    ];
+    for (fields, expected, reason) in table {
+        let text = ask(server.local_addr(), "GET /", fields);
+        assert_eq!(text, expected, "{reason}");
+    }
+}

@@ -434,4 +434,5 @@ fn small_chunks_are_read_ahead_by_16_kib() {
 }
 
 mod failures;
+mod limits;
 mod waits;

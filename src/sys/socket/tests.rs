@@ -101,6 +101,11 @@ fn no_timeout_is_longer_than_every_system_takes() {
     assert!(LONGEST_TIMEOUT.as_millis() < i32::MAX as u128);
     let (tcp, _peer) = pair();
     let day = Duration::from_secs(24 * 60 * 60);
+    assert_eq!(
+        LONGEST_TIMEOUT,
+        24 * day,
+        "as the settings' documentation says"
+    );
     for (given, expected) in [
         (None, None),
         (Some(day), Some(day)),

@@ -1,0 +1,95 @@
+//! How much is read or written at a time, or at most.
+
+use super::*;
+
+/// The client's system takes a short body at once, so no reset can come before it.
+#[test]
+fn a_connection_lingers_only_after_a_body_of_more_than_4_kib() {
+    let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for (length, lingers) in [(4096, false), (4097, true)] {
+        let wire = Wire {
+            input: vec![request],
+            takes_all: true,
+            ..Wire::default()
+        };
+        let handler = |_: &mut Request<'_>| Response::bytes("text/plain", vec![b'x'; length]);
+        let (wire, reason) = serve_wire_with(wire, &handler);
+        assert_eq!(reason, CloseReason::Completed);
+        assert_eq!(wire.is_shut, lingers, "{length} bytes");
+    }
+}
+
+#[test]
+fn a_lingering_connection_reads_16_mib_at_most() {
+    const MIB: usize = 1024 * 1024;
+    let request: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let more: &[u8] = vec![b'x'; MIB].leak();
+    let mut input = vec![request];
+    input.resize(1 + 20, more);
+    let (wire, reason) = serve_wire(Wire {
+        input,
+        takes_all: true,
+        ..Wire::default()
+    });
+    assert_eq!(reason, CloseReason::Completed);
+    let left: usize = wire.input.iter().map(|piece| piece.len()).sum();
+    let read = 20 * MIB - left;
+    let largest = wire.room.iter().max().unwrap();
+    assert!(
+        (16 * MIB..16 * MIB + largest).contains(&read),
+        "{read} bytes"
+    );
+}
+
+#[test]
+fn a_large_body_is_written_in_pieces_of_512_kib() {
+    let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let wire = Wire {
+        input: vec![request],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let handler = |_: &mut Request<'_>| Response::bytes("text/plain", vec![b'x'; 2 << 20]);
+    let (wire, _) = serve_wire_with(wire, &handler);
+    assert_eq!(wire.writes.iter().max(), Some(&(512 * 1024)));
+    assert_eq!(wire.writes.len(), 5, "the head with 16 KiB, and the rest");
+}
+
+/// A reader with an end far away, which notes for how many bytes it is asked.
+struct NotedReader(Arc<Mutex<Vec<usize>>>, usize);
+
+impl Read for NotedReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().push(buf.len());
+        let n = buf.len().min(self.1);
+        self.1 -= n;
+        buf[..n].fill(b'x');
+        Ok(n)
+    }
+}
+
+#[test]
+fn a_reader_is_asked_for_128_kib_at_a_time() {
+    const LENGTH: usize = 300_000;
+    let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    for is_known in [true, false] {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let wire = Wire {
+            input: vec![request],
+            takes_all: true,
+            ..Wire::default()
+        };
+        let handler = |_: &mut Request<'_>| {
+            let reader = NotedReader(Arc::clone(&asked), LENGTH);
+            if is_known {
+                Response::reader(reader, LENGTH as u64)
+            } else {
+                Response::reader(reader, None)
+            }
+        };
+        let (wire, _) = serve_wire_with(wire, &handler);
+        assert!(wire.output.len() > LENGTH);
+        let asked = asked.lock().unwrap();
+        assert!(asked.iter().all(|room| *room == 128 * 1024), "{asked:?}");
+    }
+}
