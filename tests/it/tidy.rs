@@ -146,6 +146,27 @@ fn every_test_named_in_the_promises_and_threats_exists() {
     }
 }
 
+/// The first cell of each row in the map names a file of `src` and functions in it, each in
+/// backticks and perhaps with its type in front.
+#[test]
+fn every_function_named_in_the_map_of_coverage_exists() {
+    let map = read("tests/coverage.md");
+    let rows = map.lines().filter(|line| line.starts_with("| `"));
+    let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).collect();
+    assert!(cells.len() > 20, "{cells:?}");
+    for cell in cells {
+        let words: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let text = read(Path::new("src").join(words[0]));
+        for name in &words[1..] {
+            let name = name.rsplit("::").next().unwrap();
+            let is_item = ["fn", "const", "struct"]
+                .iter()
+                .any(|item| text.contains(&format!("{item} {name}")));
+            assert!(is_item, "{name} in {}", words[0]);
+        }
+    }
+}
+
 /// The names of a type's public methods, in the file's inherent implementations of it.
 fn methods(file: &str, of: &str) -> Vec<String> {
     let text = read(file);
