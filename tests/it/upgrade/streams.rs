@@ -356,17 +356,3 @@ fn into_tcp_works_for_a_unix_socket() {
     running.destroy();
     assert_ends(&running);
 }
-
-#[test]
-fn the_debug_output_of_a_stream_has_its_connection_and_none_of_its_bytes() {
-    let (running, _facts, streams) = moving(Server::builder());
-    let mut client = Client::connect(running.local_addr());
-    client.say(&format!("{UPGRADE}secret"));
-    assert_eq!(client.head_response().status, 101);
-    let (stream, _) = streams.recv_timeout(SOON).unwrap();
-    let shown = format!("{stream:?}");
-    assert_eq!(shown, "Upgraded { id: ConnectionId(1), unread: 6, .. }");
-    let (_tcp, unread, lease) = stream.into_tcp().unwrap();
-    assert_eq!(unread, b"secret");
-    assert_eq!(format!("{lease:?}"), "Lease { id: ConnectionId(1), .. }");
-}
