@@ -2,9 +2,9 @@
 //! `stop_destroy`.
 
 use crate::support::client::{assert_is_last, Client};
-use crate::support::server::{assert_ends, bring};
+use crate::support::server::assert_ends;
 use crate::support::{GET, LONG, SHORT, SOON};
-use hardstop::{ConnectionState, Outcome, Response, Running, Server};
+use hardstop::{Outcome, Response, Running, Server};
 use std::io::{Read, Write};
 use std::sync::mpsc::{self};
 use std::thread;
@@ -70,15 +70,19 @@ fn wait_for_stop_ends_on_a_cut_too() {
     ];
     for cut in cuts {
         let (sender, told) = mpsc::sync_channel(9);
+        let (started, start) = mpsc::sync_channel(9);
         let running = Server::bind("127.0.0.1:0").unwrap().spawn(move |request| {
+            started.send(()).unwrap();
             let token = request.cancel_token();
             let is_told = token.wait_for_stop(LONG);
             sender.send((is_told, token.is_cancelled())).unwrap();
             "never sent"
         });
         let running = running.unwrap();
-        let (handle, addr) = (running.handle(), running.local_addr());
-        let mut client = bring(&handle, addr, GET, ConnectionState::Handling);
+        let mut client = Client::connect(running.local_addr());
+        client.say(GET);
+        // A connection is `Handling` before its handler is called. One that is cut then calls none.
+        start.recv_timeout(SOON).unwrap();
         cut(&running);
         assert_eq!(told.recv_timeout(SOON).unwrap(), (true, true));
         client.expect_end();

@@ -338,8 +338,10 @@ fn seen_by(
     handler: impl Fn(&mut Request<'_>) -> String + Send + Sync + 'static,
 ) -> String {
     let (sender, seen) = mpsc::sync_channel(9);
+    let (started, start) = mpsc::sync_channel(9);
     let server = Server::bind("127.0.0.1:0").unwrap();
     let running = server.spawn(move |request| {
+        started.send(()).unwrap();
         let answer = handler(request);
         let _ = sender.send(format!(
             "{answer}, {}",
@@ -348,13 +350,10 @@ fn seen_by(
         "never sent"
     });
     let running = running.unwrap();
-    let handle = running.handle();
-    let mut client = bring(
-        &handle,
-        running.local_addr(),
-        say,
-        ConnectionState::Handling,
-    );
+    let mut client = Client::connect(running.local_addr());
+    client.say(say);
+    // A connection is `Handling` before its handler is called. One that is cut then calls none.
+    start.recv_timeout(SOON).unwrap();
     cut(&running);
     client.expect_end();
     let seen = seen.recv_timeout(SOON).unwrap();
