@@ -400,3 +400,6 @@ fn to_u64(n: usize) -> u64 {
 fn to_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,3 +232,6 @@ impl Registry {
         state.has_ended()
     }
 }
+
+#[cfg(test)]
+mod tests;

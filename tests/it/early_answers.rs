@@ -275,3 +275,12 @@ fn drain_does_not_wait_for_the_rest_of_an_unread_body() {
     assert!(server.wait_timeout(SOON), "a connection is left");
     assert_eq!(events.take_reason(), CloseReason::Drained);
 }
+
+/// A handler that ends its connection does not wait for a body that it has no use for.
+#[test]
+fn a_response_with_close_does_not_wait_for_the_rest_of_a_small_body() {
+    let (running, _) = observed(Server::builder(), |_| Response::text("early").with_close());
+    let mut client = Client::connect(running.local_addr());
+    client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.response().text(), "early");
+}

@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
-/// Answers as [`site`] does, and more: `/stream` and `/long` have no known length, `/reader` has
-/// one.
+/// Answers as [`site`] does, and more: `/stream`, `/long` and `/pipe` have no known length, `/reader`
+/// has one.
 fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
     let path = String::from(request.path());
     Ok(match path.as_str() {
@@ -27,6 +27,7 @@ fn pages(request: &mut Request<'_>) -> Result<Response, Error> {
         }),
         "/long" => Response::stream(|body| body.write_all(&[b'x'; 300_000])),
         "/reader" => Response::reader(&b"1234567"[..], 7),
+        "/pipe" => Response::reader((&b"1234"[..]).chain(&b"567"[..]), None),
         "/none" => Response::new(204),
         _ => site(request)?,
     })
@@ -56,7 +57,7 @@ fn responded_and_closed_count_requests_and_bytes() {
     let chunks = "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n";
     // What the client sends, the facts of each response, and of the end: the reason and the number
     // of requests.
-    let table: [(String, &[&str], &str); 17] = [
+    let table: [(String, &[&str], &str); 18] = [
         (get("/"), &["200, 5"], "Completed, 1"),
         (
             format!("HEAD / HTTP/1.1\r\n{LAST}"),
@@ -76,6 +77,7 @@ fn responded_and_closed_count_requests_and_bytes() {
             "Completed, 1",
         ),
         (get("/reader"), &["200, 7"], "Completed, 1"),
+        (get("/pipe"), &["200, 7"], "Completed, 1"),
         (get("/none"), &["204, 0"], "Completed, 1"),
         (get("/panic"), &["500, 26"], "HandlerPanicked, 1"),
         (

@@ -6,8 +6,8 @@ use crate::support::client::Client;
 use crate::support::gate::Gate;
 use crate::support::recorder::Fact;
 use crate::support::server::{assert_ends, assert_port_is_free, bring, site, STATES};
-use crate::support::{OnDrop, LONG, SHORT, SOON};
-use hardstop::{Handle, Outcome, Response, Server};
+use crate::support::{OnDrop, GET, LONG, SHORT, SOON};
+use hardstop::{Event, Handle, Outcome, Response, Server};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
@@ -222,4 +222,31 @@ fn panics_in_the_drops_of_hooks_and_handler_stop_nothing() {
     assert_eq!(outcome, Outcome::Drained);
     assert_eq!(dropped.load(SeqCst), 3);
     assert_ends(&running);
+}
+
+/// The hook knows of a request before its handler is called.
+#[test]
+fn a_connection_that_is_closed_in_its_request_hook_gets_no_handler_call() {
+    let server_handle: Arc<Mutex<Option<Handle>>> = Arc::default();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (in_hook, in_handler) = (Arc::clone(&server_handle), Arc::clone(&calls));
+    let builder = Server::builder().on_event(move |event| {
+        if let Event::Request { id, .. } = event {
+            let handle = in_hook.lock().unwrap().clone().unwrap();
+            assert!(handle.close(*id));
+        }
+    });
+    let server = builder.bind("127.0.0.1:0").unwrap();
+    *server_handle.lock().unwrap() = Some(server.handle());
+    let running = server.spawn(move |_| {
+        in_handler.fetch_add(1, SeqCst);
+        "hello"
+    });
+    let running = running.unwrap();
+    let mut client = Client::connect(running.local_addr());
+    client.say(GET);
+    client.expect_end();
+    running.destroy();
+    assert_ends(&running);
+    assert_eq!(calls.load(SeqCst), 0);
 }

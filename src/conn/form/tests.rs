@@ -20,6 +20,7 @@ fn fields_are_found_by_their_names() {
     assert_eq!(form.get_all("a").collect::<Vec<_>>(), ["1", "2"]);
     assert_eq!(form.get_all("c").next(), None);
     assert_eq!((form.len(), form.is_empty()), (5, false));
+    assert!(Form::new(Vec::new()).is_empty());
     assert_eq!(form.iter().nth(3), Some(("A", "3")));
     assert_eq!(form.into_iter().count(), 5);
 }

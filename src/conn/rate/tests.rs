@@ -288,3 +288,13 @@ fn a_lingering_client_has_its_credit_and_more_while_it_sends() {
         assert_eq!(transfer(linger, None, &arrivals, 4096), want, "{why}");
     }
 }
+
+#[test]
+fn without_a_rate_a_byte_earns_all_and_a_wait_for_nothing_none() {
+    let second = Duration::from_secs(1);
+    let mut rate = MinRate::of_linger(second, 5 * second, None);
+    rate.record(0, second);
+    assert!(rate.is_exhausted());
+    rate.record(1, Duration::ZERO);
+    assert_eq!(rate.limit(None), Some(5 * second));
+}

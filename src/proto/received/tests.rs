@@ -18,7 +18,7 @@ fn parse(text: &str, asked: Asked) -> Result<(u16, String, bool, String), &'stat
 
 #[test]
 fn a_response_ends_where_its_head_says() {
-    let table: [(&str, &str, Asked, Want); 19] = [
+    let table: [(&str, &str, Asked, Want); 20] = [
         (
             "a length (RFC 9112 §6.3)",
             "200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP",
@@ -30,6 +30,12 @@ fn a_response_ends_where_its_head_says() {
             "200 OK\r\nContent-Length: 0\r\n\r\nHTTP",
             OtherMethod,
             (200, "", true, "HTTP"),
+        ),
+        (
+            "no HTTP any more, whatever its head says (RFC 9110 §15.2.2)",
+            "101 Switching Protocols\r\nContent-Length: 1\r\n\r\nhello",
+            OtherMethod,
+            (101, "hello", true, ""),
         ),
         (
             "a body that is cut",

@@ -308,3 +308,43 @@ fn leave_after_a_byte(addr: SocketAddr) {
     tcp.write_all(request("GET", "1.1").as_bytes()).unwrap();
     tcp.read_exact(&mut [0]).unwrap();
 }
+
+/// A reader that a signal interrupts before each of its pieces.
+struct Interrupted {
+    pieces: Vec<&'static [u8]>,
+    is_interrupted: bool,
+}
+
+impl Read for Interrupted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.is_interrupted = !self.is_interrupted;
+        if self.is_interrupted {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        match self.pieces.pop() {
+            Some(mut piece) => piece.read(buf),
+            None => Ok(0),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_is_interrupted_is_read_again() {
+    let running = serve(|request| {
+        let reader = Interrupted {
+            pieces: vec![b"world", b"hello "],
+            is_interrupted: false,
+        };
+        let length = if request.path() == "/known" {
+            Some(11)
+        } else {
+            None
+        };
+        Response::reader(reader, length)
+    });
+    for path in ["/known", "/unknown"] {
+        let mut client = Client::connect(running.local_addr());
+        client.say(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(client.response().text(), "hello world", "{path}");
+    }
+}

@@ -93,3 +93,93 @@ fn a_reader_is_asked_for_128_kib_at_a_time() {
         assert!(asked.iter().all(|room| *room == 128 * 1024), "{asked:?}");
     }
 }
+
+#[test]
+fn the_input_buffer_doubles_while_a_head_does_not_fit() {
+    let long = format!(
+        "GET / HTTP/1.1\r\nA: {}\r\nHost: x\r\n\r\n",
+        "a".repeat(10_000)
+    );
+    let (wire, _) = serve_wire(Wire {
+        input: vec![&*long.into_bytes().leak()],
+        takes_all: true,
+        ..Wire::default()
+    });
+    assert_eq!(wire.responded, 1);
+    assert_eq!(wire.room[..4], [1024, 3072, 4096, 8192]);
+}
+
+/// A body that is read past the buffer leaves the buffer as large as it was.
+#[test]
+fn a_body_that_goes_past_the_input_buffer_does_not_shrink_it() {
+    let head = format!(
+        "POST / HTTP/1.1\r\nA: {}\r\nHost: x\r\nContent-Length: 8192\r\n\r\n",
+        "a".repeat(2000)
+    );
+    let next: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let wire = Wire {
+        input: vec![&*head.into_bytes().leak(), &[b'x'; 8192], next],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_with(wire, &|request| {
+        let mut piece = vec![0; 8192];
+        while request.body().read(&mut piece).unwrap() > 0 {}
+        "read".into()
+    });
+    assert_eq!(wire.responded, 2);
+    assert_eq!(wire.room, [1024, 3072, 8192, 4096, 4096]);
+}
+
+#[test]
+fn a_large_chunk_is_read_alone() {
+    let head: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4001\r\n";
+    let chunk: &[u8] = vec![b'x'; 0x4001].leak();
+    let wire = Wire {
+        input: vec![head, chunk, b"\r\n0\r\n\r\n"],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_with(wire, &|request| {
+        let mut piece = vec![0; 50_000];
+        while request.body().read(&mut piece).unwrap() > 0 {}
+        "read".into()
+    });
+    assert_eq!(wire.room[..2], [1024, 0x4001]);
+}
+
+#[test]
+fn the_responses_to_pipelined_requests_leave_together() {
+    let wire = Wire {
+        input: vec![&*b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20).leak()],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_with(wire, &|_| "short".into());
+    assert_eq!(wire.responded, 20);
+    assert_eq!(wire.writes.len(), 1, "{:?}", wire.writes);
+}
+
+#[test]
+fn small_writes_of_a_body_leave_16_kib_at_a_time() {
+    let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let wire = Wire {
+        input: vec![request],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let handler = |_: &mut Request<'_>| {
+        Response::stream(|body| {
+            for _ in 0..5 {
+                body.write_all(&[b'x'; 4096])?;
+            }
+            Ok(())
+        })
+    };
+    let (wire, _) = serve_wire_with(wire, &handler);
+    let output = String::from_utf8(wire.output).unwrap();
+    let (_, body) = output.split_once("\r\n\r\n").unwrap();
+    let (first, second) = ("x".repeat(0x4000), "x".repeat(0x1000));
+    let expected = format!("4000\r\n{first}\r\n1000\r\n{second}\r\n0\r\n\r\n");
+    assert_eq!(body, expected);
+}

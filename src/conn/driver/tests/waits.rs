@@ -125,3 +125,37 @@ fn a_handler_does_not_find_the_next_request_in_its_buffer() {
     let output = String::from_utf8(wire.output).unwrap();
     assert!(output.ends_with("the next one"), "{output}");
 }
+
+/// A client may pause for a while before it sends the rest of its body.
+#[test]
+fn a_timeout_of_one_read_does_not_end_a_lingering_close() {
+    let request: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n";
+    let lingering = |failing| Wire {
+        input: vec![request, b"more", b"and more"],
+        takes_all: true,
+        failing,
+        error: Some(ErrorKind::WouldBlock),
+        ..Wire::default()
+    };
+    let handler = |_: &mut Request<'_>| Response::text("early");
+    let (whole, _) = serve_wire_with(lingering(0), &handler);
+    assert!(whole.is_shut);
+    assert_eq!(whole.reads_after_end, 3, "two pieces and the end");
+    let (paused, _) = serve_wire_with(lingering(whole.calls), &handler);
+    assert_eq!(paused.reads_after_end, 4, "one of them has timed out");
+}
+
+#[test]
+fn a_lingering_close_waits_only_for_what_is_left_of_its_time() {
+    let second = Duration::from_secs(1);
+    let request: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n";
+    let builder = Server::builder().body_timeout(second);
+    let wire = Wire {
+        input: vec![request],
+        takes_all: true,
+        ..Wire::default()
+    };
+    let (wire, _) = serve_wire_as(builder, wire, &|_| "early".into());
+    let last = wire.timeouts.last().unwrap().unwrap();
+    assert!(last < second, "some of it has passed: {last:?}");
+}
