@@ -40,6 +40,10 @@ fn a_response_and_its_parts_print_no_body() {
         format!("{response:?}"),
         "Response { status: StatusCode(200), content_type: \"text/plain; charset=utf-8\", headers: \"A: b\\r\\n\", .. }"
     );
+    assert_eq!(
+        format!("{:?}", response.body()),
+        "ResponseBody { len: Some(6), .. }"
+    );
     let early = Error::from(Response::text("secret").with_status(404));
     assert_eq!(
         format!("{early:?}"),

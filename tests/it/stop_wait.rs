@@ -250,13 +250,17 @@ fn an_owner_is_shared_between_threads() {
     );
     thread::scope(|scope| {
         let joiners = [(); 2].map(|()| scope.spawn(|| running.join()));
-        let waiter = scope.spawn(|| running.wait());
+        let waiter = scope.spawn(|| {
+            let has_ended = running.wait();
+            (has_ended, running.phase())
+        });
         assert_eq!(running.connection_count(), 1, "others wait meanwhile");
+        thread::sleep(SHORT); // a wait that ends by itself has ended by then
         assert_eq!(running.destroy(), 1);
         for joiner in joiners {
             assert!(joiner.join().unwrap());
         }
-        assert!(waiter.join().unwrap());
+        assert_eq!(waiter.join().unwrap(), (true, Phase::Destroyed));
     });
 }
 

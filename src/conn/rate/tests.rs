@@ -298,3 +298,13 @@ fn without_a_rate_a_byte_earns_all_and_a_wait_for_nothing_none() {
     rate.record(1, Duration::ZERO);
     assert_eq!(rate.limit(None), Some(5 * second));
 }
+
+#[test]
+fn the_credit_may_be_overdrawn_by_exactly_a_second() {
+    let second = Duration::from_secs(1);
+    let mut rate = MinRate::of_linger(Duration::ZERO, second, Some(10));
+    rate.record(0, second);
+    assert!(!rate.is_overdrawn());
+    rate.record(0, Duration::from_nanos(1));
+    assert!(rate.is_overdrawn());
+}

@@ -1,6 +1,6 @@
 use super::{
-    give_away, is_timeout, peer_state, set_whole_read_timeout, set_whole_write_timeout,
-    unless_ended, PeerState, LONGEST_TIMEOUT,
+    give_away, is_timeout, peer_state, prepare, set_whole_read_timeout, set_whole_write_timeout,
+    set_write_timeout, unless_ended, write, PeerState, LONGEST_TIMEOUT,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -153,4 +153,33 @@ fn a_connection_that_the_system_has_given_up_is_no_timeout() {
     }
     assert!(is_timeout(&ErrorKind::TimedOut.into()), "of a transport");
     assert!(is_timeout(&ErrorKind::WouldBlock.into()));
+}
+
+#[test]
+fn a_prepared_socket_sends_small_writes_at_once() {
+    let (tcp, _peer) = pair();
+    assert!(!tcp.nodelay().unwrap());
+    prepare(&tcp).unwrap();
+    assert!(tcp.nodelay().unwrap());
+}
+
+/// The system's wait is only a small part of the timeout.
+#[test]
+fn a_write_that_moves_nothing_lasts_for_its_timeout() {
+    let (tcp, _peer) = pair();
+    let timeout = Duration::from_millis(300);
+    set_write_timeout(&tcp, Some(timeout)).unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    loop {
+        let began = Instant::now();
+        match write(&tcp, &piece, began, Some(timeout), || false) {
+            Ok(_) => assert!(began.elapsed() < SOON),
+            Err(error) => {
+                assert!(is_timeout(&error), "{error}");
+                let lasted = began.elapsed();
+                assert!(lasted >= timeout && lasted < SOON, "{lasted:?}");
+                return;
+            }
+        }
+    }
 }

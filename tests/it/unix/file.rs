@@ -42,6 +42,7 @@ fn a_socket_in_use_is_left_alone() {
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         let path = place.socket().display().to_string();
         assert!(error.to_string().contains(&path), "{error}");
+        assert!(error.to_string().contains("it has a listener"), "{error}");
     }
     answered(&place.socket());
     running.destroy();
@@ -238,6 +239,7 @@ fn a_unix_bind_error_names_the_path() {
             assert_eq!(error.kind(), *kind, "{what}: {error}");
             let text = error.to_string();
             assert!(text.contains(&path.display().to_string()), "{what}: {text}");
+            assert!(!text.contains("it has a listener"), "{what}: {text}");
         }
         for path in ["", "/", "..", "\0abstract"] {
             assert!(way().bind_unix(path).is_err(), "{path:?}");

@@ -19,6 +19,47 @@ fn a_connection_lingers_only_after_a_body_of_more_than_4_kib() {
     }
 }
 
+/// Only a client that has asked for the end, and said all that it will say, sends nothing more.
+#[test]
+fn a_connection_lingers_unless_the_request_was_the_clients_last_word() {
+    let table: [(&[u8], bool, &str); 5] = [
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            false,
+            "it was",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            true,
+            "the handler wants the end",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            true,
+            "some clients send an empty line after a POST",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\n",
+            true,
+            "a body is to come",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nmore",
+            true,
+            "it has sent more",
+        ),
+    ];
+    for (request, lingers, reason) in table {
+        let wire = Wire {
+            input: vec![request],
+            takes_all: true,
+            ..Wire::default()
+        };
+        let (wire, _) = serve_wire_with(wire, &|_| Response::text("last").with_close());
+        assert_eq!(wire.is_shut, lingers, "{reason}");
+    }
+}
+
 #[test]
 fn a_lingering_connection_reads_16_mib_at_most() {
     const MIB: usize = 1024 * 1024;
@@ -132,20 +173,23 @@ fn a_body_that_goes_past_the_input_buffer_does_not_shrink_it() {
 }
 
 #[test]
-fn a_large_chunk_is_read_alone() {
-    let head: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4001\r\n";
-    let chunk: &[u8] = vec![b'x'; 0x4001].leak();
-    let wire = Wire {
-        input: vec![head, chunk, b"\r\n0\r\n\r\n"],
-        takes_all: true,
-        ..Wire::default()
-    };
-    let (wire, _) = serve_wire_with(wire, &|request| {
-        let mut piece = vec![0; 50_000];
-        while request.body().read(&mut piece).unwrap() > 0 {}
-        "read".into()
-    });
-    assert_eq!(wire.room[..2], [1024, 0x4001]);
+fn only_what_follows_a_small_chunk_is_read_with_it() {
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (length, room) in [(0x4000, 0x8000), (0x4001, 0x4001)] {
+        let begun = format!("{head}{length:x}\r\n").into_bytes();
+        let chunk = vec![b'x'; length];
+        let wire = Wire {
+            input: vec![&*begun.leak(), chunk.leak(), b"\r\n0\r\n\r\n"],
+            takes_all: true,
+            ..Wire::default()
+        };
+        let (wire, _) = serve_wire_with(wire, &|request| {
+            let mut piece = vec![0; 50_000];
+            while request.body().read(&mut piece).unwrap() > 0 {}
+            "read".into()
+        });
+        assert_eq!(wire.room[..2], [1024, room]);
+    }
 }
 
 #[test]
