@@ -28,10 +28,10 @@ static int inherit, unnamed, refuse, early, gone, discard, asleep;
 
 /* Which directions of the sockets that were accepted have been shut down. The test's clients, in the same process, are
  * left alone. Sockets are told by their inode, as a clone has another descriptor. Nobody sees here when the last
- * descriptor is closed, so the oldest entries are overwritten. */
+ * descriptor is closed, so old entries are overwritten. */
+#define ENTRIES 65536
 struct ended { ino_t inode; int reading, writing; };
-static struct ended ended[4096];
-static unsigned next;
+static struct ended ended[ENTRIES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 #define REAL(name) static __typeof__(name) *real; if (!real) real = dlsym(RTLD_NEXT, #name)
@@ -55,9 +55,8 @@ static ino_t inode_of(int fd) {
 
 /* Called with the lock. */
 static struct ended *find(ino_t inode) {
-    for (unsigned i = 0; i < 4096; i++)
-        if (ended[i].inode == inode) return &ended[i];
-    return 0;
+    struct ended *entry = &ended[inode % ENTRIES];
+    return entry->inode == inode ? entry : 0;
 }
 
 static struct ended state_of(int fd) {
@@ -74,9 +73,7 @@ static struct ended state_of(int fd) {
 static void add(int fd) {
     ino_t inode = inode_of(fd);
     pthread_mutex_lock(&lock);
-    struct ended *entry = find(inode);
-    if (!entry) entry = &ended[next++ % 4096];
-    *entry = (struct ended){.inode = inode};
+    ended[inode % ENTRIES] = (struct ended){.inode = inode};
     pthread_mutex_unlock(&lock);
 }
 

@@ -4,7 +4,12 @@ use std::io::{self, ErrorKind};
 #[test]
 fn errors_of_one_client_are_told_from_those_that_last() {
     let invalid = ErrorKind::InvalidInput;
-    let has_eproto = cfg!(any(target_os = "linux", target_os = "android"));
+    let has_eproto = cfg!(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "illumos",
+        target_os = "solaris"
+    ));
     let cases = [
         (
             ErrorKind::ConnectionAborted.into(),

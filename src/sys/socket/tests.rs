@@ -122,6 +122,17 @@ fn no_timeout_is_longer_than_every_system_takes() {
     assert_eq!(tcp.write_timeout().unwrap(), Some(LONGEST_TIMEOUT));
 }
 
+/// Some systems refuse it, and what the peer has sent must be read all the same.
+#[test]
+fn a_socket_takes_a_timeout_after_both_directions_have_ended() {
+    let (tcp, peer) = pair();
+    peer.shutdown(Shutdown::Write).unwrap();
+    until(&tcp, PeerState::Ended);
+    tcp.shutdown(Shutdown::Write).unwrap();
+    set_whole_read_timeout(&tcp, Some(SOON)).unwrap();
+    set_whole_write_timeout(&tcp, Some(SOON)).unwrap();
+}
+
 /// Apple's systems, illumos and Solaris refuse a timeout after the end. std refuses one of zero.
 #[test]
 fn a_timeout_that_is_refused_after_the_end_is_not_missed() {
