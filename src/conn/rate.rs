@@ -6,8 +6,9 @@
 //!
 //! 1. Only a wait ends a transfer: one that outlasts the credit, and in which nothing moves. What
 //!    has come is read before that. So the same bytes at the same times have the same end, however
-//!    they are cut into pieces. (Waits that are too short for the system's clocks may overdraw the
-//!    credit by a second. Otherwise, a byte in each of them would go on for ever.)
+//!    they are cut into pieces. (Waits that are too short for the system's clocks, and writes that
+//!    outlast their limit, may overdraw the credit by a second. Otherwise, a byte in each of them
+//!    would go on for ever.)
 //! 2. No clock is read here. What becomes of a transfer depends on the waits and the numbers of
 //!    bytes that are recorded, and on nothing else.
 
@@ -26,7 +27,7 @@ const OVERDRAFT: Duration = Duration::from_secs(1);
 pub(super) struct MinRate(Option<Account>);
 
 struct Account {
-    /// In bytes a second. `None`: any byte earns all the credit that there may be.
+    /// In bytes a second. `None`: after any byte, there is all the credit that there may be.
     rate: Option<u32>,
     /// For how long the transfer may still be blocked.
     credit: Credit,
@@ -123,9 +124,7 @@ impl MinRate {
     /// Records that so many bytes have moved after a wait for so long.
     pub(super) fn record(&mut self, bytes: usize, waited: Duration) {
         if let Some(account) = &mut self.0 {
-            let spent = credit_of(waited, account.rate);
-            let credit = account.credit - spent + account.earned_by(bytes);
-            account.credit = account.most.min(credit);
+            account.record(bytes, waited);
         }
     }
 }
@@ -136,12 +135,15 @@ impl Account {
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 
-    fn earned_by(&self, bytes: usize) -> Credit {
+    fn record(&mut self, bytes: usize, waited: Duration) {
         if self.rate.is_none() && bytes > 0 {
-            return self.most;
+            self.credit = self.most; // even if the wait has outlasted the credit
+            return;
         }
+        let spent = credit_of(waited, self.rate);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        Credit::from(bytes) * CREDIT_OF_A_BYTE
+        let earned = Credit::from(bytes) * CREDIT_OF_A_BYTE;
+        self.credit = self.most.min(self.credit - spent + earned);
     }
 }
 

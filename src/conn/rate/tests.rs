@@ -210,6 +210,16 @@ fn a_drip_faster_than_the_clock_of_the_system_ends() {
     assert_eq!(waited.as_secs(), 61);
 }
 
+/// A write may last twice as long as the write timeout, through a transport of the user's.
+#[test]
+fn without_a_rate_a_byte_makes_up_for_a_wait_of_any_length() {
+    let mut rate = MinRate::of_response(Some(TIMEOUT), None);
+    for _ in 0..3 {
+        rate.record(1, TIMEOUT * 2);
+        assert_eq!(rate.limit(None), Some(TIMEOUT));
+    }
+}
+
 /// Regression: a wait of a moment ended the transfer if there was less credit left than that,
 /// although all of the rest came in it.
 #[test]
