@@ -349,8 +349,11 @@ impl Stream {
             IoEnd::WriteTimedOut,
         );
         self.written_at = Instant::now();
-        let lasted = self.written_at - began;
-        record_wait(&mut self.write_rate, lasted, limit, sent);
+        // It may have outlasted the limit: by a tick, or, through a transport of the user's, by up to
+        // the write timeout. All of that counts. Otherwise, a client that takes a little in each
+        // write would never be cut.
+        let waited = self.written_at - began;
+        self.write_rate.record(sent.unwrap_or(0), waited);
         let n = sent?;
         if n == 0 {
             return Err(IoEnd::Lost);
@@ -371,20 +374,10 @@ fn receive(
     }
     let began = Instant::now();
     let received = retry_interrupted(|| transport.receive(buf), limit, IoEnd::ReadTimedOut);
-    record_wait(rate, began.elapsed(), limit, received);
-    received
-}
-
-/// Records a read or a write that could wait for at most `limit`.
-fn record_wait(
-    rate: &mut MinRate,
-    lasted: Duration,
-    limit: Option<Duration>,
-    moved: Result<usize, IoEnd>,
-) {
     // On a busy machine, this thread runs only some time after the wait has ended.
-    let waited = lasted.min(limit.unwrap_or(Duration::MAX));
-    rate.record(moved.unwrap_or(0), waited);
+    let waited = began.elapsed().min(limit.unwrap_or(Duration::MAX));
+    rate.record(received.unwrap_or(0), waited);
+    received
 }
 
 /// Reads or writes once, and again if a signal interrupts it. Returns `timed_out` after a timeout.

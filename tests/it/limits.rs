@@ -248,6 +248,38 @@ fn a_slowly_read_response_ends_the_connection() {
     });
 }
 
+/// Regression: a wait for room in the system's buffer counted for no longer than what was left of
+/// the credit. So a client that took a little in each of them was never cut.
+#[test]
+fn a_response_read_slowly_but_all_the_time_ends_the_connection() {
+    type Wrap = fn(Builder) -> Builder;
+    let table: [(Wrap, &str); 2] = [
+        (|builder| builder, "plain"),
+        (|builder| builder.transport(|tcp, _| Ok(tcp)), "wrapped"),
+    ];
+    for (wrap, why) in table {
+        // The client reads five megabytes a second at most. Each wait of the server lasts 33 ms.
+        let builder = Server::builder().write_timeout(SHORT * 5);
+        let builder = wrap(builder.min_rate(100_000_000));
+        let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
+        let (server, events) = observed(builder, endless);
+        let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
+        tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let has_ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _end = OnDrop(|| has_ended.store(true, SeqCst));
+            scope.spawn(|| {
+                let mut piece = [0; 50_000];
+                while !has_ended.load(SeqCst) && tcp.read(&mut piece).map_or(false, |n| n > 0) {
+                    thread::sleep(SHORT / 20); // a slow reader, not a wait
+                }
+            });
+            assert_eq!(events.take_reason(), CloseReason::WriteTimeout, "{why}");
+            drop(server);
+        });
+    }
+}
+
 #[test]
 fn a_head_over_its_byte_limit_is_refused() {
     let (server, _events) = observed(Server::builder().max_head_bytes(100), count);

@@ -80,6 +80,23 @@ fn each_response_has_all_of_the_write_timeout() {
     assert_eq!(wire.limits, [Some(TIMEOUT); 3]);
 }
 
+/// Regression: a write that outlasted its limit counted for no longer than that. One to a socket
+/// lasts for a tick at least, and one to a transport of the user's for up to the write timeout.
+#[test]
+fn a_write_that_outlasts_its_limit_counts_whole() {
+    // Each write takes 700 bytes in 20 ms. At the least rate, they would take 0.7 ms.
+    let builder = Server::builder().write_timeout(Duration::from_millis(10));
+    let wire = Wire {
+        input: vec![b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"],
+        write_time: Duration::from_millis(20),
+        ..Wire::default()
+    };
+    let (_, reason) = serve_wire_as(builder.min_rate(1_000_000), wire, &|_| {
+        Response::bytes("a/b", vec![0; 100_000])
+    });
+    assert_eq!(reason, CloseReason::WriteTimeout);
+}
+
 /// A chunked request whose chunks are read ahead, in pieces. The first one ends in a chunk.
 const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n";
 
