@@ -80,8 +80,13 @@ impl<'a> Connection<'a> {
         state: ConnectionState,
     ) -> Result<Instant, CloseReason> {
         self.entry().begin_end_of_response();
-        let flushed_at = self.stream.flush_timed()?;
-        let since = since.unwrap_or(flushed_at);
+        let since = match since {
+            Some(since) => {
+                self.stream.flush()?;
+                since
+            }
+            None => self.stream.flush_timed()?,
+        };
         self.entry().enter_at(since, state)?;
         self.registration.registry.offer_place(self.entry());
         Ok(since)

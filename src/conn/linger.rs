@@ -35,7 +35,7 @@ impl Connection<'_> {
         let bounded = self.stream.bound_read(&rate, Some(LINGER_TIME));
         self.stream.transport.shut_down(Shutdown::Write);
         if bounded.is_err() {
-            return Ok(());
+            return Ok(()); // a read might last for ever
         }
         let mut discarded: usize = 0;
         while discarded < LINGER_BYTES {

@@ -114,6 +114,7 @@ impl MinRate {
     /// Returns whether short waits have spent more than there may be, so that no other one follows.
     pub(super) fn is_overdrawn(&self) -> bool {
         match &self.0 {
+            // Without this, each write would cost a multiplication of 128 bits.
             Some(account) if account.credit < 0 => {
                 account.credit < -credit_of(OVERDRAFT, account.rate)
             }

@@ -221,8 +221,9 @@ impl Response {
     /// handler must have read its body. Otherwise the client gets a 400 instead, or a 503 while the
     /// server drains. With another status code it gets a 500.
     ///
-    /// The closure is dropped without a call if the response is not sent as it is, or if the system
-    /// does not remove HTTP's timeouts from the socket: the connection then ends with
+    /// The closure is dropped without a call if the response is not sent as it is, or if the
+    /// connection is cut meanwhile. If the system does not remove HTTP's timeouts from the socket,
+    /// it is dropped as well, and the connection ends with
     /// [`SetupFailed`](super::super::CloseReason::SetupFailed).
     ///
     /// ```

@@ -144,7 +144,7 @@ impl Stream {
     ) -> Result<usize, IoEnd> {
         let limit = self.bound_read(rate, timeout)?;
         let is_full = self.end == self.input.len();
-        // What is moved is little, as its reader could not go on with it, and mostly nothing.
+        // Little is moved, because its reader could not go on with it. Most often, nothing is.
         if self.start < self.end {
             self.input.copy_within(self.start..self.end, 0);
         }
@@ -159,7 +159,7 @@ impl Stream {
         Ok(n)
     }
 
-    /// Makes the input buffer larger, of which nothing is free, if it is not large enough.
+    /// Grows the input buffer, which is full, unless it is large enough.
     fn grow_input(&mut self) {
         let least = if self.input.is_empty() {
             FIRST_INPUT_BYTES
@@ -305,7 +305,8 @@ impl Stream {
         written
     }
 
-    /// Writes all output, and returns when it had left: now, if there was none.
+    /// Writes all output. Returns the time at which the last of it left, or the present time if
+    /// there was none.
     pub(super) fn flush_timed(&mut self) -> Result<Instant, IoEnd> {
         if self.output.is_empty() {
             return self.written.map(|()| Instant::now());

@@ -3,7 +3,8 @@
 //! A short yield lets the client's thread run, whose next request is often there afterwards. That
 //! saves a sleep and a wake-up. A long yield means that another program has used the processor
 //! meanwhile. One now and then is worth it. If they are frequent, that program would get the
-//! processor after each request, so there is no yield for a while.
+//! processor after each request, so there is no yield for a while. With a single connection, there
+//! is none at all.
 
 use std::time::{Duration, Instant};
 

@@ -244,9 +244,9 @@ impl Registry {
         self.phase() != Phase::Accepting
     }
 
-    /// Returns whether at most one connection is open.
-    pub(crate) fn has_single_connection(&self) -> bool {
-        self.open_count.load(SeqCst) <= 1
+    /// Returns whether more than one connection is open.
+    pub(crate) fn has_several_connections(&self) -> bool {
+        self.open_count.load(SeqCst) > 1
     }
 
     /// Wakes the clients that wait for a place. Called under the lock.

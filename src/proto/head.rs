@@ -152,8 +152,7 @@ impl Head {
 
 /// Splits the text at its first space, which belongs to neither part.
 fn split_word(text: &str) -> (&str, &str) {
-    let end = text.bytes().position(|byte| byte == b' ');
-    let (word, rest) = text.split_at(end.unwrap_or(text.len()));
+    let (word, rest) = split_before(text, b" ");
     (word, rest.strip_prefix(' ').unwrap_or_default())
 }
 

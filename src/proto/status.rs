@@ -76,7 +76,7 @@ macro_rules! status_codes {
                 pub const $name: StatusCode = StatusCode($code);
             )+
 
-            /// Returns the status line without its end: `HTTP/1.1 404 Not Found`. `None` for a
+            /// Returns the status line without its CRLF: `HTTP/1.1 404 Not Found`. `None` for a
             /// number that is not registered.
             pub(super) fn status_line(self) -> Option<&'static str> {
                 match self.0 {

@@ -109,19 +109,15 @@ pub(crate) fn set_whole_write_timeout(
 /// illumos and Solaris do it once writing has ended (`so_setsockopt` in illumos's
 /// sockcommon_sops.c). A read may still block, for as long as the timeout that was set before.
 ///
-/// Nothing else is wrong with the timeout: it comes from std, which refuses one of zero by itself.
+/// POSIX allows it of any system (setsockopt: "the socket has been shut down"). Nothing else is wrong
+/// with the timeout: it comes from std, which refuses one of zero by itself.
 fn unless_ended(set: io::Result<()>) -> io::Result<()> {
     let error = match set {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
-    let is_refused_at_end = cfg!(any(
-        target_vendor = "apple",
-        target_os = "illumos",
-        target_os = "solaris"
-    ));
     let is_of_system = error.raw_os_error().is_some();
-    if is_refused_at_end && is_of_system && error.kind() == ErrorKind::InvalidInput {
+    if is_of_system && error.kind() == ErrorKind::InvalidInput {
         return Ok(());
     }
     Err(error)
