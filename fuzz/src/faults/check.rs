@@ -299,12 +299,16 @@ impl Run<'_> {
         }
         assert!(after_cut <= 2, "{self:?}");
         assert!(responded.len() <= self.calls.len() + 1, "{self:?}");
-        for ((status, bytes), answer) in responded.iter().zip(&self.answers) {
+        for (n, ((status, bytes), answer)) in responded.iter().zip(&self.answers).enumerate() {
             if answer.look == Look::NoHead {
                 continue;
             }
             assert_eq!(*status, answer.status, "{self:?}");
-            if answer.look == Look::Complete {
+            // A refused request may have been a HEAD. So the response to one looks complete if it was lost just behind
+            // its head.
+            let is_unclear =
+                n >= self.calls.len() && answer.body.is_empty() && self.may_lose_output();
+            if answer.look == Look::Complete && !is_unclear {
                 assert_eq!(*bytes, answer.body.len() as u64, "{self:?}");
             }
         }
