@@ -10,7 +10,6 @@ use super::listener_users::ListenerUse;
 use super::registry::{Acceptor, Job, Registration, Registry, Reported, Stage, State};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -107,7 +106,7 @@ impl Registry {
         let endings = self.endings.part_of(id);
         let entry = Arc::new(Entry::new(id, peer, is_refused, endings));
         state.streams.insert(entry.id.0, clone);
-        self.open_count.store(state.streams.len(), SeqCst);
+        self.count_open(state);
         state.places.add(&entry);
         state.entries.push(Arc::clone(&entry));
         let registration = Registration {

@@ -59,7 +59,7 @@ pub(crate) struct Registry {
     /// The number of `seekers`, for those who must not take the lock. Written under it.
     pub(super) place_seekers: AtomicUsize,
     /// The number of open connections, for those who must not take the lock. Written under it.
-    pub(super) open_count: AtomicUsize,
+    open_count: AtomicUsize,
     /// How many of those who have a place are at the end of a response.
     pub(super) endings: EndingCount,
     /// Whether the last search for a connection to evict still holds, as far as states go. Set
@@ -244,6 +244,11 @@ impl Registry {
         self.phase() != Phase::Accepting
     }
 
+    /// Records how many connections are open. Called under the lock, after a change of the map.
+    pub(super) fn count_open(&self, state: &State) {
+        self.open_count.store(state.streams.len(), SeqCst);
+    }
+
     /// Returns whether more than one connection is open.
     pub(crate) fn has_several_connections(&self) -> bool {
         self.open_count.load(SeqCst) > 1
@@ -395,8 +400,7 @@ impl Drop for Registration {
         let id = self.entry.id;
         let mut state = self.registry.lock();
         let stream = state.streams.remove(&id.0);
-        let open_count = &self.registry.open_count;
-        open_count.store(state.streams.len(), SeqCst);
+        self.registry.count_open(&state);
         if let Some(stream) = &stream {
             // Closing is not enough if somebody else holds a clone.
             shut_down(stream, Shutdown::Both);
