@@ -51,6 +51,15 @@ struct Wire {
 }
 
 impl Wire {
+    /// Makes a client that says this, and takes each write whole.
+    fn taking_all(input: Vec<&'static [u8]>) -> Wire {
+        Wire {
+            input,
+            takes_all: true,
+            ..Wire::default()
+        }
+    }
+
     /// Counts a call, and fails it if it is the one. Only reads and writes can be interrupted.
     fn call(&mut self, transfers: bool) -> io::Result<()> {
         self.calls += 1;
@@ -156,6 +165,13 @@ fn answer(request: &mut Request<'_>) -> Result<Response, Error> {
         body.write_all(text.as_bytes())?;
         body.flush()
     }))
+}
+
+/// Answers once the body has been read, with a buffer of this size.
+fn read_whole(request: &mut Request<'_>, size: usize) -> Response {
+    let mut piece = vec![0; size];
+    while request.body().read(&mut piece).unwrap() > 0 {}
+    "read".into()
 }
 
 /// Has what the client says answered; gives why the connection ended, which was told once.
@@ -335,11 +351,7 @@ fn a_large_response_leaves_with_its_head_in_one_write() {
     let request =
         format!("GET /{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes();
     let input = vec![&*request.leak()];
-    let (wire, reason) = serve_wire(Wire {
-        input,
-        takes_all: true,
-        ..Wire::default()
-    });
+    let (wire, reason) = serve_wire(Wire::taking_all(input));
     assert_eq!(reason, CloseReason::Completed);
     let large: Vec<usize> = wire
         .writes
@@ -378,11 +390,11 @@ fn the_input_buffer_starts_with_1_kib_and_grows_once_a_read_has_filled_it() {
         "GET / HTTP/1.1\r\nA: {}\r\nHost: x\r\n\r\n",
         "a".repeat(2000)
     );
-    let (wire, reason) = serve_wire(Wire {
-        input: vec![short, &*long.into_bytes().leak(), short],
-        takes_all: true,
-        ..Wire::default()
-    });
+    let (wire, reason) = serve_wire(Wire::taking_all(vec![
+        short,
+        &*long.into_bytes().leak(),
+        short,
+    ]));
     assert_eq!(reason, CloseReason::PeerClosed);
     assert_eq!(wire.responded, 3);
     assert_eq!(wire.room, [1024, 1024, 3072, 4096, 4096]);
@@ -390,11 +402,9 @@ fn the_input_buffer_starts_with_1_kib_and_grows_once_a_read_has_filled_it() {
 
 #[test]
 fn pipelined_requests_get_a_larger_input_buffer() {
-    let (wire, _) = serve_wire(Wire {
-        input: vec![&*b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).leak()],
-        takes_all: true,
-        ..Wire::default()
-    });
+    let (wire, _) = serve_wire(Wire::taking_all(vec![
+        &*b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).leak(),
+    ]));
     assert_eq!(wire.responded, 100);
     assert_eq!(wire.room[0], 1024);
     assert!(wire.room[1] > 4000, "{:?}", wire.room);
@@ -405,11 +415,7 @@ fn small_chunks_are_read_ahead_by_16_kib() {
     let head: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n";
     let next = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     let chunks = "a\r\n1\r\n".repeat(2000) + "a\r\n0\r\n\r\n" + next;
-    let wire = Wire {
-        input: vec![head, &*chunks.into_bytes().leak()],
-        takes_all: true,
-        ..Wire::default()
-    };
+    let wire = Wire::taking_all(vec![head, &*chunks.into_bytes().leak()]);
     let (wire, _) = serve_wire_with(wire, &|request| {
         let mut piece = vec![0; 20_000];
         let mut bytes = 0;

@@ -18,9 +18,7 @@ fn a_search_that_found_nothing_is_repeated_only_after_a_change_of_state() {
     let registry = server.handle().registry;
     let _clients = [(); 2].map(|()| TcpStream::connect(registry.local_addr).unwrap());
     let mut state = registry.lock();
-    while state.entries.len() < 2 {
-        registry.accept_one(&mut state);
-    }
+    registry.accept_until(&mut state, 2);
     let entries = state.entries.clone();
     for entry in &entries {
         entry.enter(ConnectionState::Handling).unwrap();
@@ -135,9 +133,7 @@ fn wait_for_the_end_of_another() -> Duration {
     let registry = server.handle().registry;
     let _clients = [(); 2].map(|()| TcpStream::connect(registry.local_addr).unwrap());
     let mut state = registry.lock();
-    while state.entries.len() < 2 {
-        registry.accept_one(&mut state);
-    }
+    registry.accept_until(&mut state, 2);
     let first = state.pool.queue.pop_front().unwrap();
     let second = state.pool.queue.pop_front().unwrap();
     drop(state);

@@ -19,10 +19,7 @@ fn server() -> (Server, Arc<Registry>) {
 /// Connects a client, and queues its connection.
 fn queue_client(registry: &Arc<Registry>) -> TcpStream {
     let client = TcpStream::connect(registry.local_addr).unwrap();
-    let mut state = registry.lock();
-    while state.pool.queue.is_empty() {
-        registry.accept_one(&mut state);
-    }
+    registry.accept_until(&mut registry.lock(), 1);
     client
 }
 

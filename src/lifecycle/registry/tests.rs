@@ -1,5 +1,20 @@
 use super::super::super::server::Server;
+use super::{Registry, State};
 use std::net::TcpStream;
+use std::sync::Arc;
+
+impl Registry {
+    /// Accepts until there are so many connections. Their clients have connected.
+    pub(in super::super) fn accept_until(
+        self: &Arc<Registry>,
+        state: &mut State,
+        connections: usize,
+    ) {
+        while state.entries.len() < connections {
+            self.accept_one(state);
+        }
+    }
+}
 
 #[test]
 fn there_are_several_connections_from_the_second_one_on_until_it_has_gone() {
@@ -10,9 +25,7 @@ fn there_are_several_connections_from_the_second_one_on_until_it_has_gone() {
     for (clients, are_several) in [(1, false), (2, true), (3, true)] {
         let _client = TcpStream::connect(registry.local_addr).unwrap();
         let mut state = registry.lock();
-        while state.entries.len() < clients {
-            registry.accept_one(&mut state);
-        }
+        registry.accept_until(&mut state, clients);
         drop(state);
         assert_eq!(registry.has_several_connections(), are_several, "{clients}");
     }

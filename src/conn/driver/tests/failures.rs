@@ -146,11 +146,7 @@ fn the_part_of_a_head_that_follows_a_long_one_is_kept_in_the_wait() {
     let second: &[u8] = format!("\r\n{GET}").into_bytes().leak();
     let whole: &[u8] = [first, second].concat().leak();
     for input in [vec![whole], vec![first, second]] {
-        let wire = Wire {
-            input,
-            takes_all: true,
-            ..Wire::default()
-        };
+        let wire = Wire::taking_all(input);
         let (_, reason) = serve_wire_with(wire, &|_| "short".into());
         assert_eq!(reason, CloseReason::Refused(400.into()));
     }
@@ -161,11 +157,7 @@ fn the_part_of_a_head_that_follows_a_long_one_is_kept_in_the_wait() {
 fn nothing_is_read_ahead_of_a_large_chunk() {
     let head: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n";
     let body: &[u8] = ("x".repeat(20_000) + "\r\n0\r\n\r\n").into_bytes().leak();
-    let wire = Wire {
-        input: vec![head, body],
-        takes_all: true,
-        ..Wire::default()
-    };
+    let wire = Wire::taking_all(vec![head, body]);
     let handler = |request: &mut Request<'_>| read_with(vec![0; 100_000], request);
     let (wire, _) = serve_wire_with(wire, &handler);
     assert!(wire.output.ends_with(b"\r\n\r\n20000 bytes"));

@@ -7,11 +7,7 @@ use super::*;
 fn a_connection_lingers_only_after_a_body_of_more_than_4_kib() {
     let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     for (length, lingers) in [(4096, false), (4097, true)] {
-        let wire = Wire {
-            input: vec![request],
-            takes_all: true,
-            ..Wire::default()
-        };
+        let wire = Wire::taking_all(vec![request]);
         let handler = |_: &mut Request<'_>| Response::bytes("text/plain", vec![b'x'; length]);
         let (wire, reason) = serve_wire_with(wire, &handler);
         assert_eq!(reason, CloseReason::Completed);
@@ -50,11 +46,7 @@ fn a_connection_lingers_unless_the_request_was_the_clients_last_word() {
         ),
     ];
     for (request, lingers, reason) in table {
-        let wire = Wire {
-            input: vec![request],
-            takes_all: true,
-            ..Wire::default()
-        };
+        let wire = Wire::taking_all(vec![request]);
         let (wire, _) = serve_wire_with(wire, &|_| Response::text("last").with_close());
         assert_eq!(wire.is_shut, lingers, "{reason}");
     }
@@ -67,11 +59,7 @@ fn a_lingering_connection_reads_16_mib_at_most() {
     let more: &[u8] = vec![b'x'; MIB].leak();
     let mut input = vec![request];
     input.resize(1 + 20, more);
-    let (wire, reason) = serve_wire(Wire {
-        input,
-        takes_all: true,
-        ..Wire::default()
-    });
+    let (wire, reason) = serve_wire(Wire::taking_all(input));
     assert_eq!(reason, CloseReason::Completed);
     let left: usize = wire.input.iter().map(|piece| piece.len()).sum();
     let read = 20 * MIB - left;
@@ -85,11 +73,7 @@ fn a_lingering_connection_reads_16_mib_at_most() {
 #[test]
 fn a_large_body_is_written_in_pieces_of_512_kib() {
     let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    let wire = Wire {
-        input: vec![request],
-        takes_all: true,
-        ..Wire::default()
-    };
+    let wire = Wire::taking_all(vec![request]);
     let handler = |_: &mut Request<'_>| Response::bytes("text/plain", vec![b'x'; 2 << 20]);
     let (wire, _) = serve_wire_with(wire, &handler);
     assert_eq!(wire.writes.iter().max(), Some(&(512 * 1024)));
@@ -115,11 +99,7 @@ fn a_reader_is_asked_for_128_kib_at_a_time() {
     let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     for is_known in [true, false] {
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let wire = Wire {
-            input: vec![request],
-            takes_all: true,
-            ..Wire::default()
-        };
+        let wire = Wire::taking_all(vec![request]);
         let handler = |_: &mut Request<'_>| {
             let reader = NotedReader(Arc::clone(&asked), LENGTH);
             if is_known {
@@ -141,11 +121,7 @@ fn the_input_buffer_doubles_while_a_head_does_not_fit() {
         "GET / HTTP/1.1\r\nA: {}\r\nHost: x\r\n\r\n",
         "a".repeat(10_000)
     );
-    let (wire, _) = serve_wire(Wire {
-        input: vec![&*long.into_bytes().leak()],
-        takes_all: true,
-        ..Wire::default()
-    });
+    let (wire, _) = serve_wire(Wire::taking_all(vec![&*long.into_bytes().leak()]));
     assert_eq!(wire.responded, 1);
     assert_eq!(wire.room[..4], [1024, 3072, 4096, 8192]);
 }
@@ -158,16 +134,8 @@ fn a_body_that_goes_past_the_input_buffer_does_not_shrink_it() {
         "a".repeat(2000)
     );
     let next: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    let wire = Wire {
-        input: vec![&*head.into_bytes().leak(), &[b'x'; 8192], next],
-        takes_all: true,
-        ..Wire::default()
-    };
-    let (wire, _) = serve_wire_with(wire, &|request| {
-        let mut piece = vec![0; 8192];
-        while request.body().read(&mut piece).unwrap() > 0 {}
-        "read".into()
-    });
+    let wire = Wire::taking_all(vec![&*head.into_bytes().leak(), &[b'x'; 8192], next]);
+    let (wire, _) = serve_wire_with(wire, &|request| read_whole(request, 8192));
     assert_eq!(wire.responded, 2);
     assert_eq!(wire.room, [1024, 3072, 8192, 4096, 4096]);
 }
@@ -178,27 +146,17 @@ fn only_what_follows_a_small_chunk_is_read_with_it() {
     for (length, room) in [(0x4000, 0x8000), (0x4001, 0x4001)] {
         let begun = format!("{head}{length:x}\r\n").into_bytes();
         let chunk = vec![b'x'; length];
-        let wire = Wire {
-            input: vec![&*begun.leak(), chunk.leak(), b"\r\n0\r\n\r\n"],
-            takes_all: true,
-            ..Wire::default()
-        };
-        let (wire, _) = serve_wire_with(wire, &|request| {
-            let mut piece = vec![0; 50_000];
-            while request.body().read(&mut piece).unwrap() > 0 {}
-            "read".into()
-        });
+        let wire = Wire::taking_all(vec![&*begun.leak(), chunk.leak(), b"\r\n0\r\n\r\n"]);
+        let (wire, _) = serve_wire_with(wire, &|request| read_whole(request, 50_000));
         assert_eq!(wire.room[..2], [1024, room]);
     }
 }
 
 #[test]
 fn the_responses_to_pipelined_requests_leave_together() {
-    let wire = Wire {
-        input: vec![&*b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20).leak()],
-        takes_all: true,
-        ..Wire::default()
-    };
+    let wire = Wire::taking_all(vec![&*b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        .repeat(20)
+        .leak()]);
     let (wire, _) = serve_wire_with(wire, &|_| "short".into());
     assert_eq!(wire.responded, 20);
     assert_eq!(wire.writes.len(), 1, "{:?}", wire.writes);
@@ -207,11 +165,7 @@ fn the_responses_to_pipelined_requests_leave_together() {
 #[test]
 fn small_writes_of_a_body_leave_16_kib_at_a_time() {
     let request: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    let wire = Wire {
-        input: vec![request],
-        takes_all: true,
-        ..Wire::default()
-    };
+    let wire = Wire::taking_all(vec![request]);
     let handler = |_: &mut Request<'_>| {
         Response::stream(|body| {
             for _ in 0..5 {

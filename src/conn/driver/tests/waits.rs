@@ -104,16 +104,12 @@ const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunke
 #[test]
 fn an_idle_connection_gives_back_what_has_been_read_ahead() {
     let chunks = "x\r\n".to_owned() + &"1\r\nx\r\n".repeat(2700) + "1\r\n";
-    let wire = Wire {
-        input: vec![CHUNKED, &*chunks.into_bytes().leak(), b"x\r\n0\r\n\r\n"],
-        takes_all: true,
-        ..Wire::default()
-    };
-    let (wire, _) = serve_wire_with(wire, &|request| {
-        let mut piece = vec![0; 20_000];
-        while request.body().read(&mut piece).unwrap() > 0 {}
-        "read".into()
-    });
+    let wire = Wire::taking_all(vec![
+        CHUNKED,
+        &*chunks.into_bytes().leak(),
+        b"x\r\n0\r\n\r\n",
+    ]);
+    let (wire, _) = serve_wire_with(wire, &|request| read_whole(request, 20_000));
     assert_eq!(wire.responded, 1);
     assert_eq!(wire.room.last(), Some(&1024), "{:?}", wire.room);
 }
@@ -121,14 +117,10 @@ fn an_idle_connection_gives_back_what_has_been_read_ahead() {
 /// Regression: the request behind a body was left in the buffer that the handler had read it into.
 #[test]
 fn a_handler_does_not_find_the_next_request_in_its_buffer() {
-    let wire = Wire {
-        input: vec![
-            CHUNKED,
-            b"x\r\n0\r\n\r\nGET /secret HTTP/1.1\r\nHost: x\r\n\r\n",
-        ],
-        takes_all: true,
-        ..Wire::default()
-    };
+    let wire = Wire::taking_all(vec![
+        CHUNKED,
+        b"x\r\n0\r\n\r\nGET /secret HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]);
     let (wire, _) = serve_wire_with(wire, &|request| {
         let mut piece = vec![b'.'; 8192];
         if request.path() == "/secret" {
@@ -167,11 +159,7 @@ fn a_lingering_close_waits_only_for_what_is_left_of_its_time() {
     let second = Duration::from_secs(1);
     let request: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n";
     let builder = Server::builder().body_timeout(second);
-    let wire = Wire {
-        input: vec![request],
-        takes_all: true,
-        ..Wire::default()
-    };
+    let wire = Wire::taking_all(vec![request]);
     let (wire, _) = serve_wire_as(builder, wire, &|_| "early".into());
     let last = wire.timeouts.last().unwrap().unwrap();
     assert!(last < second, "some of it has passed: {last:?}");
