@@ -224,11 +224,9 @@ fn an_unread_response_ends_the_connection() {
     }
 }
 
-#[test]
-fn a_slowly_read_response_ends_the_connection() {
-    // The client reads four megabytes a second, so that it never reads nothing for as long.
-    let builder = Server::builder().write_timeout(SHORT * 5);
-    let builder = builder.min_rate(100_000_000);
+/// Returns why a response ends that a client reads in pieces of 50 kB, with such a pause after each.
+fn reason_of_a_slow_reader(builder: Builder, pause: Duration) -> CloseReason {
+    let builder = builder.write_timeout(SHORT * 5).min_rate(100_000_000);
     let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
     let (server, events) = observed(builder, endless);
     let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
@@ -240,12 +238,20 @@ fn a_slowly_read_response_ends_the_connection() {
         scope.spawn(|| {
             let mut piece = [0; 50_000];
             while !has_ended.load(SeqCst) && tcp.read(&mut piece).map_or(false, |n| n > 0) {
-                thread::sleep(SHORT / 4); // a slow reader, not a wait
+                thread::sleep(pause); // a slow reader, not a wait
             }
         });
-        assert_eq!(events.take_reason(), CloseReason::WriteTimeout);
+        let reason = events.take_reason();
         drop(server);
-    });
+        reason
+    })
+}
+
+#[test]
+fn a_slowly_read_response_ends_the_connection() {
+    // The client reads four megabytes a second, so that it never reads nothing for as long.
+    let reason = reason_of_a_slow_reader(Server::builder(), SHORT / 4);
+    assert_eq!(reason, CloseReason::WriteTimeout);
 }
 
 /// Regression: a wait for room in the system's buffer counted for no longer than what was left of
@@ -258,25 +264,9 @@ fn a_response_read_slowly_but_all_the_time_ends_the_connection() {
         (|builder| builder.transport(|tcp, _| Ok(tcp)), "wrapped"),
     ];
     for (wrap, why) in table {
-        // The client reads five megabytes a second at most. Each wait of the server lasts 33 ms.
-        let builder = Server::builder().write_timeout(SHORT * 5);
-        let builder = wrap(builder.min_rate(100_000_000));
-        let endless = |_: &mut Request<'_>| Response::reader(std::io::repeat(0), 1 << 40);
-        let (server, events) = observed(builder, endless);
-        let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
-        tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let has_ended = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let _end = OnDrop(|| has_ended.store(true, SeqCst));
-            scope.spawn(|| {
-                let mut piece = [0; 50_000];
-                while !has_ended.load(SeqCst) && tcp.read(&mut piece).map_or(false, |n| n > 0) {
-                    thread::sleep(SHORT / 20); // a slow reader, not a wait
-                }
-            });
-            assert_eq!(events.take_reason(), CloseReason::WriteTimeout, "{why}");
-            drop(server);
-        });
+        // The client reads five times as much at most. Each wait of the server lasts 33 ms.
+        let reason = reason_of_a_slow_reader(wrap(Server::builder()), SHORT / 20);
+        assert_eq!(reason, CloseReason::WriteTimeout, "{why}");
     }
 }
 

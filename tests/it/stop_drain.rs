@@ -5,7 +5,7 @@ use crate::support::gate::Gate;
 use crate::support::recorder::{recorder, Fact};
 use crate::support::server::{assert_ends, bring, serve_site, site};
 use crate::support::{until, GET, SOON};
-use hardstop::{ConnectionState, Event, Phase, Request, Response, Server};
+use hardstop::{ConnectionState, Event, Phase, Request, Response, Running, Server};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -260,6 +260,17 @@ fn drain_answers_no_pipelined_request_after_the_running_one() {
     assert_eq!(facts.so_far().iter().filter(requests).count(), 1);
 }
 
+/// Drains a server just after an idle client has sent a request.
+fn drain_behind_a_request() -> (Running, Client) {
+    let (running, _facts) = serve_site(Server::builder());
+    let (handle, addr) = (running.handle(), running.local_addr());
+    let mut client = bring(&handle, addr, GET, ConnectionState::Idle);
+    client.response();
+    client.say(GET);
+    handle.drain();
+    (running, client)
+}
+
 /// Only on Linux can the kernel's queue be read after `shutdown(Read)`. On Windows the server polls
 /// instead.
 #[cfg_attr(
@@ -269,12 +280,7 @@ fn drain_answers_no_pipelined_request_after_the_running_one() {
 #[test]
 fn drain_serves_a_request_queued_in_the_kernel() {
     for round in 0..100 {
-        let (running, _facts) = serve_site(Server::builder());
-        let (handle, addr) = (running.handle(), running.local_addr());
-        let mut client = bring(&handle, addr, GET, ConnectionState::Idle);
-        client.response();
-        client.say(GET);
-        handle.drain();
+        let (running, mut client) = drain_behind_a_request();
         let answer = client.response();
         assert_eq!(answer.status, 200, "in round {round}");
         client.expect_end();
@@ -282,17 +288,12 @@ fn drain_serves_a_request_queued_in_the_kernel() {
     }
 }
 
-/// A system that discards what an idle connection's queue holds may lose the request. Its client may
-/// send it again, as it gets no part of a response.
+/// A system that discards what an idle connection's queue holds may lose the request. Its client
+/// may send it again, as it gets no part of a response.
 #[test]
 fn a_request_in_the_moment_of_a_drain_gets_a_whole_response_or_none() {
     for round in 0..50 {
-        let (running, _facts) = serve_site(Server::builder());
-        let (handle, addr) = (running.handle(), running.local_addr());
-        let mut client = bring(&handle, addr, GET, ConnectionState::Idle);
-        client.response();
-        client.say(GET);
-        handle.drain();
+        let (running, mut client) = drain_behind_a_request();
         let mut said = Vec::new();
         let _ = client.stream.read_to_end(&mut said); // it may be reset
         let is_whole = said.ends_with(b"\r\n\r\nhello");
