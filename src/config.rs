@@ -67,8 +67,8 @@ macro_rules! settings {
     };
 }
 
-/// The settings of a server that is not bound yet. Every duration can be turned off with `None`. One
-/// of more than 24 days may count as 24 days, as not every system takes a longer one.
+/// The settings of a server that is not bound yet. Every duration can be turned off with `None`.
+/// One of more than 24 days may count as 24 days, as not every system takes a longer one.
 ///
 /// ```
 /// let builder = hardstop::Server::builder().max_connections(16).idle_timeout(None);

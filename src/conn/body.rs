@@ -104,8 +104,8 @@ impl Exchange {
 /// }
 /// ```
 ///
-/// [`std::io::copy`] reads 8 KiB at a time, or as much as a [`BufWriter`](std::io::BufWriter) behind
-/// it has room for. Through 512 KiB, a large upload to a file takes a quarter less CPU time:
+/// [`std::io::copy`] reads 8 KiB at a time, or as much as a [`BufWriter`](std::io::BufWriter)
+/// behind it has room for. Through 512 KiB, a large upload to a file takes a quarter less CPU time:
 ///
 /// ```
 /// # use std::{fs::File, io::{self, BufWriter, Write}};

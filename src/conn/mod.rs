@@ -4,7 +4,8 @@
 //! a last response, and `connection` is what they share. Below them are what a handler sees
 //! (`request`, `body`, `form`) and returns (`response` with `response_parts`, `response_body`,
 //! `file_body`, `conditional`, `body_writer`, `early_response` and `upgrade`), and what carries the
-//! bytes (`stream`, `rate`, `date`, `transport`). `yield_budget` says when a thread lets others run.
+//! bytes (`stream`, `rate`, `date`, `transport`). `yield_budget` says when a thread lets others
+//! run.
 
 mod body;
 mod body_writer;

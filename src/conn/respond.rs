@@ -27,7 +27,8 @@ enum Sent {
 }
 
 impl Connection<'_> {
-    /// Sends a 101 if the response is an upgrade. Returns the closure that takes the connection over.
+    /// Sends a 101 if the response is an upgrade. Returns the closure that takes over the
+    /// connection.
     ///
     /// If the client has not offered that upgrade, `response` becomes the refusal, and if it is not
     /// valid, it stays what it is. Then it is to be sent as any other one.

@@ -350,9 +350,9 @@ impl Stream {
             IoEnd::WriteTimedOut,
         );
         self.written_at = Instant::now();
-        // It may have outlasted the limit: by a tick, or, through a transport of the user's, by up to
-        // the write timeout. All of that counts. Otherwise, a client that takes a little in each
-        // write would never be cut.
+        // The write may have outlasted the limit: by a tick, or, through a transport of the user's,
+        // by up to the write timeout. All of that counts. Otherwise, a client that takes a little
+        // in each write would never be cut.
         let waited = self.written_at - began;
         self.write_rate.record(sent.unwrap_or(0), waited);
         let n = sent?;

@@ -51,8 +51,8 @@ impl Accept for TcpListener {
     }
 }
 
-/// The error of illumos and Solaris for a client that "has already been released" (accept(3SOCKET)).
-/// It is in the list of Linux's accept(2) as well, and has the same number there.
+/// The error of illumos and Solaris for a client that "has already been released"
+/// (accept(3SOCKET)). It is in the list of Linux's accept(2) as well, and has the same number there.
 const EPROTO: i32 = 71;
 
 /// Returns whether an error of `accept` is that of one client, which is gone. The next one may be
@@ -103,8 +103,8 @@ impl Listener {
     ///
     /// On Apple's systems, a client that reset its connection over IPv6 before it was accepted
     /// comes without an address. std closes its socket, and then either fails with `InvalidInput`
-    /// (1.63) or may panic, as it looks for the address in memory that was never written (1.95). The
-    /// user's panic hook then runs under the registry's lock.
+    /// (1.63) or may panic, as it looks for the address in memory that was never written (1.95).
+    /// The user's panic hook then runs under the registry's lock.
     pub(crate) fn accept(&self) -> io::Result<Accepted> {
         match panic::catch(|| self.socket.accept()) {
             Ok(accepted) => accepted,

@@ -28,7 +28,8 @@ const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 /// Prepares an accepted socket: it blocks, and small writes leave at once.
 pub(crate) fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    // On Linux and Android, an accepted socket is blocking. Elsewhere it may inherit the listener's mode.
+    // On Linux and Android, an accepted socket is blocking. Elsewhere it may inherit the listener's
+    // mode.
     if cfg!(not(any(target_os = "linux", target_os = "android"))) {
         tcp.set_nonblocking(false)?;
     }
@@ -109,8 +110,8 @@ pub(crate) fn set_whole_write_timeout(
 /// illumos and Solaris do it once writing has ended (`so_setsockopt` in illumos's
 /// sockcommon_sops.c). A read may still block, for as long as the timeout that was set before.
 ///
-/// POSIX allows it of any system (setsockopt: "the socket has been shut down"). Nothing else is wrong
-/// with the timeout: it comes from std, which refuses one of zero by itself.
+/// POSIX allows it of any system (setsockopt: "the socket has been shut down"). Nothing else is
+/// wrong with the timeout: it comes from std, which refuses one of zero by itself.
 fn unless_ended(set: io::Result<()>) -> io::Result<()> {
     let error = match set {
         Ok(()) => return Ok(()),
@@ -189,7 +190,8 @@ pub(crate) fn peer_state(tcp: &TcpStream) -> PeerState {
     }
 }
 
-/// Writes once, until the timeout is over since `began`. On Windows, ends when `is_stopped` says so.
+/// Writes once, until the timeout is over since `began`. On Windows, ends when `is_stopped` says
+/// so.
 ///
 /// Waits for a tick at a time. A wait of Linux ends early only if a third of the system's buffer
 /// has become free, which may be a megabyte. The next call finds what has become free since, so

@@ -151,8 +151,8 @@ fn a_timeout_that_is_refused_after_the_end_is_not_missed() {
     assert!(set_whole_write_timeout(&tcp, Some(Duration::ZERO)).is_err());
 }
 
-/// Regression: the end of such a connection was reported as a timeout of the server's, and a response
-/// was reported that had nowhere to go.
+/// Regression: the end of such a connection was reported as a timeout of the server's, and a
+/// response was reported that had nowhere to go.
 #[test]
 fn a_connection_that_the_system_has_given_up_is_no_timeout() {
     let errors = (1..200).map(io::Error::from_raw_os_error);
